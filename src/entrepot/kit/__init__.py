@@ -1,0 +1,1 @@
+"""Small tools with no noun of ours: clock, ids, paging, byte ranges, logs."""

@@ -1,0 +1,38 @@
+"""Identifiers that are not numbers from a sequence."""
+
+import secrets
+import uuid
+
+_UUID_LENGTH = 36
+
+
+def new_uuid() -> str:
+    """A random UUID (RFC 9562 version 4) in its canonical lower-case form."""
+    return str(uuid.uuid4())
+
+
+def parse_uuid(text: str) -> str | None:
+    """`text` where it is a UUID in canonical form (any case), lower-cased; else None."""
+    if len(text) != _UUID_LENGTH:
+        return None
+    try:
+        parsed = str(uuid.UUID(text))
+    except ValueError:
+        return None
+    return parsed if parsed == text.lower() else None
+
+
+INT64_MAX = 2**63 - 1
+
+
+def parse_number(text: str) -> int | None:
+    """The positive 64-bit number that `text` spells in plain ASCII digits, else None."""
+    if not (text.isascii() and text.isdigit()) or text.startswith("0") or len(text) > len("9" * 19):
+        return None
+    number = int(text)
+    return number if number <= INT64_MAX else None
+
+
+def new_secret() -> str:
+    """256 random bits, base64url without padding: 43 characters."""
+    return secrets.token_urlsafe(32)
