@@ -1,0 +1,100 @@
+"""What holds for every test: no network, nothing skipped in silence, a seed to repeat the run.
+
+- Sockets are closed (pytest-socket). Unix sockets are open, and the folders in SPEAKS_HTTP may
+  connect to 127.0.0.1, nothing else.
+- What a machine may lack is asked for by `@pytest.mark.needs("chromium")`. Where it is missing
+  the test is skipped and listed at the end; with REQUIRE_ALL=1 a check that did not run fails,
+  whatever the reason it gives.
+"""
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Generator
+from pathlib import Path
+from typing import TypeVar
+
+import hypothesis
+import pytest
+
+TESTS = Path(__file__).parent
+SPEAKS_HTTP = {"client", "doors", "security", "system", "web"}
+# What a test may need and a machine may lack: the commands that provide it, best first.
+COMMANDS = {
+    "chromium": ("chromium", "chromium-browser"),
+    "git": ("git",),
+    "node": ("node",),
+    "nginx": ("nginx",),
+}
+
+# Two shared cores: a slow example says nothing about the code; a failing one must come back.
+hypothesis.settings.register_profile("house", deadline=None, max_examples=50, print_blob=True)
+hypothesis.settings.load_profile("house")
+
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+def find(need: str) -> str | None:
+    """The path of the command that provides `need`, or None on a machine that lacks it."""
+    return next((path for name in COMMANDS[need] if (path := shutil.which(name))), None)
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """Chromium for Playwright's `executable_path`; the test is marked `needs("chromium")`."""
+    path = find("chromium")
+    assert path, 'a test that uses chromium_path is marked @pytest.mark.needs("chromium")'
+    return path
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Opens 127.0.0.1 to the tests in the folders that speak HTTP."""
+    for item in items:
+        if item.path.relative_to(TESTS).parts[0] in SPEAKS_HTTP:
+            item.add_marker(pytest.mark.allow_hosts(["127.0.0.1"]))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips a test that needs what this machine lacks; an unknown need is an error."""
+    missing = [
+        need for marker in item.iter_markers("needs") for need in marker.args if find(need) is None
+    ]
+    if missing:
+        pytest.skip(f"this machine lacks {', '.join(missing)}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With REQUIRE_ALL, a test that did not run has failed."""
+    return _required((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """With REQUIRE_ALL, a file that was not collected has failed."""
+    return _required((yield))
+
+
+def _required(report: Report) -> Report:
+    expected_failure = hasattr(report, "wasxfail")
+    if report.skipped and not expected_failure and os.environ.get("REQUIRE_ALL") == "1":
+        report.longrepr = f"REQUIRE_ALL=1, and this did not run: {_reason(report)}"
+        report.outcome = "failed"
+    return report
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return text.removeprefix("Skipped: ")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says what could not run on this machine and why, and how to repeat this order of tests."""
+    skipped = [report for report in terminalreporter.getreports("skipped") if report.longrepr]
+    if skipped:
+        terminalreporter.section("could not run on this machine")
+        for reason, count in sorted(Counter(map(_reason, skipped)).items()):
+            terminalreporter.write_line(f"{count} x {reason}")
+        terminalreporter.write_line("With REQUIRE_ALL=1 each of these is a failure.")
+    seed = terminalreporter.config.getoption("randomly_seed", None)
+    terminalreporter.write_line(f"seed {seed}; again: make test ARGS=--randomly-seed={seed}")
