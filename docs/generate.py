@@ -1,0 +1,51 @@
+"""Writes the reference pages that follow from the code: `make docs`, or python -m docs.generate.
+
+A page is a function from nothing to its text; tests compare each with the committed file.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from entrepot.settings import DECLARED
+
+DOCS = Path(__file__).parent
+NOTE = "<!-- Made by `make docs` from the code. Do not edit by hand. -->"
+SETTINGS = """\
+What the operator decides. `entrepotd` reads these variables of its environment when it starts and
+reports everything that is wrong at once; `entrepotd check` prints the values in force and where
+each comes from. Secrets are never printed.
+
+An empty variable counts as unset. In the descriptions names stand without their prefix
+`ENTREPOT_`. Sizes are in bytes, or with a unit, as in `64 MiB`. Lists have commas between their
+members."""
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return ["| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines]
+
+
+def settings_page() -> str:
+    """docs/reference/settings.md: every setting of the hub."""
+    rows = []
+    for name, setting in DECLARED.items():
+        default = setting.derived or (f"`{setting.default}`" if setting.default else "none")
+        meaning = f"{setting.meaning} **Secret.**" if setting.secret else setting.meaning
+        rows.append((f"`ENTREPOT_{name.upper()}`", setting.kind.label, default, meaning))
+    head = ("Variable", "Written as", "Default", "Meaning")
+    return "\n".join([NOTE, "", "# Settings", "", SETTINGS, "", *_table(head, rows), ""])
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "reference/settings.md": settings_page,
+}
+
+
+def main() -> None:
+    """Writes every page."""
+    for path, page in PAGES.items():
+        (DOCS / path).write_text(page())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""Every setting, declared once: its type, how it is written, its default, what it is for.
+
+The name of the variable follows from the field's: `blobs_dir` is ENTREPOT_BLOBS_DIR.
+docs/reference/settings.md is made from this table.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, get_type_hints
+
+from entrepot.settings import _kinds as kinds
+from entrepot.settings._kinds import Address, Kind, Network
+
+PREFIX = "ENTREPOT_"
+LINK_SECONDS_MAX = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One line of the table.
+
+    `default` is written as the operator would write it; `derived` says in words what an unset
+    value follows from. With neither, unset means none. A `secret` is never shown.
+    """
+
+    kind: Kind
+    meaning: str
+    default: str | None = None
+    derived: str = ""
+    secret: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the operator decided. `sources` says of each field where its value came from."""
+
+    data: Annotated[
+        Path,
+        Setting(
+            kinds.PATH,
+            "Folder of this hub: embedded database, stored files, reserve.",
+            derived="required",
+        ),
+    ]
+    database_url: Annotated[
+        str,
+        Setting(
+            kinds.DATABASE,
+            "The database. Its password is never shown.",
+            derived="`sqlite:///DATA/entrepot.sqlite3`",
+        ),
+    ] = field(repr=False)
+    blobs_dir: Annotated[
+        Path, Setting(kinds.PATH, "Folder of the stored files.", derived="`DATA/blobs`")
+    ]
+    bind: Annotated[Address, Setting(kinds.ADDRESS, "Where to listen.", default="127.0.0.1:8080")]
+    public_url: Annotated[
+        str,
+        Setting(
+            kinds.PUBLIC,
+            "The address that people and programs use, with the path prefix if a proxy adds one. "
+            "Plain `http` is accepted only on loopback or behind TRUSTED_PROXIES.",
+            derived="from BIND on loopback, else required",
+        ),
+    ]
+    secret_key: Annotated[
+        str,
+        Setting(
+            kinds.SECRET,
+            "At least 32 random characters that encrypt the signing keys at rest. "
+            "Losing it means new signing keys: tokens and links handed out so far die.",
+            derived="required, here or as SECRET_KEY_FILE",
+            secret=True,
+        ),
+    ] = field(repr=False)
+    secret_key_file: Annotated[
+        Path | None,
+        Setting(
+            kinds.PATH,
+            "File that holds the secret key instead: not accessible to others, "
+            "not writable by its group.",
+        ),
+    ]
+    web_processes: Annotated[
+        int,
+        Setting(kinds.number(1, 256), "Processes that answer requests.", derived="one per core"),
+    ]
+    link_seconds: Annotated[
+        int,
+        Setting(
+            kinds.number(1, LINK_SECONDS_MAX),
+            "How long a download link lives. A download that has begun runs to its end.",
+            default="600",
+        ),
+    ]
+    token_seconds: Annotated[
+        int,
+        Setting(kinds.number(60, 3600), "How long an access token lives.", default="3600"),
+    ]
+    trusted_proxies: Annotated[
+        tuple[Network, ...],
+        Setting(
+            kinds.NETWORKS,
+            "Proxies whose word on the caller's address and country is taken.",
+            default="",
+        ),
+    ]
+    country_header: Annotated[
+        str | None,
+        Setting(
+            kinds.HEADER,
+            "Header in which a trusted proxy writes the caller's country. "
+            "Unset: the country of the organisation.",
+        ),
+    ]
+    embargoed_countries: Annotated[
+        tuple[str, ...],
+        Setting(kinds.EMBARGOED, "Countries that nothing is handed out to.", default=""),
+    ]
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        Setting(
+            kinds.HOSTS,
+            "Host names that the hub answers to; no wildcards.",
+            derived="the host of PUBLIC_URL",
+        ),
+    ]
+    password_grant: Annotated[
+        bool,
+        Setting(
+            kinds.SWITCH,
+            "Let command-line clients trade a password for a token. OAuth 2.1 drops this grant.",
+            default="off",
+        ),
+    ]
+    log_level: Annotated[
+        str,
+        Setting(
+            kinds.choice("debug", "info", "warning", "error"),
+            "The least serious line that is logged.",
+            default="info",
+        ),
+    ]
+    log_format: Annotated[
+        str,
+        Setting(
+            kinds.choice("auto", "json", "text"),
+            "How a log line is written; `auto` is text on a terminal, else JSON.",
+            default="auto",
+        ),
+    ]
+    body_bytes_max: Annotated[
+        int,
+        Setting(
+            kinds.size(2**10, 2**26), "Largest request body other than an upload.", default="1 MiB"
+        ),
+    ]
+    upload_bytes_max: Annotated[
+        int | None,
+        Setting(
+            kinds.size(1, 2**50),
+            "Largest file that the admin API takes in. Unset: what the disk holds.",
+        ),
+    ]
+    page_size_max: Annotated[
+        int, Setting(kinds.number(1, 10_000), "Most rows in one page of a list.", default="1000")
+    ]
+    sandbox: Annotated[
+        bool,
+        Setting(
+            kinds.SWITCH,
+            "Load a sample world and keep its generated secrets readable in DATA. "
+            "Not for real data.",
+            default="off",
+        ),
+    ]
+    tls_cert: Annotated[
+        Path | None,
+        Setting(kinds.PATH, "Certificate chain (PEM), where the hub itself speaks TLS."),
+    ]
+    tls_key: Annotated[
+        Path | None,
+        Setting(kinds.PATH, "Private key (PEM) of TLS_CERT, not accessible to others."),
+    ]
+    reserve_bytes: Annotated[
+        int,
+        Setting(
+            kinds.size(2**20, 2**34),
+            "Space kept beside the database, given up when the disk is full "
+            "so that links and the audit log go on.",
+            default="64 MiB",
+        ),
+    ]
+    sources: Mapping[str, str] = field(repr=False)
+
+
+DECLARED: Mapping[str, Setting] = {
+    name: hint.__metadata__[0]
+    for name, hint in get_type_hints(Settings, include_extras=True).items()
+    if hasattr(hint, "__metadata__")
+}
+"""Field name -> its line of the table, in the order of the table."""
+
+
+def variable(name: str) -> str:
+    """The environment variable of the field `name`."""
+    return PREFIX + name.upper()
