@@ -1,0 +1,1 @@
+"""The concepts: events < accounts < catalogue < entitlements < delivery (imports go down)."""

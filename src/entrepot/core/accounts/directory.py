@@ -1,0 +1,218 @@
+"""Organisations, people and machines: the operator's verbs over them."""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from entrepot.core.accounts.passwords import hash_password
+from entrepot.core.accounts.principals import CUSTOMER, check_roles, check_scopes
+from entrepot.core.accounts.tables import api_clients, organisations, sessions, users
+from entrepot.core.events import Event, record
+from entrepot.db import Tx
+from entrepot.errors import Conflict, Invalid, NotFound
+from entrepot.kit.ids import new_secret
+from entrepot.kit.text import check_country, check_line
+
+_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,189}")
+_CLIENT_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+def fold_email(email: str) -> str:
+    """The form under which an address is stored and looked up; Invalid where it is none."""
+    folded = email.strip().casefold()
+    if not _EMAIL.fullmatch(folded):
+        raise Invalid(f"{email!r} is not a mail address.", field="email")
+    return folded
+
+
+def add_organisation(tx: Tx, *, name: str, country: str, actor: str, now: datetime) -> int:
+    """Register an organisation by its unique name; returns its number."""
+    values = {
+        "name": check_line(name, field="name"),
+        "country": check_country(country, field="country"),
+        "blocked": False,
+        "created_at": now,
+    }
+    try:
+        with tx.begin_nested():
+            number: int = tx.execute(
+                insert(organisations).returning(organisations.c.id), values
+            ).scalar_one()
+    except IntegrityError as error:
+        raise Conflict(f"There is an organisation {name!r} already.", code="name-taken") from error
+    record(tx, Event("organisation.added", actor, f"organisation:{number}", number), now=now)
+    return number
+
+
+def find_organisation(tx: Tx, reference: str | int) -> Row[Any]:
+    """The organisation with this number or name; NotFound where there is none."""
+    text = str(reference)
+    match = organisations.c.id == int(text) if text.isdigit() else organisations.c.name == text
+    row = tx.execute(select(organisations).where(match)).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no organisation {text!r}.")
+    return row
+
+
+def block_organisation(
+    tx: Tx, organisation_id: int, *, blocked: bool, actor: str, now: datetime
+) -> None:
+    """Stop (or allow again) every download of an organisation."""
+    changed = tx.execute(
+        update(organisations).where(organisations.c.id == organisation_id).values(blocked=blocked)
+    )
+    if changed.rowcount != 1:
+        raise NotFound(f"There is no organisation {organisation_id}.")
+    kind = "organisation.blocked" if blocked else "organisation.unblocked"
+    record(tx, Event(kind, actor, f"organisation:{organisation_id}", organisation_id), now=now)
+
+
+def add_user(
+    tx: Tx,
+    *,
+    email: str,
+    given_name: str,
+    family_name: str,
+    organisation_id: int,
+    roles: Iterable[str] = (CUSTOMER,),
+    password: str | None,
+    actor: str,
+    now: datetime,
+) -> int:
+    """Register a person under a mail address; returns the number. No password: cannot sign in."""
+    values = {
+        "email": fold_email(email),
+        "given_name": check_line(given_name, field="given_name"),
+        "family_name": check_line(family_name, field="family_name", empty=True),
+        "organisation_id": find_organisation(tx, organisation_id).id,
+        "roles": check_roles(roles),
+        "password_hash": None if password is None else hash_password(password),
+        "created_at": now,
+    }
+    try:
+        with tx.begin_nested():
+            number: int = tx.execute(insert(users).returning(users.c.id), values).scalar_one()
+    except IntegrityError as error:
+        raise Conflict(f"There is a user {values['email']} already.", code="email-taken") from error
+    record(tx, Event("user.added", actor, f"user:{number}", organisation_id), now=now)
+    return number
+
+
+def find_user(tx: Tx, reference: str | int) -> Row[Any]:
+    """The person with this number or mail address; NotFound where there is none."""
+    text = str(reference)
+    match = users.c.id == int(text) if text.isdigit() else users.c.email == fold_email(text)
+    row = tx.execute(select(users).where(match)).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no user {text!r}.")
+    return row
+
+
+def set_password(tx: Tx, user_id: int, password: str, *, actor: str, now: datetime) -> None:
+    """Replace a password; every open session of the person ends."""
+    row = find_user(tx, user_id)
+    hashed = hash_password(password)
+    tx.execute(update(users).where(users.c.id == user_id).values(password_hash=hashed))
+    tx.execute(delete(sessions).where(sessions.c.user_id == user_id))
+    record(tx, Event("user.password-set", actor, f"user:{user_id}", row.organisation_id), now=now)
+
+
+def set_roles(tx: Tx, user_id: int, roles: Iterable[str], *, actor: str, now: datetime) -> None:
+    """Replace the roles of a person."""
+    row, names = find_user(tx, user_id), check_roles(roles)
+    tx.execute(update(users).where(users.c.id == user_id).values(roles=names))
+    event = Event("user.roles-set", actor, f"user:{user_id}", row.organisation_id, {"roles": names})
+    record(tx, event, now=now)
+
+
+def disable_user(tx: Tx, user_id: int, *, disabled: bool = True, actor: str, now: datetime) -> None:
+    """Shut a person out (tokens and links die within seconds), or let the person in again."""
+    row = find_user(tx, user_id)
+    tx.execute(
+        update(users).where(users.c.id == user_id).values(disabled_at=now if disabled else None)
+    )
+    if disabled:
+        tx.execute(delete(sessions).where(sessions.c.user_id == user_id))
+    kind = "user.disabled" if disabled else "user.enabled"
+    record(tx, Event(kind, actor, f"user:{user_id}", row.organisation_id), now=now)
+
+
+@dataclass(frozen=True, slots=True)
+class NewClient:
+    """A registered machine; the secret is shown this once and kept only as a hash."""
+
+    client_id: str
+    secret: str
+
+
+def hash_secret(secret: str) -> str:
+    """SHA-256 in hexadecimal: enough for secrets that are 256 random bits."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def add_client(
+    tx: Tx,
+    *,
+    client_id: str,
+    name: str,
+    organisation_id: int,
+    roles: Iterable[str] = (CUSTOMER,),
+    scopes: Iterable[str],
+    actor: str,
+    now: datetime,
+) -> NewClient:
+    """Register a machine that signs in by client credentials."""
+    if not _CLIENT_ID.fullmatch(client_id):
+        raise Invalid("A client id has 1 to 64 of a-z, 0-9, '.', '_' and '-'.", field="client_id")
+    secret = new_secret()
+    values = {
+        "client_id": client_id,
+        "secret_hash": hash_secret(secret),
+        "name": check_line(name, field="name"),
+        "organisation_id": find_organisation(tx, organisation_id).id,
+        "roles": check_roles(roles),
+        "scopes": check_scopes(scopes),
+        "grants": ["client_credentials"],
+        "created_at": now,
+    }
+    try:
+        with tx.begin_nested():
+            tx.execute(insert(api_clients), values)
+    except IntegrityError as error:
+        raise Conflict(f"There is a client {client_id!r} already.", code="name-taken") from error
+    record(tx, Event("client.added", actor, f"client:{client_id}", organisation_id), now=now)
+    return NewClient(client_id, secret)
+
+
+def find_client(tx: Tx, client_id: str) -> Row[Any]:
+    """The machine with this client id; NotFound where there is none."""
+    row = tx.execute(select(api_clients).where(api_clients.c.client_id == client_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no client {client_id!r}.")
+    return row
+
+
+def disable_client(
+    tx: Tx, client_id: str, *, disabled: bool = True, actor: str, now: datetime
+) -> None:
+    """Shut a machine out (tokens and links die within seconds), or let it in again."""
+    row = find_client(tx, client_id)
+    tx.execute(
+        update(api_clients)
+        .where(api_clients.c.id == row.id)
+        .values(disabled_at=now if disabled else None)
+    )
+    kind = "client.disabled" if disabled else "client.enabled"
+    record(tx, Event(kind, actor, f"client:{client_id}", row.organisation_id), now=now)
+
+
+def client_secret_matches(stored_hash: str, secret: str) -> bool:
+    """Whether `secret` is the client's, compared in constant time."""
+    return hmac.compare_digest(stored_hash, hash_secret(secret))

@@ -1,0 +1,38 @@
+"""Passwords: argon2id, with the parameters that argon2-cffi recommends (RFC 9106)."""
+
+from functools import cache
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from entrepot.errors import Invalid
+from entrepot.kit.ids import new_secret
+
+PASSWORD_LENGTH_MIN = 12
+PASSWORD_LENGTH_MAX = 256
+_hasher = PasswordHasher()
+
+
+def hash_password(password: str) -> str:
+    """The encoded argon2id hash; Invalid when the password is too short or too long."""
+    if not PASSWORD_LENGTH_MIN <= len(password) <= PASSWORD_LENGTH_MAX:
+        raise Invalid(
+            f"A password has {PASSWORD_LENGTH_MIN} to {PASSWORD_LENGTH_MAX} characters.",
+            field="password",
+            code="password-length",
+        )
+    return _hasher.hash(password)
+
+
+@cache
+def _decoy_hash() -> str:
+    return _hasher.hash(new_secret())
+
+
+def password_matches(stored: str | None, password: str) -> bool:
+    """Whether `password` is the one behind `stored`; takes as long where there is no account."""
+    try:
+        matches = _hasher.verify(stored or _decoy_hash(), password[:PASSWORD_LENGTH_MAX])
+    except (VerificationError, InvalidHashError):
+        return False
+    return matches and stored is not None

@@ -1,0 +1,154 @@
+"""Signing in by password, with a limit on guesses, and the sessions of the portal."""
+
+import hashlib
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, delete, func, insert, select
+
+from entrepot.core.accounts.directory import (
+    client_secret_matches,
+    fold_email,
+    hash_secret,
+)
+from entrepot.core.accounts.passwords import password_matches
+from entrepot.core.accounts.principals import Principal, load_client, load_user
+from entrepot.core.accounts.tables import api_clients, sessions, sign_in_attempts, users
+from entrepot.core.events import Event, record
+from entrepot.db import Database, Tx
+from entrepot.errors import Invalid, TooMany, Unauthenticated
+from entrepot.kit.clock import Now
+from entrepot.kit.ids import new_secret
+
+SESSION_SECONDS = 12 * 3600
+GUESS_WINDOW_SECONDS = 15 * 60
+ACCOUNT_GUESSES_MAX = 5
+ADDRESS_GUESSES_MAX = 50
+
+
+def sign_in(
+    database: Database, *, email: str, password: str, address: str, now: Now
+) -> tuple[Principal, str]:
+    """Check a password and open a session; returns who it is and the session's token.
+
+    Opens its own transactions, because a failed guess must be kept although the call fails
+    and because hashing takes long. Unauthenticated: wrong; TooMany: too many wrong guesses
+    for the account or from the address within 15 minutes.
+    """
+    who = check_password(database, email=email, password=password, address=address, now=now)
+    with database.write() as tx:
+        token = open_session(tx, who, now=now())
+    return who, token
+
+
+def check_password(
+    database: Database, *, email: str, password: str, address: str, now: Now
+) -> Principal:
+    """The person behind an address and a password, under the limit on guesses."""
+    subjects = _subjects(email, address)
+    with database.write() as tx:
+        _refuse_guessing(tx, subjects, now=now())
+        # Counted before the check, so that parallel guesses cannot slip past the limit.
+        for subject in subjects:
+            tx.execute(insert(sign_in_attempts), {"subject": subject, "at": now()})
+        row = _find_by_email(tx, email)
+    matches = password_matches(row.password_hash if row else None, password)
+    if not (row and matches and row.disabled_at is None):
+        raise Unauthenticated(
+            "The mail address or the password is wrong.",
+            code="credentials-wrong",
+            remedy="Try again, or ask an operator of this hub to set a new password.",
+        )
+    with database.write() as tx:
+        own = sign_in_attempts.c.subject == subjects[0]
+        tx.execute(delete(sign_in_attempts).where(own))
+        _forget_one(tx, subjects[1])
+        return load_user(tx, row.id)
+
+
+def _find_by_email(tx: Tx, email: str) -> Row[Any] | None:
+    try:
+        folded = fold_email(email)
+    except Invalid:
+        return None
+    return tx.execute(select(users).where(users.c.email == folded)).one_or_none()
+
+
+def _forget_one(tx: Tx, subject: str) -> None:
+    """A sign-in that succeeds is no guess: take back the one row it counted."""
+    newest = (
+        select(func.max(sign_in_attempts.c.id))
+        .where(sign_in_attempts.c.subject == subject)
+        .scalar_subquery()
+    )
+    tx.execute(delete(sign_in_attempts).where(sign_in_attempts.c.id == newest))
+
+
+def _subjects(email: str, address: str) -> tuple[str, str]:
+    hashed = hashlib.sha256(email.strip().casefold().encode()).hexdigest()
+    return f"account:{hashed}", f"address:{address}"
+
+
+def _refuse_guessing(tx: Tx, subjects: tuple[str, str], *, now: datetime) -> None:
+    since = now - timedelta(seconds=GUESS_WINDOW_SECONDS)
+    tx.execute(delete(sign_in_attempts).where(sign_in_attempts.c.at < since))
+    for subject, most in zip(subjects, (ACCOUNT_GUESSES_MAX, ADDRESS_GUESSES_MAX), strict=True):
+        count = tx.execute(
+            select(func.count())
+            .select_from(sign_in_attempts)
+            .where(sign_in_attempts.c.subject == subject)
+        ).scalar_one()
+        if count >= most:
+            raise TooMany(
+                "Too many failed attempts to sign in.",
+                code="sign-in-throttled",
+                remedy="Wait a quarter of an hour and try again.",
+                retry_after_seconds=GUESS_WINDOW_SECONDS,
+            )
+
+
+def open_session(tx: Tx, who: Principal, *, now: datetime) -> str:
+    """A new session of a person; returns its token, of which only the hash is kept."""
+    token = new_secret()
+    tx.execute(delete(sessions).where(sessions.c.expires_at <= now))
+    values = {
+        "token_hash": hash_secret(token),
+        "user_id": who.id,
+        "created_at": now,
+        "expires_at": now + timedelta(seconds=SESSION_SECONDS),
+    }
+    tx.execute(insert(sessions), values)
+    record(tx, Event("user.signed-in", who.label, who.label, who.organisation_id), now=now)
+    return token
+
+
+def session_principal(
+    tx: Tx, token: str, *, country: str | None = None, now: datetime
+) -> Principal | None:
+    """The person whose session this token opens; None when there is no such session now."""
+    user_id = tx.execute(
+        select(sessions.c.user_id).where(
+            sessions.c.token_hash == hash_secret(token), sessions.c.expires_at > now
+        )
+    ).scalar_one_or_none()
+    if user_id is None:
+        return None
+    try:
+        return load_user(tx, user_id, country=country)
+    except Unauthenticated:
+        return None
+
+
+def close_session(tx: Tx, token: str) -> None:
+    """End a session; unknown tokens are no error."""
+    tx.execute(delete(sessions).where(sessions.c.token_hash == hash_secret(token)))
+
+
+def check_client(tx: Tx, *, client_id: str, secret: str) -> Principal | None:
+    """The machine behind a client id and a secret; None when they do not fit."""
+    row = tx.execute(select(api_clients).where(api_clients.c.client_id == client_id)).one_or_none()
+    if row is None or row.disabled_at is not None:
+        return None
+    if not client_secret_matches(row.secret_hash, secret):
+        return None
+    return load_client(tx, client_id, scopes=row.scopes)

@@ -1,0 +1,125 @@
+"""What there is to download: products, releases, artifacts, and the bytes behind them."""
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from entrepot.db.schema import Document, Flag, Instant, Number, metadata
+
+licences = Table(
+    "licences",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=True),
+    Column("code", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    sqlite_strict=True,
+    sqlite_autoincrement=True,
+)
+
+licence_revisions = Table(
+    "licence_revisions",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=True),
+    Column("licence_id", Number, ForeignKey("licences.id"), nullable=False),
+    Column("revision", Integer, nullable=False),  # 1, 2, 3, ... within the licence
+    Column("text", Text, nullable=False),
+    Column("sha256", Text, nullable=False),  # of the text, UTF-8
+    Column("published_at", Instant, nullable=False),
+    UniqueConstraint("licence_id", "revision"),
+    sqlite_strict=True,
+    sqlite_autoincrement=True,
+)
+
+products = Table(
+    "products",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=True),
+    Column("code", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("grouped", Flag, nullable=False),  # a group: its members are in product_members
+    Column("listed", Flag, nullable=False),  # shown to everyone in the product code list
+    Column("us_eccn", Document, nullable=False),  # list of US export control numbers
+    Column("eccn_restricted", Flag, nullable=False),
+    Column("delivery_method", Text, nullable=False),
+    Column("foundries", Document, nullable=False),
+    Column("process", Text),
+    Column("licence_id", Number, ForeignKey("licences.id")),
+    Column("created_at", Instant, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+    sqlite_strict=True,
+    sqlite_autoincrement=True,
+)
+
+product_members = Table(
+    "product_members",
+    metadata,
+    Column("group_id", Number, ForeignKey("products.id", ondelete="CASCADE"), primary_key=True),
+    Column("product_id", Number, ForeignKey("products.id"), primary_key=True),
+    Column("position", Integer, nullable=False),
+    sqlite_strict=True,
+)
+Index("ix_product_members_product_id", product_members.c.product_id)
+
+releases = Table(
+    "releases",
+    metadata,
+    Column("id", Text, primary_key=True),  # UUID
+    Column("product_id", Number, ForeignKey("products.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("revision", Text),
+    Column("patch", Text),
+    Column("major_version", Text),
+    Column("minor_version", Text),
+    Column("quality", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("available_at", Instant),
+    Column("created_at", Instant, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+    CheckConstraint("state IN ('draft', 'available', 'withdrawn')", name="state"),
+    CheckConstraint("state = 'draft' OR available_at IS NOT NULL", name="available_at"),
+    UniqueConstraint("product_id", "name"),
+    sqlite_strict=True,
+)
+Index("ix_releases_product_id_available_at", releases.c.product_id, releases.c.available_at)
+
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("sha256", Text, primary_key=True),
+    Column("size", Number, nullable=False),
+    Column("md5", Text, nullable=False),
+    Column("crc32", Number, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    sqlite_strict=True,
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("id", Text, primary_key=True),  # UUID
+    Column("release_id", Text, ForeignKey("releases.id", ondelete="CASCADE"), nullable=False),
+    Column("position", Integer, nullable=False),  # the publisher's order, from 1
+    Column("name", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("file_name", Text, nullable=False),
+    Column("content_type", Text, nullable=False),
+    Column("repository", Text, nullable=False),
+    Column("controlled", Flag, nullable=False),  # the repository's name says `controlled`
+    Column("sha256", Text, ForeignKey("blobs.sha256"), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("release_id", "position"),
+    UniqueConstraint("release_id", "file_name"),
+    sqlite_strict=True,
+)
+Index("ix_artifacts_sha256", artifacts.c.sha256)

@@ -1,0 +1,154 @@
+"""Who took what: every response body, and when its parts add up to a whole download."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, insert, select, update
+
+from entrepot.core.delivery.tables import downloads, transfers
+from entrepot.core.events import Event, record
+from entrepot.db import Tx
+
+SHARED_SECONDS = 24 * 3600
+AGENT_LENGTH_MAX = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Bytes of one artifact that one request handed to the network.
+
+    `length` bytes from `first_byte`; `size` is the whole artifact's. `whole`: the request
+    sent all that it set out to send.
+    """
+
+    lease_id: str
+    principal: str
+    organisation_id: int
+    entitlement_id: int
+    artifact_id: str
+    size: int
+    first_byte: int
+    length: int
+    started_at: datetime
+    ended_at: datetime
+    whole: bool
+    address: str
+    agent: str
+
+
+def record_transfers(tx: Tx, batch: Sequence[Transfer], *, now: datetime) -> int:
+    """Write a batch of transfers and bring the downloads up to date.
+
+    All requests of one principal for one artifact within 24 hours make up one download; it
+    is complete once the ranges sent cover the artifact. Returns how many became complete.
+    """
+    if not batch:
+        return 0
+    tx.execute(insert(transfers), [_values(transfer) for transfer in batch])
+    grouped: dict[tuple[str, str], list[Transfer]] = {}
+    for transfer in batch:
+        grouped.setdefault((transfer.principal, transfer.artifact_id), []).append(transfer)
+    return sum(_add_to_download(tx, sent, now=now) for sent in grouped.values())
+
+
+def _values(transfer: Transfer) -> dict[str, Any]:
+    return {
+        "lease_id": transfer.lease_id,
+        "principal": transfer.principal,
+        "organisation_id": transfer.organisation_id,
+        "entitlement_id": transfer.entitlement_id,
+        "artifact_id": transfer.artifact_id,
+        "first_byte": transfer.first_byte,
+        "length": transfer.length,
+        "started_at": transfer.started_at,
+        "ended_at": transfer.ended_at,
+        "whole": transfer.whole,
+        "address": transfer.address,
+        "agent": transfer.agent[:AGENT_LENGTH_MAX],
+    }
+
+
+def _add_to_download(tx: Tx, sent: Sequence[Transfer], *, now: datetime) -> bool:
+    one = sent[0]
+    row = _open_download(tx, one, now=now)
+    complete = row.completed_at is not None
+    turns_complete = not complete and covers(_sent_ranges(tx, one, row.started_at), one.size)
+    tx.execute(
+        update(downloads)
+        .where(downloads.c.id == row.id)
+        .values(
+            bytes_sent=downloads.c.bytes_sent + sum(transfer.length for transfer in sent),
+            last_byte_at=max(transfer.ended_at for transfer in sent),
+            **({"completed_at": now} if turns_complete else {}),
+        )
+    )
+    if turns_complete:
+        event = Event(
+            "download.completed",
+            one.principal,
+            f"artifact:{one.artifact_id}",
+            one.organisation_id,
+            {"download": row.id, "bytes": one.size},
+        )
+        record(tx, event, now=now)
+    return turns_complete
+
+
+def _open_download(tx: Tx, one: Transfer, *, now: datetime) -> Row[Any]:
+    query = (
+        select(downloads)
+        .where(
+            downloads.c.principal == one.principal,
+            downloads.c.artifact_id == one.artifact_id,
+            downloads.c.started_at > now - timedelta(seconds=SHARED_SECONDS),
+        )
+        .order_by(downloads.c.started_at.desc())
+        .limit(1)
+        .with_for_update()
+    )
+    row = tx.execute(query).one_or_none()
+    if row is not None:
+        return row
+    values = {
+        "principal": one.principal,
+        "organisation_id": one.organisation_id,
+        "entitlement_id": one.entitlement_id,
+        "artifact_id": one.artifact_id,
+        "started_at": one.started_at,
+        "last_byte_at": one.ended_at,
+        "bytes_sent": 0,
+    }
+    return tx.execute(insert(downloads).returning(downloads), values).one()
+
+
+def _sent_ranges(tx: Tx, one: Transfer, since: datetime) -> Iterable[tuple[int, int]]:
+    query = select(transfers.c.first_byte, transfers.c.length).where(
+        transfers.c.principal == one.principal,
+        transfers.c.artifact_id == one.artifact_id,
+        transfers.c.ended_at >= since,
+    )
+    return [(row.first_byte, row.length) for row in tx.execute(query)]
+
+
+def covers(ranges: Iterable[tuple[int, int]], size: int) -> bool:
+    """Whether (first byte, length) ranges together cover the bytes 0 to `size`."""
+    reached = 0
+    for first, length in sorted(ranges):
+        if first > reached:
+            return False
+        reached = max(reached, first + length)
+    return reached >= size
+
+
+def list_downloads(
+    tx: Tx, *, artifact_id: str | None = None, organisation_id: int | None = None, take: int = 100
+) -> list[Row[Any]]:
+    """Who took what, newest first."""
+    query = select(downloads).order_by(downloads.c.id.desc()).limit(take)
+    if artifact_id is not None:
+        query = query.where(downloads.c.artifact_id == artifact_id)
+    if organisation_id is not None:
+        query = query.where(downloads.c.organisation_id == organisation_id)
+    return list(tx.execute(query))

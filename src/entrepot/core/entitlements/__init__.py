@@ -1,0 +1,73 @@
+"""Who may have what: entitlements, accepted licences, and the one permission predicate."""
+
+from entrepot.core.entitlements.agreements import (
+    Acceptance,
+    accept_licence,
+    acceptance,
+    permitted_licence,
+)
+from entrepot.core.entitlements.granting import (
+    Grant,
+    change_entitlement,
+    find_entitlement,
+    grant,
+    list_all_entitlements,
+    revoke,
+)
+from entrepot.core.entitlements.owned import (
+    STATUSES,
+    list_entitlements,
+    permitted_entitlement,
+    refer,
+)
+from entrepot.core.entitlements.permitting import (
+    describe_artifact,
+    list_permitted_releases,
+    permitted_artifact,
+    permitted_release,
+)
+from entrepot.core.entitlements.predicate import Reference, child_number, take_apart
+from entrepot.core.entitlements.reasons import REASONS
+from entrepot.core.entitlements.views import (
+    Artifact,
+    ArtifactRequest,
+    Entitlement,
+    EntitlementFilter,
+    PermittedArtifact,
+    ProductFacts,
+    Release,
+    ReleaseFilter,
+)
+
+__all__ = [
+    "REASONS",
+    "STATUSES",
+    "Acceptance",
+    "Artifact",
+    "ArtifactRequest",
+    "Entitlement",
+    "EntitlementFilter",
+    "Grant",
+    "PermittedArtifact",
+    "ProductFacts",
+    "Reference",
+    "Release",
+    "ReleaseFilter",
+    "accept_licence",
+    "acceptance",
+    "change_entitlement",
+    "child_number",
+    "describe_artifact",
+    "find_entitlement",
+    "grant",
+    "list_all_entitlements",
+    "list_entitlements",
+    "list_permitted_releases",
+    "permitted_artifact",
+    "permitted_entitlement",
+    "permitted_licence",
+    "permitted_release",
+    "refer",
+    "revoke",
+    "take_apart",
+]

@@ -1,0 +1,166 @@
+"""Granting, changing and revoking entitlements: the publisher's and operator's verbs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Row, func, insert, select, update
+
+from entrepot.core.accounts import find_organisation
+from entrepot.core.catalogue import check_quality, find_product, find_revision
+from entrepot.core.entitlements.predicate import CHILD_FACTOR, RIGHT_TO_DOWNLOAD
+from entrepot.core.entitlements.tables import entitlements
+from entrepot.core.events import Event, record
+from entrepot.db import Tx
+from entrepot.errors import Conflict, Invalid, NotFound, Unavailable
+from entrepot.kit.text import check_country, check_line
+
+RIGHTS = (RIGHT_TO_DOWNLOAD, "use")
+COMPLIANCE = ("approved", "pending", "blocked")
+CODES_MAX = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What an organisation is given. Empty lists mean every quality, every country.
+
+    Windows include their start and exclude their end; None means open. `pinned_licence`
+    ("CODE" with `pinned_revision`) keeps the licence at one revision.
+    """
+
+    product: str
+    right_to: str = RIGHT_TO_DOWNLOAD
+    free: bool = False
+    qualities: Sequence[str] = ()
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+    maintenance_from: datetime | None = None
+    maintenance_to: datetime | None = None
+    design_start: Sequence[str] = ()
+    allowed_countries: Sequence[str] = ()
+    compliance: Literal["approved", "pending", "blocked"] = "approved"
+    compliance_reason: str | None = None
+    pinned_licence: str | None = None
+    pinned_revision: int | None = None
+    sales_order_item: str | None = None
+
+
+def grant(tx: Tx, organisation: str | int, given: Grant, *, actor: str, now: datetime) -> int:
+    """Give an organisation an entitlement; returns its number."""
+    owner = find_organisation(tx, organisation)
+    product = find_product(tx, given.product)
+    if product.id >= CHILD_FACTOR:
+        raise Unavailable(
+            "The product's number is too large to be entitled.", code="numbers-used-up"
+        )
+    values = _values(tx, given, now=now) | {
+        "organisation_id": owner.id,
+        "product_id": product.id,
+        "activated_at": now,
+        "created_at": now,
+        "changed_at": now,
+    }
+    number: int = tx.execute(insert(entitlements).returning(entitlements.c.id), values).scalar_one()
+    if number >= CHILD_FACTOR:
+        raise Unavailable("The numbers for entitlements are used up.", code="numbers-used-up")
+    event = Event(
+        "entitlement.granted", actor, f"entitlement:{number}", owner.id, {"product": product.code}
+    )
+    record(tx, event, now=now)
+    return number
+
+
+def change_entitlement(tx: Tx, number: int, given: Grant, *, actor: str, now: datetime) -> None:
+    """Replace what an entitlement gives; its organisation and product stay."""
+    row = find_entitlement(tx, number)
+    if find_product(tx, given.product).id != row.product_id:
+        raise Conflict("The product of an entitlement never changes.", code="product-fixed")
+    values = _values(tx, given, now=row.valid_from) | {"changed_at": now}
+    tx.execute(update(entitlements).where(entitlements.c.id == number).values(**values))
+    event = Event("entitlement.changed", actor, f"entitlement:{number}", row.organisation_id)
+    record(tx, event, now=now)
+
+
+def revoke(tx: Tx, number: int, *, actor: str, now: datetime) -> None:
+    """End an entitlement at once; it stays in the owner's list, and its links die in seconds."""
+    row = find_entitlement(tx, number)
+    if row.revoked_at is not None:
+        raise Conflict("The entitlement is revoked already.", code="entitlement-revoked")
+    tx.execute(
+        update(entitlements)
+        .where(entitlements.c.id == number)
+        .values(revoked_at=now, changed_at=now)
+    )
+    event = Event("entitlement.revoked", actor, f"entitlement:{number}", row.organisation_id)
+    record(tx, event, now=now)
+
+
+def find_entitlement(tx: Tx, number: int) -> Row[Any]:
+    """The stored entitlement with this number, of any organisation; NotFound otherwise."""
+    row = tx.execute(select(entitlements).where(entitlements.c.id == number)).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no entitlement {number}.")
+    return row
+
+
+def list_all_entitlements(
+    tx: Tx, *, organisation_id: int | None = None, skip: int = 0, take: int = 100
+) -> tuple[list[Row[Any]], int]:
+    """Stored entitlements by number, of one organisation or of all: the publisher's view."""
+    query = select(entitlements)
+    if organisation_id is not None:
+        query = query.where(entitlements.c.organisation_id == organisation_id)
+    total = tx.execute(select(func.count()).select_from(query.subquery())).scalar_one()
+    return list(tx.execute(query.order_by(entitlements.c.id).offset(skip).limit(take))), total
+
+
+def _values(tx: Tx, given: Grant, *, now: datetime) -> dict[str, Any]:
+    if given.right_to not in RIGHTS:
+        raise Invalid(
+            f"There is no right {given.right_to!r}.",
+            field="right_to",
+            remedy=f"Rights: {', '.join(RIGHTS)}.",
+        )
+    if given.compliance not in COMPLIANCE:
+        raise Invalid(
+            f"There is no compliance status {given.compliance!r}.",
+            field="compliance",
+            remedy=f"Statuses: {', '.join(COMPLIANCE)}.",
+        )
+    valid_from = given.valid_from or now
+    _check_window("valid_to", valid_from, given.valid_to)
+    _check_window("maintenance_to", given.maintenance_from, given.maintenance_to)
+    lists = (given.qualities, given.allowed_countries, given.design_start)
+    if any(len(entries) > CODES_MAX for entries in lists):
+        raise Invalid(f"A list has more than {CODES_MAX} entries.", field="qualities")
+    return {
+        "right_to": given.right_to,
+        "free": given.free,
+        "qualities": [check_quality(quality, field="qualities") for quality in given.qualities],
+        "valid_from": valid_from,
+        "valid_to": given.valid_to,
+        "maintenance_from": given.maintenance_from,
+        "maintenance_to": given.maintenance_to,
+        "design_start": [check_line(name, field="design_start") for name in given.design_start],
+        "allowed_countries": [
+            check_country(code, field="allowed_countries") for code in given.allowed_countries
+        ],
+        "compliance": given.compliance,
+        "compliance_reason": given.compliance_reason
+        and check_line(given.compliance_reason, field="compliance_reason"),
+        "licence_revision_id": _pinned(tx, given),
+        "sales_order_item": given.sales_order_item
+        and check_line(given.sales_order_item, field="sales_order_item"),
+    }
+
+
+def _pinned(tx: Tx, given: Grant) -> int | None:
+    if given.pinned_licence is None:
+        return None
+    return find_revision(tx, given.pinned_licence, given.pinned_revision).id
+
+
+def _check_window(field: str, start: datetime | None, end: datetime | None) -> None:
+    if start is not None and end is not None and end <= start:
+        raise Invalid("The period ends before it starts.", field=field)

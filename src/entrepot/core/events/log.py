@@ -1,0 +1,46 @@
+"""Writing to the log. A row is written in the transaction of the change it tells of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert
+
+from entrepot.core.events.tables import events
+from entrepot.db import Tx
+from entrepot.kit.context import request_id
+
+_INSERT = insert(events)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened.
+
+    `type` is `noun.verb-in-the-past` (`release.published`), `actor` is `user:<number>`,
+    `client:<client id>`, `operator` (the command line on the server) or `system`,
+    `subject` is `noun:<id>`. `data` must hold no secret.
+    """
+
+    type: str
+    actor: str
+    subject: str
+    organisation_id: int | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+def record(tx: Tx, event: Event, *, now: datetime) -> None:
+    """Append `event`, with the id of the request at hand where there is one."""
+    tx.execute(
+        _INSERT,
+        {
+            "at": now,
+            "type": event.type,
+            "actor": event.actor,
+            "organisation_id": event.organisation_id,
+            "subject": event.subject,
+            "request_id": request_id.get(),
+            "data": dict(event.data),
+        },
+    )

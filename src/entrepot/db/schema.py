@@ -1,0 +1,130 @@
+"""Column types that mean the same on SQLite (STRICT tables) and PostgreSQL, and the metadata.
+
+SQLite's STRICT tables know only INTEGER, TEXT, REAL and BLOB, so instants are whole
+milliseconds since 1970 in a 64-bit integer on both databases (docs/decisions/0003),
+and short lists of codes are one text such as `,DE,FR,`, which SQL can search on both.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import BigInteger, ColumnElement, Dialect, Integer, MetaData, Text
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql import expression
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.types import Boolean, TypeDecorator
+
+from entrepot.kit.clock import from_millis, to_millis
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_N_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# A 64-bit number; SQLite needs the word INTEGER for its row id, which is 64 bits wide too.
+Number = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware UTC datetime, kept as milliseconds since 1970-01-01T00:00:00Z."""
+
+    impl = Number
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        """Datetime to milliseconds; a datetime without a zone is refused."""
+        return None if value is None else to_millis(value)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        """Milliseconds to a UTC datetime."""
+        return None if value is None else from_millis(value)
+
+
+class Flag(TypeDecorator[bool]):
+    """A truth value: BOOLEAN on PostgreSQL, 0 or 1 on SQLite."""
+
+    impl = Boolean
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        """STRICT tables have no BOOLEAN."""
+        return dialect.type_descriptor(Integer() if dialect.name == "sqlite" else Boolean())
+
+    def process_bind_param(self, value: bool | None, dialect: Dialect) -> bool | None:
+        """Python's bool is what both drivers take."""
+        return None if value is None else bool(value)
+
+    def process_result_value(self, value: bool | int | None, dialect: Dialect) -> bool | None:
+        """0 and 1 become False and True."""
+        return None if value is None else bool(value)
+
+
+class Codes(TypeDecorator[tuple[str, ...]]):
+    """A short list of codes (countries, qualities) as one text: `,DE,FR,`; no codes: `,`.
+
+    Query it with `has_code(column, code)`. A code is upper case and has no comma.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Iterable[str] | None, dialect: Dialect) -> str:
+        """('DE', 'FR') to ',DE,FR,'."""
+        codes = tuple(value or ())
+        if any("," in code or code != code.upper() for code in codes):
+            raise ValueError("a code is upper case and has no comma")
+        return "".join(f",{code}" for code in codes) + ","
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[str, ...]:
+        """',DE,FR,' to ('DE', 'FR')."""
+        return tuple(value.strip(",").split(",")) if value and value != "," else ()
+
+
+class Document(TypeDecorator[Any]):
+    """A small JSON document in a text column; never searched by SQL."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        """Any value msgspec can encode, to JSON text."""
+        return None if value is None else msgspec.json.encode(value).decode()
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        """JSON text to builtin types."""
+        return None if value is None else msgspec.json.decode(value)
+
+
+class has_code(expression.FunctionElement[bool]):  # noqa: N801 - used as a SQL function
+    """`has_code(codes_column, code)`: whether the list holds the code."""
+
+    name = "has_code"
+    inherit_cache = True
+    type = Boolean()
+
+
+def _position(element: has_code, compiler: SQLCompiler, function: str, **kwargs: Any) -> str:
+    codes, code = (compiler.process(clause, **kwargs) for clause in element.clauses)
+    return f"({function}({codes}, ',' || {code} || ',') > 0)"
+
+
+@compiles(has_code, "sqlite")
+def _has_code_sqlite(element: has_code, compiler: SQLCompiler, **kwargs: Any) -> str:
+    return _position(element, compiler, "instr", **kwargs)
+
+
+@compiles(has_code, "postgresql")
+def _has_code_postgresql(element: has_code, compiler: SQLCompiler, **kwargs: Any) -> str:
+    return _position(element, compiler, "strpos", **kwargs)
+
+
+def no_codes(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether a `Codes` column lists nothing at all."""
+    return expression.type_coerce(column, Text()) == ","

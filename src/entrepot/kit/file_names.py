@@ -1,0 +1,36 @@
+"""File names that are safe to hand to any customer's machine."""
+
+import re
+import unicodedata
+
+from entrepot.errors import Invalid
+
+FILE_NAME_BYTES_MAX = 255
+_DEVICES = re.compile(
+    r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?", re.IGNORECASE
+)
+_FORBIDDEN = frozenset('/\\:*?"<>|')
+
+
+def check_file_name(name: str, *, field: str) -> str:
+    """`name` in Unicode form NFC where every system takes it as a plain file name, else Invalid.
+
+    Refused: empty names, names of more than 255 bytes of UTF-8, path separators and the other
+    characters that Windows forbids, control, format (bidirectional) and unassigned characters,
+    a leading or trailing space, a trailing dot, `.` and `..`, and device names such as `NUL.txt`.
+    """
+    normal = unicodedata.normalize("NFC", name)
+    if not normal or len(normal.encode(errors="replace")) > FILE_NAME_BYTES_MAX:
+        raise _refused(name, field, f"has 1 to {FILE_NAME_BYTES_MAX} bytes")
+    if any(c in _FORBIDDEN or unicodedata.category(c)[0] == "C" for c in normal):
+        raise _refused(name, field, 'has no control characters and none of / \\ : * ? " < > |')
+    if normal != normal.strip() or normal.endswith(".") or normal == "..":
+        raise _refused(name, field, "neither begins nor ends with a space, nor ends with a dot")
+    if _DEVICES.fullmatch(normal):
+        raise _refused(name, field, "is no device name of Windows")
+    return normal
+
+
+def _refused(name: str, field: str, rule: str) -> Invalid:
+    shown = name[:80].encode("ascii", "backslashreplace").decode()
+    return Invalid(f"{shown!r} is no safe file name: it {rule}.", field=field, code="file-name")

@@ -1,0 +1,84 @@
+"""Checks on short texts that people type, each with a stated limit."""
+
+import unicodedata
+from datetime import UTC, datetime
+
+from entrepot.errors import Invalid
+
+LINE_LENGTH_MAX = 200
+TEXT_LENGTH_MAX = 1_000_000
+
+
+def check_line(
+    text: str, *, field: str, empty: bool = False, length_max: int = LINE_LENGTH_MAX
+) -> str:
+    """One line of text without control characters, trimmed; Invalid names `field`."""
+    line = text.strip()
+    if not line and not empty:
+        raise Invalid(f"{field} must not be empty.", field=field)
+    if len(line) > length_max:
+        raise Invalid(f"{field} has more than {length_max} characters.", field=field)
+    if any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in line):
+        raise Invalid(f"{field} must not hold control characters.", field=field)
+    return line
+
+
+# ISO 3166-1 alpha-2, the officially assigned codes.
+_COUNTRIES = """
+    AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR
+    BS BT BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ
+    EC EE EG EH ER ES ET FI FJ FK FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW
+    GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH KI KM KN KP KR KW KY
+    KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV
+    MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY
+    QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG
+    TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM
+    ZW
+"""
+COUNTRIES = frozenset(_COUNTRIES.split())
+
+
+def check_country(code: str, *, field: str) -> str:
+    """An ISO 3166-1 alpha-2 country code in upper case; Invalid names `field`."""
+    upper = code.strip().upper()
+    if upper not in COUNTRIES:
+        raise Invalid(
+            f"{code!r} is not a country code.",
+            field=field,
+            code="country-invalid",
+            remedy="Give two letters as in ISO 3166-1, such as DE or US.",
+        )
+    return upper
+
+
+def parse_instant(text: str, *, field: str) -> datetime:
+    """An ISO 8601 date (midnight UTC) or date and time with zone, in UTC; Invalid names `field`.
+
+    Fractions finer than a millisecond are cut off.
+    """
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        parsed = None
+    dated_only = len(text) <= len("2026-01-31")
+    if parsed is None or (parsed.tzinfo is None and not dated_only):
+        raise Invalid(
+            f"{field}: {text!r} is not a date, or a time with its zone.",
+            field=field,
+            code="date-invalid",
+            remedy="Write 2026-01-31 or 2026-01-31T12:00:00Z.",
+        )
+    if parsed.tzinfo is None:
+        parsed = parsed.replace(tzinfo=UTC)
+    try:
+        instant = parsed.astimezone(UTC)
+    except OverflowError as error:
+        raise Invalid(
+            f"{field}: {text!r} is out of range.", field=field, code="date-invalid"
+        ) from error
+    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
+
+
+def format_instant(instant: datetime) -> str:
+    """ISO 8601 in UTC with milliseconds and Z: 2026-01-31T12:00:00.000Z."""
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
