@@ -8,7 +8,7 @@ from entrepot.core.delivery._signing import (
     verify_link,
 )
 from entrepot.core.delivery.links import (
-    LINK_SECONDS,
+    LINK_SECONDS_MAX,
     IssuedLink,
     RedeemedLink,
     issue_artifact_link,
@@ -17,7 +17,7 @@ from entrepot.core.delivery.links import (
 from entrepot.core.delivery.transfers import Transfer, covers, list_downloads, record_transfers
 
 __all__ = [
-    "LINK_SECONDS",
+    "LINK_SECONDS_MAX",
     "IssuedLink",
     "RedeemedLink",
     "SignedLink",

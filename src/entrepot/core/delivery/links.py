@@ -23,7 +23,7 @@ from entrepot.db import Tx
 from entrepot.errors import Gone, NotFound
 from entrepot.kit.context import request_id
 
-LINK_SECONDS = 600
+LINK_SECONDS_MAX = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +60,13 @@ def issue_artifact_link(
     artifact_id: str,
     declared_country: str | None,
     embargoed: Sequence[str] = (),
+    seconds: int = LINK_SECONDS_MAX,
     now: datetime,
 ) -> IssuedLink:
-    """Decide, write the lease, sign. NotFound or Denied as the predicate says."""
+    """Decide, write the lease, sign. NotFound or Denied as the predicate says.
+
+    The link is good for `seconds`, at most 600.
+    """
     reference = refer(number)
     request = ArtifactRequest(
         organisation_id=who.organisation_id,
@@ -77,7 +81,7 @@ def issue_artifact_link(
     )
     artifact = permitted_artifact(tx, request, now=now)
     lease_id = secrets.token_hex(LEASE_BYTES)
-    expires_at = now + timedelta(seconds=LINK_SECONDS)
+    expires_at = now + timedelta(seconds=min(seconds, LINK_SECONDS_MAX))
     values: dict[str, Any] = {
         "id": lease_id,
         "principal": who.label,

@@ -183,10 +183,7 @@ ARTIFACT_RULES: tuple[Rule, ...] = (
         "country-not-allowed",
         and_(_restricted, not_(has_code(entitlements.c.allowed_countries, COUNTRY))),
     ),
-    Rule(
-        "country-embargoed",
-        and_(entitled.c.eccn_restricted.is_(True), has_code(EMBARGOED, COUNTRY)),
-    ),
+    Rule("country-embargoed", has_code(EMBARGOED, COUNTRY)),
     Rule(
         "declared-country-required",
         and_(artifacts.c.controlled.is_(True), DECLARED.is_(None)),
@@ -197,7 +194,7 @@ ARTIFACT_RULES: tuple[Rule, ...] = (
             artifacts.c.controlled.is_(True),
             or_(
                 and_(_restricted, not_(has_code(entitlements.c.allowed_countries, DECLARED))),
-                and_(entitled.c.eccn_restricted.is_(True), has_code(EMBARGOED, DECLARED)),
+                has_code(EMBARGOED, DECLARED),
             ),
         ),
     ),

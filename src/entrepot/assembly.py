@@ -1,0 +1,175 @@
+"""Settings -> Hub: the one place where the parts are put together."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+from sqlalchemy import text
+
+from entrepot.blobs import BlobStore, DiskReserve, LocalBlobStore
+from entrepot.core.accounts import Keyring, SecretBox, ensure_keys, load_keyring
+from entrepot.db import Database, connect
+from entrepot.db.migrate import migrate, require_current
+from entrepot.errors import Unavailable
+from entrepot.kit.clock import Clock, Now
+from entrepot.settings import Settings
+
+KEYS_RELOAD_SECONDS_MIN = 1.0
+Network: TypeAlias = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The operator's decisions that verbs and doors need; see docs/reference/settings.md."""
+
+    public_url: str  # no trailing slash
+    path_prefix: str  # of public_url: '' or '/prefix'
+    allowed_hosts: frozenset[str]
+    trusted_proxies: tuple[Network, ...]
+    country_header: str | None
+    embargoed: tuple[str, ...]
+    link_seconds: int
+    token_seconds: int
+    password_grant: bool
+    body_bytes_max: int
+    upload_bytes_max: int | None
+    page_size_max: int
+    sandbox: bool
+
+
+class Keys:
+    """The keyring as this process knows it; `refresh` reads it from the database again."""
+
+    def __init__(self, database: Database, box: SecretBox, now: Now) -> None:
+        self.box = box
+        self._database = database
+        self._now = now
+        self._loaded_at = float("-inf")
+        self._current: Keyring | None = None
+
+    @property
+    def current(self) -> Keyring:
+        """The keys that count; loaded on first use."""
+        return self._current or self.refresh()
+
+    def refresh(self) -> Keyring:
+        """Read the keys anew."""
+        with self._database.read() as tx:
+            loaded = load_keyring(tx, self.box, now=self._now())
+        self._current = loaded
+        self._loaded_at = time.monotonic()
+        return loaded
+
+    def refresh_for_unknown(self) -> Keyring:
+        """Read the keys anew because a key id is not known, at most once a second."""
+        if time.monotonic() - self._loaded_at < KEYS_RELOAD_SECONDS_MIN:
+            return self.current
+        return self.refresh()
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """Everything the doors and the operator's command work with."""
+
+    database: Database
+    blobs: BlobStore
+    reserve: DiskReserve
+    keys: Keys
+    now: Now
+    policy: Policy
+
+    def close(self) -> None:
+        """Close what is open."""
+        self.database.close()
+
+
+def assemble(settings: Settings, *, clock: Callable[[], float] | None = None) -> Hub:
+    """Open the hub that `settings` describe. The database must be migrated (`prepare` does it)."""
+    database = connect(settings.database_url)
+    try:
+        now = _clock(database, clock)
+        require_current(database)
+        hub = _hub(settings, database, now)
+        hub.blobs.check()
+        hub.keys.refresh()
+    except BaseException:
+        database.close()
+        raise
+    return hub
+
+
+def prepare(settings: Settings) -> None:
+    """Bring folders, database and keys to what this version expects. Idempotent."""
+    _make_folder(settings)
+    database = connect(settings.database_url)
+    try:
+        migrate(database)
+        now = _clock(database, None)
+        with database.write() as tx:
+            ensure_keys(tx, SecretBox(settings.secret_key), now=now())
+        hub = _hub(settings, database, now)
+        hub.reserve.restore()
+        hub.blobs.check()
+    finally:
+        database.close()
+
+
+def _make_folder(settings: Settings) -> None:
+    for folder in (settings.data, settings.blobs_dir):
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            probe = folder / ".writable"
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            raise Unavailable(
+                f"The folder {folder} is not writable: {error.strerror}.",
+                code="folder-not-writable",
+                remedy="Choose another folder, or give the user that runs Entrepot write access.",
+            ) from error
+
+
+def _hub(settings: Settings, database: Database, now: Now) -> Hub:
+    return Hub(
+        database=database,
+        blobs=LocalBlobStore(settings.blobs_dir, reserve_bytes=settings.reserve_bytes),
+        reserve=DiskReserve(settings.data, size_bytes=settings.reserve_bytes),
+        keys=Keys(database, SecretBox(settings.secret_key), now),
+        now=now,
+        policy=_policy(settings),
+    )
+
+
+def _clock(database: Database, wall_seconds: Callable[[], float] | None) -> Clock:
+    """This process's clock; with PostgreSQL it starts from the database's, shared by all."""
+    if wall_seconds is not None:
+        return Clock(wall_seconds)
+    if database.dialect != "postgresql":
+        return Clock()
+    with database.read() as tx:
+        skew = (
+            tx.execute(text("SELECT extract(epoch FROM clock_timestamp())::float8")).scalar_one()
+            - time.time()
+        )
+    return Clock(lambda: time.time() + skew)
+
+
+def _policy(settings: Settings) -> Policy:
+    return Policy(
+        public_url=settings.public_url,
+        path_prefix=urlsplit(settings.public_url).path,
+        allowed_hosts=frozenset(settings.allowed_hosts),
+        trusted_proxies=settings.trusted_proxies,
+        country_header=settings.country_header,
+        embargoed=settings.embargoed_countries,
+        link_seconds=settings.link_seconds,
+        token_seconds=settings.token_seconds,
+        password_grant=settings.password_grant,
+        body_bytes_max=settings.body_bytes_max,
+        upload_bytes_max=settings.upload_bytes_max,
+        page_size_max=settings.page_size_max,
+        sandbox=settings.sandbox,
+    )

@@ -1,0 +1,106 @@
+"""What every door needs of the hub: transactions on worker threads, and who the caller is."""
+
+import asyncio
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from typing import TypeVar
+
+from entrepot.assembly import Hub
+from entrepot.core.accounts import Principal, principal_of, verify_token
+from entrepot.db import Tx
+from entrepot.errors import Unauthenticated
+from entrepot.web.http.callers import Caller
+
+T = TypeVar("T")
+
+THREADS = 12
+TOKENS_CACHED_MAX = 10_000
+# A disabled account is shut out within this time, in every process.
+TOKEN_RECHECK_SECONDS = 5.0
+
+
+class Edge:
+    """One per process: the hub, its worker threads and the tokens seen lately."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="entrepot-verb")
+        self._known: OrderedDict[bytes, tuple[float, float, Principal]] = OrderedDict()
+
+    async def run(self, verb: Callable[[], T]) -> T:
+        """Run a blocking call on a worker thread, with this request's context."""
+        call = copy_context().run
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call, verb)
+
+    async def read(self, verb: Callable[[Tx], T]) -> T:
+        """Run a verb in a transaction that only reads."""
+
+        def call() -> T:
+            with self.hub.database.read() as tx:
+                return verb(tx)
+
+        return await self.run(call)
+
+    async def write(self, verb: Callable[[Tx], T]) -> T:
+        """Run a verb in a transaction that may write."""
+
+        def call() -> T:
+            with self.hub.database.write() as tx:
+                return verb(tx)
+
+        return await self.run(call)
+
+    async def authenticate(self, caller: Caller) -> Principal:
+        """The principal of the request's bearer token (RFC 6750); Unauthenticated otherwise.
+
+        A token seen within the last 5 s costs a dictionary look-up.
+        """
+        token = caller.bearer_token()
+        if token is None:
+            raise Unauthenticated(
+                "This needs an access token.",
+                code="token-missing",
+                remedy="Send the header `Authorization: Bearer <token>`.",
+            )
+        key = hashlib.sha256(token.encode()).digest() + caller.country.encode()
+        known = self._known.get(key)
+        moment = time.monotonic()
+        if known is not None and moment < known[0] and self.hub.now().timestamp() < known[1]:
+            return known[2]
+        who, expires = await self.run(lambda: self._look_up(token, caller.country or None))
+        self._known[key] = (moment + TOKEN_RECHECK_SECONDS, expires, who)
+        self._known.move_to_end(key)
+        if len(self._known) > TOKENS_CACHED_MAX:
+            self._known.popitem(last=False)
+        return who
+
+    def _look_up(self, token: str, country: str | None) -> tuple[Principal, float]:
+        hub = self.hub
+        issuer = hub.policy.public_url
+        claims = verify_token(hub.keys.current, token, issuer=issuer, now=hub.now())
+        if claims is None:
+            # Signed by a key this process has not seen yet, or by nobody of ours.
+            refreshed = hub.keys.refresh_for_unknown()
+            claims = verify_token(refreshed, token, issuer=issuer, now=hub.now())
+        if claims is None:
+            raise Unauthenticated(
+                "The access token is not valid.",
+                code="token-invalid",
+                remedy="Get a new token from this hub, for example on its token page.",
+            )
+        if country is not None:
+            claims["ip_country"] = country
+        with hub.database.read() as tx:
+            return principal_of(tx, claims), float(claims["exp"])
+
+    def forget_tokens(self) -> None:
+        """Look every token up again on its next use."""
+        self._known.clear()
+
+    def close(self) -> None:
+        """Let running verbs finish and end the threads."""
+        self._threads.shutdown(wait=True)

@@ -1,0 +1,107 @@
+"""Liveness, readiness and metrics, for probes and for Prometheus."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from ipaddress import ip_address
+from typing import Any
+
+import msgspec
+from sqlalchemy import text
+
+from entrepot.blobs import ReserveState
+from entrepot.core.accounts import OPERATOR
+from entrepot.errors import EntrepotError
+from entrepot.web.http import metrics
+from entrepot.web.http.callers import Caller, caller_of
+from entrepot.web.http.edge import Edge
+
+READY_SECONDS_MAX = 2.0
+
+
+class HealthDoor:
+    """ASGI for /healthz (the process answers), /readyz (it can do its work) and /metrics.
+
+    Metrics are given to callers on loopback and to operators.
+    """
+
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
+
+    async def __call__(
+        self,
+        scope: Mapping[str, Any],
+        _receive: Callable[[], Awaitable[Any]],
+        send: Callable[[Any], Awaitable[None]],
+    ) -> None:
+        path, method = scope["path"], scope["method"]
+        if method not in ("GET", "HEAD"):
+            await _answer(send, 405, {"status": "method not allowed"}, method)
+        elif path == "/healthz":
+            await _answer(send, 200, {"status": "ok"}, method)
+        elif path == "/readyz":
+            faults = await self._faults()
+            status = {"status": "unavailable" if faults else "ready", **faults}
+            await _answer(send, 503 if faults else 200, status, method)
+        elif path == "/metrics":
+            await self._metrics(caller_of(scope, self._edge.hub.policy), send, method)
+        else:
+            await _answer(send, 404, {"status": "not found"}, method)
+
+    async def _faults(self) -> dict[str, str]:
+        try:
+            return await asyncio.wait_for(self._edge.run(self._check), READY_SECONDS_MAX)
+        except TimeoutError:
+            return {"database": "did not answer in time"}
+
+    def _check(self) -> dict[str, str]:
+        hub, faults = self._edge.hub, {}
+        try:
+            with hub.database.read() as tx:
+                tx.execute(text("SELECT 1"))
+        except EntrepotError as error:
+            faults["database"] = error.message
+        try:
+            hub.blobs.check()
+        except EntrepotError as error:
+            faults["blobs"] = error.message
+        if hub.reserve.state() is not ReserveState.HELD:
+            faults["disk"] = "The disk reserve is used up: free some space."
+        return faults
+
+    async def _metrics(
+        self, caller: Caller, send: Callable[[Any], Awaitable[None]], method: str
+    ) -> None:
+        if not await self._may_see_metrics(caller):
+            await _answer(send, 403, {"status": "metrics are for loopback and operators"}, method)
+            return
+        body = await self._edge.run(metrics.render)
+        await _send(send, 200, metrics.CONTENT_TYPE, body, method)
+
+    async def _may_see_metrics(self, caller: Caller) -> bool:
+        if caller.bearer_token() is None:
+            try:
+                return ip_address(caller.address).is_loopback
+            except ValueError:
+                return False
+        try:
+            return OPERATOR in (await self._edge.authenticate(caller)).roles
+        except EntrepotError:
+            return False
+
+
+async def _answer(
+    send: Callable[[Any], Awaitable[None]], status: int, body: Mapping[str, str], method: str
+) -> None:
+    await _send(send, status, "application/json", msgspec.json.encode(body), method)
+
+
+async def _send(
+    send: Callable[[Any], Awaitable[None]], status: int, kind: str, body: bytes, method: str
+) -> None:
+    headers = [
+        (b"content-type", kind.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})

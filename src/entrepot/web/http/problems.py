@@ -1,0 +1,65 @@
+"""Problem details (RFC 9457): the error body of the doors that have no dialect of their own."""
+
+from typing import Any
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+
+from entrepot.errors import EntrepotError, Invalid
+from entrepot.web.http.errors import headers_of, status_of
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(msgspec.Struct, omit_defaults=True):
+    """`type` is a relative reference into the error catalogue; `code` is stable."""
+
+    title: str
+    status: int
+    code: str
+    type: str = "about:blank"
+    detail: str = ""
+    remedy: str = ""
+    field: str = ""
+    details: dict[str, str | int | bool] = {}
+
+
+def problem_of(error: EntrepotError) -> Problem:
+    """The problem document for an error of ours."""
+    return Problem(
+        title=error.message,
+        status=status_of(error),
+        code=error.code,
+        type=f"/docs/errors#{error.code}",
+        remedy=error.remedy,
+        field=error.field if isinstance(error, Invalid) else "",
+        details=dict(error.details),
+    )
+
+
+def answer_error(_request: Request[Any, Any, Any], error: EntrepotError) -> Response[Problem]:
+    """Litestar exception handler for errors of ours."""
+    problem = problem_of(error)
+    return Response(
+        problem, status_code=problem.status, headers=headers_of(error), media_type=MEDIA_TYPE
+    )
+
+
+def answer_http_error(_request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
+    """Litestar exception handler for what the framework refuses: route, method, body."""
+    code = {404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}.get(
+        error.status_code, "invalid"
+    )
+    detail = error.detail
+    if isinstance(error, ValidationException) and isinstance(error.extra, list):
+        faults = [f"{item.get('key', '')}: {item.get('message', '')}" for item in error.extra]
+        detail = "; ".join(faults) or detail
+    problem = Problem(
+        title=detail or code,
+        status=error.status_code,
+        code=code,
+        type=f"/docs/errors#{code}",
+    )
+    headers = {"cache-control": "no-store", **(error.headers or {})}
+    return Response(problem, status_code=error.status_code, headers=headers, media_type=MEDIA_TYPE)

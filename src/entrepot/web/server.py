@@ -1,0 +1,225 @@
+"""The web process: request ids, host check, security headers, and the doors behind them.
+
+The links door is called as raw ASGI before anything else is looked at, because it carries
+the bytes; all other doors are Litestar routers.
+"""
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+
+from litestar import Litestar
+from litestar.config.app import AppConfig
+from litestar.exceptions import HTTPException
+
+from entrepot.assembly import Hub
+from entrepot.errors import EntrepotError
+from entrepot.kit.context import request_id
+from entrepot.kit.ids import new_uuid
+from entrepot.web import admin_api, entitlement_api, oauth, portal
+from entrepot.web.http import metrics
+from entrepot.web.http.edge import Edge
+from entrepot.web.http.health import HealthDoor
+from entrepot.web.http.problems import answer_error, answer_http_error
+from entrepot.web.links import LinksDoor
+from entrepot.web.openapi import openapi_config
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+KEYS_REFRESH_SECONDS = 5.0
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
+_DOORS = (
+    ("/dl/", "links"),
+    ("/e-product-entitlement-customer/", "entitlement_api"),
+    ("/oauth/", "oauth"),
+    ("/api/admin/", "admin_api"),
+    ("/healthz", "health"),
+    ("/readyz", "health"),
+    ("/metrics", "health"),
+)
+_log = logging.getLogger("entrepot.access")
+
+
+def build_app(hub: Hub) -> "Server":
+    """The ASGI application of one web process."""
+    return Server(hub)
+
+
+class Server:
+    """ASGI: lifespan, then one request after the other to its door."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._edge = Edge(hub)
+        self._links = LinksDoor(self._edge)
+        self._health = HealthDoor(self._edge)
+        self._pages = _litestar(self._edge)
+        self._prefix = hub.policy.path_prefix.encode()
+        self._hosts = {host.encode() for host in hub.policy.allowed_hosts}
+        self._headers = _common_headers(hub)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        self._links.start()
+        self._tasks.append(asyncio.create_task(self._refresh_keys()))
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        for task in self._tasks:
+            task.cancel()
+        await self._links.stop()
+        self._edge.close()
+        self._hub.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _refresh_keys(self) -> None:
+        while True:
+            await asyncio.sleep(KEYS_REFRESH_SECONDS)
+            try:
+                await self._edge.run(self._hub.keys.refresh)
+            except EntrepotError as error:
+                _log.warning("keys not refreshed", extra={"reason": error.message})
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        headers = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"")
+        identity = given.decode() if _REQUEST_ID.fullmatch(given) else new_uuid()
+        request_id.set(identity)
+        scope["request_id"] = identity
+        self._strip_prefix(scope)
+        status = 0
+        extra = [*self._headers, (b"x-request-id", identity.encode())]
+        silent = scope["method"] == "HEAD"
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                present = {name for name, _ in message["headers"]}
+                added = [pair for pair in extra if pair[0] not in present]
+                message = {**message, "headers": [*message["headers"], *added]}
+            await send(message)
+
+        door = _door_of(scope["path"])
+        try:
+            if _host_of(headers) not in self._hosts:
+                await _refuse_host(answer)
+            elif door == "links":
+                await self._links(scope, receive, answer)
+            elif door == "health":
+                await self._health(scope, receive, answer)
+            elif silent:
+                await self._pages({**scope, "method": "GET"}, receive, _without_body(answer))  # type: ignore[arg-type]
+            else:
+                await self._pages(scope, receive, answer)  # type: ignore[arg-type]
+        finally:
+            seconds = time.perf_counter() - started
+            metrics.count_request(door, scope["method"], status, seconds)
+            self._log_access(scope, status, seconds)
+
+    def _strip_prefix(self, scope: Scope) -> None:
+        """Take the path prefix of the public URL off, where the proxy in front left it on."""
+        prefix, raw = self._prefix, scope["raw_path"]
+        if prefix and (raw == prefix or raw.startswith(prefix + b"/")):
+            scope["raw_path"] = raw[len(prefix) :] or b"/"
+            scope["path"] = scope["path"][len(prefix.decode()) :] or "/"
+
+    def _log_access(self, scope: Scope, status: int, seconds: float) -> None:
+        if not _log.isEnabledFor(logging.INFO):
+            return
+        client = scope.get("client") or ("", 0)
+        _log.info(
+            "request",
+            extra={
+                "method": scope["method"],
+                "path": scope["path"],
+                "status": status,
+                "ms": round(seconds * 1000, 2),
+                "peer": client[0],
+            },
+        )
+
+
+def _litestar(edge: Edge) -> Litestar:
+    policy = edge.hub.policy
+
+    def keep_quiet(config: AppConfig) -> AppConfig:
+        # Our own formatter and access log are enough; Litestar's would log bodies.
+        config.logging_config = None
+        return config
+
+    return Litestar(
+        route_handlers=[
+            entitlement_api.create_router(edge),
+            oauth.create_router(edge),
+            admin_api.create_router(edge),
+            portal.create_router(edge),
+        ],
+        exception_handlers={EntrepotError: answer_error, HTTPException: answer_http_error},
+        openapi_config=openapi_config(policy),
+        request_max_body_size=policy.body_bytes_max,
+        on_app_init=[keep_quiet],
+        debug=False,
+    )
+
+
+def _common_headers(hub: Hub) -> list[tuple[bytes, bytes]]:
+    headers = [
+        (b"x-content-type-options", b"nosniff"),
+        (b"referrer-policy", b"no-referrer"),
+    ]
+    if hub.policy.public_url.startswith("https:"):
+        headers.append((b"strict-transport-security", b"max-age=31536000"))
+    if hub.policy.sandbox:
+        headers.append((b"entrepot-sandbox", b"true"))
+    return headers
+
+
+def _door_of(path: str) -> str:
+    return next((door for start, door in _DOORS if path.startswith(start)), "portal")
+
+
+def _host_of(headers: dict[bytes, bytes]) -> bytes:
+    """The host name without port, lower case; IPv6 keeps its brackets."""
+    host = headers.get(b"host", b"").lower()
+    name, colon, port = host.rpartition(b":")
+    return name if colon and port.isdigit() else host
+
+
+async def _refuse_host(send: Send) -> None:
+    body = b'{"title":"This hub does not answer to that host name.","status":421,"code":"host-unknown"}'
+    headers = [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    await send({"type": "http.response.start", "status": 421, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _without_body(send: Send) -> Send:
+    """HEAD is GET without the body (RFC 9110 section 9.3.2); Litestar itself answers 405."""
+    finished = False
+
+    async def answer(message: Message) -> None:
+        nonlocal finished
+        if message["type"] != "http.response.body":
+            await send(message)
+        elif not finished:
+            finished = True
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return answer
