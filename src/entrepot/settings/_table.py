@@ -68,8 +68,8 @@ class Settings:
         str,
         Setting(
             kinds.SECRET,
-            "At least 32 random characters that encrypt the signing keys at rest. "
-            "Losing it means new signing keys: tokens and links handed out so far die.",
+            "At least 32 random characters that encrypt the signing keys at rest. Keep it: with "
+            "another key than the one its database was made with, a hub does not start.",
             derived="required, here or as SECRET_KEY_FILE",
             secret=True,
         ),
