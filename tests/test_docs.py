@@ -1,6 +1,7 @@
 """The reference pages that are made from the code are the committed ones."""
 
 import pytest
+
 from docs.generate import DOCS, PAGES
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import trustme
-from docs.generate import settings_page
 from hypothesis import given
 from hypothesis import strategies as st
 
+from docs.generate import settings_page
 from entrepot.errors import Invalid
 from entrepot.settings import DECLARED, Settings, describe, from_env
 
