@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, ColumnElement, Dialect, Integer, MetaData, Text
+from sqlalchemy import BigInteger, ColumnElement, Dialect, Integer, MetaData, Text, true
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import expression
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -123,6 +123,11 @@ def _has_code_sqlite(element: has_code, compiler: SQLCompiler, **kwargs: Any) ->
 @compiles(has_code, "postgresql")
 def _has_code_postgresql(element: has_code, compiler: SQLCompiler, **kwargs: Any) -> str:
     return _position(element, compiler, "strpos", **kwargs)
+
+
+def is_set(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether a `Flag` column holds true, in words that both databases know."""
+    return expression.type_coerce(column, Boolean()) == true()
 
 
 def no_codes(column: ColumnElement[Any]) -> ColumnElement[bool]:

@@ -13,6 +13,7 @@ from entrepot.core.catalogue.licences import find_licence
 from entrepot.core.catalogue.tables import product_members, products
 from entrepot.core.events import Event, record
 from entrepot.db import Tx
+from entrepot.db.schema import is_set
 from entrepot.errors import Conflict, Invalid, NotFound
 from entrepot.kit.text import TEXT_LENGTH_MAX, check_line
 
@@ -140,7 +141,7 @@ def list_products(
     """Products by code. `listed_only`: what anybody may know of."""
     query = select(products).order_by(products.c.code).offset(skip).limit(take)
     if listed_only:
-        query = query.where(products.c.listed.is_(True))
+        query = query.where(is_set(products.c.listed))
     return list(tx.execute(query))
 
 
@@ -148,5 +149,5 @@ def count_products(tx: Tx, *, listed_only: bool = False) -> int:
     """How many `list_products` would give without a limit."""
     query = select(func.count()).select_from(products)
     if listed_only:
-        query = query.where(products.c.listed.is_(True))
+        query = query.where(is_set(products.c.listed))
     return tx.execute(query).scalar_one()

@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, case, func, literal, select, union_all
+from sqlalchemy import Row, Select, bindparam, case, func, literal_column, not_, select, union_all
 
 from entrepot.core.accounts import Principal
 from entrepot.core.accounts.tables import organisations
@@ -20,6 +20,7 @@ from entrepot.core.entitlements.predicate import (
     child_number,
     entitled,
     entitlement_source,
+    holds,
     licence_code,
     of_reference,
     take_apart,
@@ -44,7 +45,9 @@ _STATUS = {
 STATUSES = ("Active", "Lapsed", *sorted(set(_STATUS.values())))
 
 _verdict = verdict_of(*ENTITLEMENT_RULES)
-_lapsed = case((entitlements.c.maintenance_to <= NOW, 1), else_=0)
+_lapsed = case(
+    (entitlements.c.maintenance_to <= NOW, literal_column("1")), else_=literal_column("0")
+)
 
 
 def _columns(*, child: bool) -> list[Any]:
@@ -81,10 +84,10 @@ def _columns(*, child: bool) -> list[Any]:
             "process",
         ],
         licence_code.label("licence_code"),
-        literal(1 if child else 0).label("virtual"),
+        literal_column("1" if child else "0").label("virtual"),
         _verdict.label("verdict"),
         _lapsed.label("lapsed"),
-        case((_verdict != GRANTED, 2), else_=_lapsed).label("rank"),
+        case((not_(holds(*ENTITLEMENT_RULES)), literal_column("2")), else_=_lapsed).label("rank"),
     ]
 
 
