@@ -1,0 +1,111 @@
+"""The command's root: global options, commands loaded when they are used, errors into codes."""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from entrepot import __version__
+from entrepot.cli.console import complain, say
+from entrepot.cli.setup import Setup
+
+_EPILOG = """\b
+Exit codes:
+    0  done                          5  a licence has to be accepted
+    1  something unexpected          6  not signed in
+    2  wrong use                     7  network, or the hub cannot answer
+    3  not found                     8  what arrived was corrupt
+    4  denied                        9  disk or local file
+  130  stopped by Ctrl-C
+\b
+Environment:
+  ENTREPOT_URL                       the hub
+  ENTREPOT_TOKEN, EDM_ACCESS_TOKEN   an access token
+  ENTREPOT_CLIENT_ID, ENTREPOT_CLIENT_SECRET   credentials of a machine
+  ENTREPOT_ROOT, EDM_ROOT            folder of the sign-in (~/.entrepot)
+  ENTREPOT_DOWNLOADS, EDM_DOWNLOADS  folder for downloads (~/Artifacts)
+  EDM_ENV, EDM_LOG_LEVEL             as -k and -v
+"""
+
+_COMMANDS = {
+    "login": "sign_in",
+    "logout": "sign_in",
+    "show-config": "configuration",
+    "entitlements": "listing",
+    "entitlement": "listing",
+    "products": "listing",
+    "releases": "listing",
+    "artifacts": "listing",
+    "download-artifacts": "download",
+}
+
+
+class _LazyGroup(click.Group):
+    """Imports the module of a command only when that command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"entrepot.cli.{_COMMANDS[cmd_name]}")
+        command = getattr(module, cmd_name.replace("-", "_"))
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=_LazyGroup, epilog=_EPILOG)
+@click.option(
+    "-k",
+    "--environment",
+    type=click.Choice(["prod", "qa"], case_sensitive=False),
+    help="Which of the two hubs you have set up.  [default: EDM_ENV, else prod]",
+)
+@click.option("--url", metavar="URL", help="Address of the hub, such as https://hub.example.com")
+@click.option("-v", "--verbose", count=True, help="Say more; up to -vvv.")
+@click.version_option(__version__, prog_name="entrepot")
+@click.pass_context
+def cli(ctx: click.Context, environment: str | None, url: str | None, verbose: int) -> None:
+    """List what your organisation is entitled to, and download it verified."""
+    ctx.obj = Setup(environment, url, verbose, os.environ)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit code; every message goes to stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # A terminal that lacks a letter shows its code instead of breaking the command.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        result = cli.main(args=list(arguments), prog_name="entrepot", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        say("Stopped.")
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone; keep Python from complaining about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except Exception as error:
+        return _report(error)
+    return result if isinstance(result, int) else 0
+
+
+def _report(error: Exception) -> int:
+    from entrepot.client.errors import ClientError, ExitCode
+
+    if isinstance(error, ClientError):
+        complain(error)
+        return int(error.exit_code)
+    import logging
+
+    logging.getLogger(__name__).debug("unexpected error", exc_info=error)
+    say(f"Unexpected error: {type(error).__name__}: {error}", color="red")
+    say("Run the command again with -vvv and report what it prints.")
+    return int(ExitCode.UNEXPECTED)

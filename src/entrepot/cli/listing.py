@@ -1,0 +1,197 @@
+"""The commands that list: entitlements, entitlement, products, releases, artifacts."""
+
+from collections.abc import Callable, Sequence
+
+import click
+
+from entrepot.cli.options import (
+    COMMAND,
+    entitlement_option,
+    format_option,
+    hub_option,
+    page_options,
+    release_option,
+)
+from entrepot.cli.output import Column, print_json, print_table
+from entrepot.cli.rows import (
+    ARTIFACT_COLUMNS,
+    ENTITLEMENT_COLUMNS,
+    PRODUCT_COLUMNS,
+    RELEASE_COLUMNS,
+    VIRTUAL_COLUMNS,
+    artifact_row,
+    entitlement_details,
+    entitlement_row,
+    release_row,
+    text,
+    virtual_entitlements,
+    virtual_row,
+)
+from entrepot.cli.setup import Setup
+from entrepot.client.answers import JsonObject
+from entrepot.client.errors import NotFound
+
+
+@click.command(context_settings=COMMAND)
+@click.option("-e", "--entitlement-id", help="Only the entitlement with this ID.")
+@click.option("-p", "--product-code", help="Only entitlements for this product.")
+@page_options
+@format_option
+@hub_option
+@click.pass_context
+def entitlements(
+    ctx: click.Context,
+    entitlement_id: str | None,
+    product_code: str | None,
+    offset: int | None,
+    limit: int,
+    form: str,
+) -> None:
+    """List what your organisation is entitled to."""
+    with _setup(ctx).client() as client:
+        if product_code:
+            found = client.entitlements(product=product_code, page=offset, limit=limit)
+            if entitlement_id:
+                found = [item for item in found if item.get("id") == entitlement_id]
+        elif entitlement_id:
+            found = [client.entitlement(entitlement_id)]
+        else:
+            found = client.entitlements(page=offset, limit=limit)
+    if entitlement_id or product_code:
+        nothing = "No entitlement matches these filters."
+    else:
+        nothing = "Your organisation has no entitlement."
+    if offset is not None and offset > 1:
+        nothing = f"Page {offset} is past the end."
+    _show(found, form, ENTITLEMENT_COLUMNS, entitlement_row, nothing)
+
+
+@click.command(context_settings=COMMAND)
+@click.argument("entitlement_id")
+@click.option("-p", "--product-code", help="In a group: only the children for this product.")
+@page_options
+@format_option
+@hub_option
+@click.pass_context
+def entitlement(
+    ctx: click.Context,
+    entitlement_id: str,
+    product_code: str | None,
+    offset: int | None,
+    limit: int,
+    form: str,
+) -> None:
+    """Show one entitlement, with the children of a group."""
+    with _setup(ctx).client() as client:
+        found = client.entitlement(entitlement_id)
+    if form != "table":
+        print_json(found, form)
+        return
+    print_table((Column("Entitlement"), Column(text(found.get("id")))), entitlement_details(found))
+    children = virtual_entitlements(found)
+    if not children:
+        return
+    if product_code:
+        children = [child for child in children if _product_code(child) == product_code]
+    begin = (offset - 1) * limit if offset is not None else 0
+    page = children[begin : begin + limit] if offset is not None else children
+    if not page:
+        raise NotFound(
+            f"No child entitlement to show: {len(children)} match.",
+            remedy="Check -p, -o and -l.",
+        )
+    click.echo(f"\nEntitlements {begin + 1} to {begin + len(page)} of {len(children)}:")
+    print_table(VIRTUAL_COLUMNS, [virtual_row(child) for child in page])
+
+
+@click.command(context_settings=COMMAND)
+@format_option
+@hub_option
+@click.pass_context
+def products(ctx: click.Context, form: str) -> None:
+    """List the product codes and names that your entitlements are for."""
+    with _setup(ctx).client() as client:
+        found = client.entitlements()
+    by_code: dict[str, JsonObject] = {}
+    for item in found:
+        for holder in (item, *virtual_entitlements(item)):
+            product = holder.get("product")
+            if not isinstance(product, dict) or not product.get("id"):
+                continue
+            code = str(product["id"])
+            entry = by_code.setdefault(
+                code, {"id": code, "name": product.get("name", ""), "entitlements": []}
+            )
+            if holder.get("id") not in entry["entitlements"]:
+                entry["entitlements"].append(holder.get("id"))
+    listed = [by_code[code] for code in sorted(by_code)]
+
+    def row(entry: JsonObject) -> list[str]:
+        ids = ", ".join(text(value) for value in entry["entitlements"])
+        return [text(entry["id"]), text(entry["name"]), ids]
+
+    _show(listed, form, PRODUCT_COLUMNS, row, "Your organisation has no entitlement.")
+
+
+@click.command(context_settings=COMMAND)
+@entitlement_option
+@click.option("-r", "--release-id", help="Only the release with this ID.")
+@format_option
+@hub_option
+@click.pass_context
+def releases(ctx: click.Context, entitlement_id: str, release_id: str | None, form: str) -> None:
+    """List the releases of an entitlement, newest first."""
+    with _setup(ctx).client() as client:
+        if release_id:
+            found = [client.release(entitlement_id, release_id)]
+        else:
+            found = client.releases(entitlement_id)
+    nothing = f"Entitlement {entitlement_id} has no release yet."
+    _show(found, form, RELEASE_COLUMNS, release_row, nothing)
+
+
+@click.command(context_settings=COMMAND)
+@entitlement_option
+@release_option
+@click.option("-a", "--artifact-id", help="Only the artifact with this ID.")
+@format_option
+@hub_option
+@click.pass_context
+def artifacts(
+    ctx: click.Context, entitlement_id: str, release_id: str, artifact_id: str | None, form: str
+) -> None:
+    """List the files of a release."""
+    with _setup(ctx).client() as client:
+        if artifact_id:
+            found = [client.artifact(entitlement_id, release_id, artifact_id)]
+        else:
+            found = client.artifacts(entitlement_id, release_id)
+    nothing = f"Release {release_id} has no artifact."
+    _show(found, form, ARTIFACT_COLUMNS, artifact_row, nothing)
+
+
+def _setup(ctx: click.Context) -> Setup:
+    setup = ctx.obj
+    assert isinstance(setup, Setup)
+    return setup
+
+
+def _product_code(holder: JsonObject) -> str:
+    product = holder.get("product")
+    return str(product.get("id", "")) if isinstance(product, dict) else ""
+
+
+def _show(
+    found: Sequence[JsonObject],
+    form: str,
+    columns: Sequence[Column],
+    row: Callable[[JsonObject], list[str]],
+    nothing: str,
+) -> None:
+    """Print what was found; nothing found is an error, with `[]` on stdout for readers of JSON."""
+    if form != "table":
+        print_json(list(found), form)
+    elif found:
+        print_table(columns, [row(item) for item in found])
+    if not found:
+        raise NotFound(nothing, remedy="`entrepot entitlements` lists everything you have.")

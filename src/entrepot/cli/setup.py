@@ -1,0 +1,96 @@
+"""From options and environment to a client: which hub, which token, how much to say."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import click
+
+from entrepot.cli.console import say
+
+if TYPE_CHECKING:
+    from entrepot.client import Client
+    from entrepot.client.api import TokenSource
+    from entrepot.client.connections import Address, Times
+    from entrepot.client.profiles import Profile
+    from entrepot.client.retries import Backoff
+
+_LEVELS = ("critical", "error", "warning", "info", "debug")
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """The global options, kept until a command needs them."""
+
+    environment: str | None
+    url: str | None
+    verbose: int
+    variables: Mapping[str, str]
+    warned: set[str] = field(default_factory=set)
+
+    def with_url(self, url: str) -> "Setup":
+        return replace(self, url=url)
+
+    def profile(self) -> "Profile":
+        """The chosen profile. Raises InvalidUse, LocalFileError."""
+        from entrepot.client.profiles import load_profile
+
+        self.start_logging()
+        return load_profile(self.environment, self.url, self.variables)
+
+    def hub(self) -> "Address":
+        """The address of the hub, with a warning where tokens would travel in the clear."""
+        hub = self.profile().hub()
+        if hub.scheme == "http" and not hub.is_loopback and hub.origin not in self.warned:
+            self.warned.add(hub.origin)
+            say(
+                f"Warning: {hub.origin} is plain http: "
+                "your token and files can be read on the way.",
+                color="yellow",
+            )
+        return hub
+
+    def tokens(self, hub: "Address", times: "Times") -> "TokenSource":
+        """Where the token for this hub comes from."""
+        from entrepot.client.auth import choose_tokens
+
+        profile = self.profile()
+        return choose_tokens(self.variables, profile.root, profile.name, hub, times)
+
+    def client(
+        self,
+        *,
+        times: "Times | None" = None,
+        transfer_backoff: "Backoff | None" = None,
+        token: str | None = None,
+    ) -> "Client":
+        """A client for the hub, signed in as far as known."""
+        from entrepot.client import Client, Times
+
+        times = times or Times()
+        hub = self.hub()
+        return Client(
+            hub.url,
+            token or self.tokens(hub, times),
+            times=times,
+            transfer_backoff=transfer_backoff,
+        )
+
+    def log_level(self) -> str:
+        """critical, error, warning, info or debug, by -v or EDM_LOG_LEVEL."""
+        if self.verbose:
+            return _LEVELS[min(self.verbose, 3) + 1]
+        level = (self.variables.get("EDM_LOG_LEVEL") or "error").lower()
+        if level not in _LEVELS:
+            raise click.UsageError(f"EDM_LOG_LEVEL is {level!r}; it can be {', '.join(_LEVELS)}.")
+        return level
+
+    def start_logging(self) -> None:
+        import logging
+
+        logging.basicConfig(
+            level=self.log_level().upper(),
+            stream=sys.stderr,
+            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        )

@@ -1,0 +1,181 @@
+"""The commands login (token, credentials, show-token) and logout."""
+
+import sys
+from datetime import UTC, datetime
+
+import click
+
+from entrepot.cli.console import is_interactive, say
+from entrepot.cli.options import COMMAND, hub_option
+from entrepot.cli.setup import Setup
+from entrepot.client import Backoff, Client, ClientError, Denied, NotFound, NotSignedIn, Times
+from entrepot.client.auth import Grant, TokenStore, delete_sign_in, sign_in_with_password
+from entrepot.client.connections import Address
+from entrepot.client.errors import InvalidUse, Unreachable
+from entrepot.client.names import printable
+from entrepot.client.profiles import save_profile
+from entrepot.client.tokens import TOKEN_CHARS_MAX, Claims, clean_token, read_claims
+
+_ENVIRONMENT_TOKENS = ("ENTREPOT_TOKEN", "EDM_ACCESS_TOKEN", "ENTREPOT_CLIENT_ID")
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@hub_option
+@click.pass_context
+def login(ctx: click.Context) -> None:
+    """Sign in with a token (or, where the hub allows it, with a password)."""
+    if ctx.invoked_subcommand is not None:
+        return
+    address = _setup(ctx).profile().address
+    page = f"{address.url}/token" if address else "the token page of your hub (https://HUB/token)"
+    url = "" if address else " --url https://HUB"
+    click.echo(
+        f"1. Open {page} in a browser, sign in and generate a token.\n"
+        f"2. Run `entrepot{url} login token -` and paste it.\n"
+        "A token lives for one hour. Machines use ENTREPOT_CLIENT_ID and ENTREPOT_CLIENT_SECRET."
+    )
+
+
+@login.command(context_settings=COMMAND)
+@click.argument("token", required=False)
+@hub_option
+@click.pass_context
+def token(ctx: click.Context, token: str | None) -> None:
+    """Sign in with TOKEN; `-` reads it from stdin, where nobody else can see it."""
+    setup = _setup(ctx)
+    hub = setup.hub()
+    given = clean_token(_read_token(ctx, token))
+    claims = read_claims(given)
+    _try_token(hub, given, claims)
+    _save(setup, hub, Grant(given))
+    owner = f" as {claims.owner}" if claims.owner else ""
+    say(f"Signed in at {hub.origin}{owner}; {_ending(claims)}.", color="green")
+
+
+@login.command(context_settings=COMMAND)
+@click.option("-u", "--username", help="User name (e-mail); asked for on a terminal.")
+@click.option("--password", help="Better left out: it is asked for, or read from stdin.")
+@hub_option
+@click.pass_context
+def credentials(ctx: click.Context, username: str | None, password: str | None) -> None:
+    """Sign in with user name and password, where the hub allows it."""
+    setup = _setup(ctx)
+    hub = setup.hub()
+    if password is not None:
+        say("Warning: a password in the command line can be seen by others.", color="yellow")
+    if not username:
+        if not is_interactive():
+            raise click.UsageError("Missing option '-u' / '--username'.")
+        username = click.prompt("User name", err=True)
+    if password is None:
+        password = _read_secret("Password")
+    try:
+        grant = sign_in_with_password(hub, str(username), password, Times())
+    except (Denied, NotFound) as error:
+        raise Denied(
+            "This hub does not take a user name and password from a command: that way of signing "
+            f"in is switched off unless its operator switches it on. ({error.message})",
+            remedy=f"Open {hub.url}/token in a browser, then run `entrepot login token -`.",
+        ) from error
+    _save(setup, hub, grant)
+    say(f"Signed in at {hub.origin}.", color="green")
+
+
+@login.command("show-token", context_settings=COMMAND)
+@hub_option
+@click.pass_context
+def show_token(ctx: click.Context) -> None:
+    """Print the token in use, and what it says of itself."""
+    setup = _setup(ctx)
+    held = setup.tokens(setup.hub(), Times()).token()
+    claims = read_claims(held)
+    ends = claims.expires_at.astimezone() if claims.expires_at else None
+    click.echo(
+        f"Token Owner: {printable(claims.owner)}\n"
+        f"Email: {printable(', '.join(claims.emails))}\n"
+        f"Expires: {ends.strftime('%a, %d %b %Y %H:%M:%S %z') if ends else ''}\n"
+        f"Access Token: {held}"
+    )
+    if claims.expired(datetime.now(UTC)):
+        say("This token has expired.", color="yellow")
+
+
+@click.command(context_settings=COMMAND)
+@click.pass_context
+def logout(ctx: click.Context) -> None:
+    """Delete the saved token."""
+    setup = _setup(ctx)
+    profile = setup.profile()
+    delete_sign_in(profile.root, profile.name)
+    say("Signed out; the saved token is deleted.", color="green")
+    _mention_environment(setup)
+
+
+def _setup(ctx: click.Context) -> Setup:
+    setup = ctx.obj
+    assert isinstance(setup, Setup)
+    return setup
+
+
+def _read_token(ctx: click.Context, given: str | None) -> str:
+    if given and given != "-":
+        say(
+            "Warning: a token in the command line can be seen by others on this machine; "
+            "`entrepot login token -` reads it from stdin.",
+            color="yellow",
+        )
+        return given
+    if given is None and not is_interactive():
+        raise click.MissingParameter(ctx=ctx, param_type="argument", param_hint="TOKEN")
+    return _read_secret("Token")
+
+
+def _read_secret(label: str) -> str:
+    """From a person without an echo, else one line of stdin."""
+    if sys.stdin.isatty():
+        # The terminal's own line editor cuts a line at 4096 characters; tokens are shorter.
+        answer: str = click.prompt(label, hide_input=True, err=True)
+        return answer
+    return sys.stdin.readline(TOKEN_CHARS_MAX + 2).rstrip("\r\n")
+
+
+def _try_token(hub: Address, given: str, claims: Claims) -> None:
+    """Ask the hub whether it takes the token; what was saved before is kept if it does not."""
+    patience = Backoff(attempts=2)
+    try:
+        with Client(hub.url, given, call_backoff=patience) as client:
+            client.entitlements(page=1, limit=1)
+    except NotSignedIn as error:
+        why = "it has expired" if claims.expired(datetime.now(UTC)) else error.message
+        raise NotSignedIn(
+            f"The hub refuses this token ({why}). Nothing was saved.",
+            remedy=f"Generate a new one at {hub.url}/token",
+        ) from error
+    except NotFound as error:
+        raise InvalidUse(
+            f"There is no hub at {hub.url}.", remedy="Check the URL and its path."
+        ) from error
+    except Unreachable as error:
+        say(f"Warning: the token could not be checked. {error.message}", color="yellow")
+    except ClientError as error:
+        if not isinstance(error, Denied):
+            raise
+
+
+def _save(setup: Setup, hub: Address, grant: Grant) -> None:
+    profile = setup.profile()
+    TokenStore(profile.root, profile.name, hub).save(grant)
+    save_profile(profile)
+    _mention_environment(setup)
+
+
+def _mention_environment(setup: Setup) -> None:
+    for name in _ENVIRONMENT_TOKENS:
+        if setup.variables.get(name):
+            say(f"Note: {name} is set in the environment and is used first.", color="yellow")
+
+
+def _ending(claims: Claims) -> str:
+    if claims.expires_at is None:
+        return "the token does not say when it ends"
+    return f"the token is good until {claims.expires_at.astimezone():%H:%M on %d %b %Y}"

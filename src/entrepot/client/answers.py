@@ -1,0 +1,108 @@
+"""What the hub's answers mean: one place turns a status and a body into an error of ours."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from entrepot.client.errors import (
+    BadAnswer,
+    ClientError,
+    Denied,
+    InvalidUse,
+    LicenceNeeded,
+    NotFound,
+    NotSignedIn,
+    Unreachable,
+)
+from entrepot.client.retries import retry_after_seconds
+
+JsonObject = dict[str, Any]
+LICENCE_ERROR_NAME = "download-error-eula-required"
+_TEXT_CHARS_MAX = 2000
+
+
+def parse_json(body: bytes) -> Any:
+    """The body as JSON, objects in the hub's key order. Raises BadAnswer."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadAnswer(
+            "The hub's answer is not JSON.",
+            remedy="Check that the URL is that of an Entrepot hub.",
+        ) from error
+
+
+def parse_object(body: bytes) -> JsonObject:
+    """The body as one JSON object. Raises BadAnswer."""
+    value = parse_json(body)
+    if not isinstance(value, dict):
+        raise BadAnswer("The hub's answer is not a JSON object.")
+    return value
+
+
+def error_for(
+    status: int, body: bytes, *, retry_after: str | None = None, location: str | None = None
+) -> ClientError:
+    """The error that a status other than 2xx stands for (contract, section 3).
+
+    `retry_after` and `location` are the headers of these names.
+    """
+    said = _said(body)
+    message, remedy = _text(said, "errorDescription"), _text(said, "remedy")
+    reason = _text(said, "reason")
+    if status == 403 and said.get("errorName") == LICENCE_ERROR_NAME:
+        return LicenceNeeded(
+            message or "A licence has to be accepted before this download.",
+            agreement_url=_text(said, "agreementUrl"),
+            remedy=remedy,
+            reason=reason,
+        )
+    if 300 <= status < 400:
+        return BadAnswer(
+            f"The hub answered with a redirect to {(location or 'nowhere')[:300]}; "
+            "a token is never sent on.",
+            remedy="Check the URL of the hub (http or https, path).",
+        )
+    if status == 429 or (status >= 500 and status != 501):
+        asked = retry_after_seconds(retry_after, datetime.now(UTC))
+        return Unreachable(
+            message or f"The hub cannot answer now (status {status}).",
+            remedy=remedy or "Try again later.",
+            reason=reason,
+            retry_after_seconds=asked,
+        )
+    kind, usual, usual_remedy = _KINDS.get(
+        status, (BadAnswer, f"The hub answered with status {status}.", "")
+    )
+    return kind(message or usual, remedy=remedy or usual_remedy, reason=reason)
+
+
+_KINDS: dict[int, tuple[type[ClientError], str, str]] = {
+    400: (InvalidUse, "The hub does not understand the request.", "Check the values given."),
+    401: (
+        NotSignedIn,
+        "The hub does not accept the token.",
+        "Get a new one and run `entrepot login token -`.",
+    ),
+    403: (Denied, "The hub denies this.", "Ask the hub's operator why."),
+    404: (
+        NotFound,
+        "There is no such object, or it is not yours.",
+        "Check the id with `entrepot entitlements`.",
+    ),
+    410: (Denied, "What was asked for has ended.", "Ask for it again."),
+    501: (InvalidUse, "This hub does not offer that.", "Use another way (`-m http`)."),
+}
+
+
+def _said(body: bytes) -> JsonObject:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _text(said: JsonObject, key: str) -> str:
+    value = said.get(key)
+    return value[:_TEXT_CHARS_MAX] if isinstance(value, str) else ""

@@ -1,0 +1,106 @@
+"""Several artifacts of a release: a few at a time, one failure does not stop the others."""
+
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from entrepot.client.downloader import Downloaded
+from entrepot.client.errors import BadAnswer, ClientError
+from entrepot.client.names import distinct_name, name_key, safe_name
+from entrepot.client.partial import check_room
+from entrepot.client.stop import Stop
+from entrepot.client.verification import expected_of
+
+JOBS_MAX = 16
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One artifact and the safe name it gets; `error` where it cannot even be named."""
+
+    artifact: Mapping[str, Any]
+    name: str
+    error: ClientError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How it ended for one artifact: exactly one of `downloaded` and `error` is set."""
+
+    name: str
+    downloaded: Downloaded | None
+    error: ClientError | None
+
+
+def plan_names(artifacts: Sequence[Mapping[str, Any]]) -> list[Item]:
+    """A safe name for each artifact, distinct even where the file system ignores case."""
+    taken: set[str] = set()
+    items = []
+    for artifact in artifacts:
+        given = artifact.get("fileName")
+        try:
+            name = safe_name(given if isinstance(given, str) else "")
+        except ClientError as error:
+            items.append(Item(artifact, str(artifact.get("id", "?")), error))
+            continue
+        if name_key(name) in taken:
+            name = distinct_name(name, str(artifact.get("id", ""))[:8])
+        count = 2
+        while name_key(name) in taken:
+            name, count = distinct_name(name, str(count)), count + 1
+        taken.add(name_key(name))
+        items.append(Item(artifact, name))
+    return items
+
+
+def check_room_for_all(items: Sequence[Item], folder: Path) -> None:
+    """Raises DiskFull when what is not there yet cannot fit. Files of the right size count as
+    there; whether they are right is seen later."""
+    needed = 0
+    for item in items:
+        try:
+            size = expected_of(item.artifact).size or 0
+        except BadAnswer:
+            continue  # reported when its turn comes
+        target = folder / item.name
+        if not target.is_file() or os.stat(target).st_size != size:  # noqa: PTH116 - one call
+            needed += size
+    check_room(folder, needed)
+
+
+def download_items(
+    items: Sequence[Item],
+    download_one: Callable[[Item], Downloaded],
+    *,
+    jobs: int,
+    stop: Stop,
+    done: Callable[[Outcome], None],
+) -> list[Outcome]:
+    """Run `download_one` for each item, `jobs` at a time, results in the order of the items.
+
+    `done` is called as each ends, from its thread. Ctrl-C stops all and is raised on.
+    """
+
+    def run(item: Item) -> Outcome:
+        try:
+            if item.error is not None:
+                raise item.error
+            outcome = Outcome(item.name, download_one(item), None)
+        except ClientError as error:
+            _log.debug("%s failed", item.name, exc_info=True)
+            outcome = Outcome(item.name, None, error)
+        done(outcome)
+        return outcome
+
+    with ThreadPoolExecutor(max_workers=max(1, min(jobs, JOBS_MAX))) as pool:
+        try:
+            return list(pool.map(run, items))
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise

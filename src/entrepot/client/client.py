@@ -1,0 +1,229 @@
+"""The SDK: one object that speaks the entitlement API of one hub and downloads from it."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from entrepot.client.answers import JsonObject
+from entrepot.client.api import Api, TokenSource
+from entrepot.client.auth import GivenToken
+from entrepot.client.connections import Times, parse_hub_address
+from entrepot.client.downloader import Conditions, Downloaded, Watcher, download, parse_link
+from entrepot.client.errors import BadAnswer, InvalidUse
+from entrepot.client.names import safe_name
+from entrepot.client.retries import Backoff
+from entrepot.client.stop import Stop
+from entrepot.client.tokens import claims_or_none
+from entrepot.client.verification import expected_of
+
+_ROOT = ("e-product-entitlement-customer", "v1", "entitlements")
+_RELEASES = ("rights", "download", "releases")
+COUNTRY_HEADER = "declared-country-code"
+
+
+class Client:
+    """A connection to the hub at `url` (http or https, with a path prefix if it has one).
+
+    `token` is an access token, or a TokenSource that can renew it (entrepot.client.auth).
+    Objects come back as the hub sent them: dicts in its order of keys and items. Every method
+    raises ClientError; the tree is in entrepot.client.errors. Safe to use from several threads.
+
+        with Client("https://downloads.example.com", token) as client:
+            for entitlement in client.entitlements(product="DS000B"):
+                print(entitlement["id"])
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | TokenSource | None = None,
+        *,
+        times: Times | None = None,
+        call_backoff: Backoff | None = None,
+        transfer_backoff: Backoff | None = None,
+        stop: Stop | None = None,
+    ) -> None:
+        tokens = GivenToken(token) if isinstance(token, str) else token
+        self.times = times or Times()
+        self.stop = stop or Stop()
+        self._tokens = tokens
+        self._transfer_backoff = transfer_backoff or Backoff(attempts=8)
+        base = parse_hub_address(url)
+        self.api = Api(base, tokens, self.times, call_backoff or Backoff(), self.stop)
+
+    def entitlements(
+        self,
+        *,
+        product: str | None = None,
+        search: Mapping[str, Any] | None = None,
+        page: int | None = None,
+        limit: int = 10,
+    ) -> list[JsonObject]:
+        """All entitlements, or page `page` (from 1) of `limit` each.
+
+        `search` takes the keys of the contract (`product.id`, `rightTo`, `activatedFrom`);
+        `product` is short for `product.id`.
+        """
+        wanted = dict(search or {})
+        if product is not None:
+            wanted["product.id"] = product
+        return _items(self.api.get(_ROOT, _query(wanted, page, limit)))
+
+    def entitlement(self, entitlement_id: str) -> JsonObject:
+        """One entitlement."""
+        return _one(self.api.get((*_ROOT, entitlement_id)))
+
+    def releases(
+        self,
+        entitlement_id: str,
+        *,
+        search: Mapping[str, Any] | None = None,
+        page: int | None = None,
+        limit: int = 10,
+    ) -> list[JsonObject]:
+        """The releases of an entitlement, newest first (`availableFrom`, `latestAvailable`)."""
+        path = (*_ROOT, entitlement_id, *_RELEASES)
+        return _items(self.api.get(path, _query(dict(search or {}), page, limit)))
+
+    def release(self, entitlement_id: str, release_id: str) -> JsonObject:
+        """One release with its artifacts."""
+        return _one(self.api.get((*_ROOT, entitlement_id, *_RELEASES, release_id)))
+
+    def artifacts(self, entitlement_id: str, release_id: str) -> list[JsonObject]:
+        """The artifacts of a release, in the publisher's order."""
+        found = self.release(entitlement_id, release_id).get("artifacts", [])
+        return _objects(found)
+
+    def artifact(self, entitlement_id: str, release_id: str, artifact_id: str) -> JsonObject:
+        """One artifact."""
+        return _one(self.api.get(_artifact_path(entitlement_id, release_id, artifact_id)))
+
+    def link(
+        self,
+        entitlement_id: str,
+        release_id: str,
+        artifact_id: str,
+        *,
+        country: str | None = None,
+    ) -> str:
+        """A fresh download link; it authorises itself and lives for ten minutes.
+
+        `country` (two letters) is declared to the hub, as controlled artifacts require.
+        """
+        headers = {COUNTRY_HEADER: country_code(country)} if country else {}
+        path = (*_artifact_path(entitlement_id, release_id, artifact_id), "http")
+        url = _one(self.api.get(path, headers=headers)).get("downloadUrl")
+        if not isinstance(url, str) or not url:
+            raise BadAnswer("The hub's answer holds no download link.")
+        if "://" not in url and url.startswith("/") and not url.startswith("//"):
+            url = self.api.base.origin + url
+        link = parse_link(url, self.api.base)
+        return link.url
+
+    def transfer_spec(self, entitlement_id: str, release_id: str, artifact_id: str) -> JsonObject:
+        """The Aspera transfer specification, where the hub offers one."""
+        path = (*_artifact_path(entitlement_id, release_id, artifact_id), "fasp")
+        answer = _one(self.api.get(path))
+        try:
+            return _one(answer["data"]["transfer_specs"][0]["transfer_spec"])
+        except (KeyError, IndexError, TypeError) as error:
+            raise BadAnswer("The hub's answer holds no Aspera transfer.") from error
+
+    def download(
+        self,
+        entitlement_id: str,
+        release_id: str,
+        artifact: str | Mapping[str, Any],
+        folder: str | Path,
+        *,
+        name: str | None = None,
+        country: str | None = None,
+        watcher: Watcher | None = None,
+        before_link: Callable[[], None] | None = None,
+    ) -> Downloaded:
+        """Bring one artifact (its id or its object) into `folder`, verified.
+
+        The file gets the artifact's name made safe, or `name` made safe. A file that is already
+        there with the right digest is left alone. For controlled artifacts `country`, else the
+        country in the token, is declared.
+        """
+        if isinstance(artifact, str):
+            artifact = self.artifact(entitlement_id, release_id, artifact)
+        artifact_id, given = str(artifact.get("id", "")), artifact.get("fileName")
+        target_name = safe_name(name or (given if isinstance(given, str) else ""))
+        declared = self.country_for(artifact, country)
+
+        def mint_link() -> str:
+            if before_link is not None:
+                before_link()
+            return self.link(entitlement_id, release_id, artifact_id, country=declared)
+
+        conditions = Conditions(self.times, self._transfer_backoff, self.stop)
+        target = Path(folder) / target_name
+        return download(mint_link, target, expected_of(artifact), conditions, watcher)
+
+    def country_for(self, artifact: Mapping[str, Any], country: str | None) -> str | None:
+        """The country to declare for an artifact: none unless its repository is controlled."""
+        if not is_controlled(artifact):
+            return None
+        if country:
+            return country_code(country)
+        claims = claims_or_none(self._tokens.token()) if self._tokens is not None else None
+        return claims.country if claims is not None else None
+
+    def close(self) -> None:
+        """Close the connections that are kept open."""
+        self.api.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def is_controlled(artifact: Mapping[str, Any]) -> bool:
+    """Whether a download of this artifact must declare a country."""
+    return "controlled" in str(artifact.get("repository", ""))
+
+
+def country_code(country: str) -> str:
+    """A country as two capital letters. Raises InvalidUse."""
+    code = country.strip().upper()
+    if len(code) != 2 or not (code.isascii() and code.isalpha()):
+        raise InvalidUse(f"{country[:20]!r} is not a country code.", remedy="Write it like GB.")
+    return code
+
+
+def _artifact_path(entitlement_id: str, release_id: str, artifact_id: str) -> tuple[str, ...]:
+    return (*_ROOT, entitlement_id, *_RELEASES, release_id, "artifact", artifact_id)
+
+
+def _query(search: Mapping[str, Any], page: int | None, limit: int) -> dict[str, str]:
+    query = {"search": json.dumps(search, separators=(",", ":"))} if search else {}
+    if page is not None:
+        query |= {"offset": str(page), "limit": str(limit)}
+    return query
+
+
+def _one(answer: Any) -> JsonObject:
+    if not isinstance(answer, dict):
+        raise BadAnswer("The hub's answer is not a JSON object.")
+    return answer
+
+
+def _items(answer: Any) -> list[JsonObject]:
+    return _objects(_one(answer).get("items", []))
+
+
+def _objects(found: Any) -> list[JsonObject]:
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise BadAnswer("The hub's answer is not a list of objects.")
+    return found

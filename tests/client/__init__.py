@@ -1,0 +1,1 @@
+"""The customer side, tested against a small real HTTP server."""
