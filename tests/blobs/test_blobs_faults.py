@@ -94,14 +94,16 @@ def test_sweep_spares_a_live_ingest_and_takes_it_once_dead(
     assert store.verify(out.strip())
 
 
-def in_own_mounts() -> list[str] | None:
+def in_own_mounts(folder: Path) -> list[str] | None:
     """A prefix that may mount: as root, or as root of a user namespace; None without either."""
     for flags in (["--mount"], ["--map-root-user", "--mount"]):
         prefix = ["unshare", *flags]
         if (
             shutil.which("unshare")
             and not subprocess.run(
-                [*prefix, "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True, check=False
+                [*prefix, "mount", "-t", "tmpfs", "tmpfs", str(folder)],
+                capture_output=True,
+                check=False,
             ).returncode
         ):
             return prefix
@@ -110,7 +112,7 @@ def in_own_mounts() -> list[str] | None:
 
 def test_a_full_disk_refuses_cleanly_and_heals(tmp_path: Path, store: LocalBlobStore) -> None:
     """On a tmpfs of 8 MiB in a mount namespace; where none is to be had, by a file size limit."""
-    prefix = in_own_mounts()
+    prefix = in_own_mounts(tmp_path)
     if prefix is None:
         file_size_limit_refuses(tmp_path / "blobs", store)
         return
