@@ -308,7 +308,7 @@ ALL_RULES = (*IN_THE_HOUSE, *IN_ALL_PYTHON, *IN_TESTS, *EVERYWHERE)
 def tracked() -> list[Source]:
     """Every text file that is, or is about to be, part of the repository."""
     # A checkout may belong to another user than the one who tests it.
-    command = "git -c safe.directory=* ls-files -z --cached --others --exclude-standard".split()
+    command = ["git", "-c", "safe.directory=*", "ls-files", "-z", "-co", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, timeout=60)
     sources = []
     for name in sorted(filter(None, listed.stdout.decode().split("\0"))):
