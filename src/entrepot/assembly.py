@@ -18,6 +18,8 @@ from entrepot.kit.clock import Clock, Now
 from entrepot.settings import Settings
 
 KEYS_RELOAD_SECONDS_MIN = 1.0
+# A temporary file of this age belongs to no publisher that is still at work.
+STALE_SECONDS = 24 * 3600
 Network: TypeAlias = IPv4Network | IPv6Network
 
 
@@ -104,15 +106,16 @@ def assemble(settings: Settings, *, clock: Callable[[], float] | None = None) ->
 def prepare(settings: Settings) -> None:
     """Bring folders, database and keys to what this version expects. Idempotent."""
     _make_folder(settings)
+    store = LocalBlobStore(settings.blobs_dir, reserve_bytes=settings.reserve_bytes)
+    store.prepare()
+    store.sweep(older_than_seconds=STALE_SECONDS)
+    DiskReserve(settings.data, size_bytes=settings.reserve_bytes).restore()
     database = connect(settings.database_url)
     try:
         migrate(database)
         now = _clock(database, None)
         with database.write() as tx:
             ensure_keys(tx, SecretBox(settings.secret_key), now=now())
-        hub = _hub(settings, database, now)
-        hub.reserve.restore()
-        hub.blobs.check()
     finally:
         database.close()
 
