@@ -1,0 +1,1 @@
+"""The edge: HTTP doors, and the server that mounts them."""
