@@ -1,0 +1,94 @@
+"""The leases this process has asked the predicate about lately."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+from entrepot.blobs import BlobStore
+from entrepot.core.delivery import RedeemedLink, redeem_link
+from entrepot.kit.ranges import Representation
+from entrepot.web.http.disposition import attachment
+from entrepot.web.http.edge import Edge
+
+# While a lease is in use the predicate is asked again at most this often (DECISIONS: leases).
+RECHECK_SECONDS = 5.0
+LEASES_KEPT_MAX = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A lease that holds, with everything a response needs made ready."""
+
+    link: RedeemedLink
+    representation: Representation
+    content_type: str
+    headers: tuple[tuple[bytes, bytes], ...]
+    checked_at: float  # seconds of the monotonic clock
+
+
+class Leases:
+    """Lease id -> lease that held within the last 5 s, asked for once however many wait."""
+
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
+        self._held: OrderedDict[str, Lease] = OrderedDict()
+        self._asked: dict[str, asyncio.Task[Lease]] = {}
+
+    def warm(self, lease_id: str) -> Lease | None:
+        """The lease where it is known to hold; no I/O."""
+        lease = self._held.get(lease_id)
+        if lease is None or time.monotonic() - lease.checked_at >= RECHECK_SECONDS:
+            return None
+        return lease
+
+    async def hold(self, lease_id: str) -> Lease:
+        """The lease, asking the predicate where it is not warm; Denied or Gone otherwise."""
+        warm = self.warm(lease_id)
+        if warm is not None:
+            return warm
+        task = self._asked.get(lease_id)
+        if task is None:
+            task = asyncio.create_task(self._ask(lease_id))
+            self._asked[lease_id] = task
+            task.add_done_callback(lambda _: self._asked.pop(lease_id, None))
+        # Shielded, so that one client that leaves does not take the answer from the others.
+        return await asyncio.shield(task)
+
+    async def _ask(self, lease_id: str) -> Lease:
+        hub = self._edge.hub
+        checked_at = time.monotonic()
+        embargoed, now = hub.policy.embargoed, hub.now()
+        try:
+            link = await self._edge.read(
+                lambda tx: redeem_link(tx, lease_id, embargoed=embargoed, now=now)
+            )
+        except BaseException:
+            self._held.pop(lease_id, None)
+            raise
+        lease = _make_ready(link, checked_at)
+        self._held[lease_id] = lease
+        self._held.move_to_end(lease_id)
+        if len(self._held) > LEASES_KEPT_MAX:
+            self._held.popitem(last=False)
+        return lease
+
+
+def _make_ready(link: RedeemedLink, checked_at: float) -> Lease:
+    artifact = link.artifact
+    representation = Representation(
+        size=artifact.size, etag=f'"{artifact.sha256}"', last_modified=artifact.available_at
+    )
+    headers = (
+        (b"content-disposition", attachment(artifact.file_name)),
+        (b"cache-control", b"private, no-store"),
+        (b"content-security-policy", b"sandbox; default-src 'none'"),
+    )
+    return Lease(link, representation, artifact.content_type, headers, checked_at)
+
+
+def slicer(blobs: BlobStore, lease: Lease) -> Any:
+    """The function that gives the extents of a stretch of the lease's object."""
+    sha256 = lease.link.artifact.sha256
+    return lambda start, length: blobs.extents(sha256, start, length)

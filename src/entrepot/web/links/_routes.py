@@ -1,0 +1,200 @@
+"""Redeeming a link: signature and expiry in memory, the lease, the range, the bytes."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, MutableMapping
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import msgspec
+
+from entrepot.core.delivery import SignedLink, Transfer, invalid_link, key_id_of, verify_link
+from entrepot.errors import EntrepotError, Invalid, Unavailable
+from entrepot.kit.ranges import ByteRange, Full, Outcome, Partial, conditions_of, evaluate
+from entrepot.web.http import metrics
+from entrepot.web.http.bodies import answer
+from entrepot.web.http.callers import caller_of
+from entrepot.web.http.edge import Edge
+from entrepot.web.http.errors import explain, headers_of, status_of
+from entrepot.web.http.problems import MEDIA_TYPE, problem_of
+from entrepot.web.links._leases import Lease, Leases, slicer
+from entrepot.web.links._recording import Recorder
+from entrepot.web.zerocopy import Sent, ShortBody, send_extents
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Any]]
+Send: TypeAlias = Callable[[Any], Awaitable[None]]
+
+PART_HEAD_BYTES_MAX = 400  # of multipart/byteranges, with the longest content type
+_PREFIX = b"/dl/"
+
+
+class LinksDoor:
+    """ASGI application; `start` and `stop` frame its life."""
+
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
+        self._leases = Leases(edge)
+        self._recorder = Recorder(edge)
+        self._writing: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to write the record of transfers."""
+        self._writing = asyncio.create_task(self._recorder.run())
+
+    async def stop(self) -> None:
+        """Write what is left of the record."""
+        if self._writing is not None:
+            self._writing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._writing
+        await self._recorder.flush()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            lease = await self._redeem(scope)
+            metrics.count_link("redeemed")
+            await self._send(scope, receive, send, lease)
+        except EntrepotError as error:
+            metrics.count_link("refused", error.code)
+            await _refuse(scope, send, error)
+
+    async def _redeem(self, scope: Scope) -> Lease:
+        if scope["method"] not in ("GET", "HEAD"):
+            raise Invalid("A link answers to GET and HEAD only.", code="method-not-allowed")
+        raw: bytes = scope["raw_path"]
+        token, slash, name = raw[len(_PREFIX) :].partition(b"/")
+        if scope["query_string"] or not slash or not raw.startswith(_PREFIX):
+            raise invalid_link()
+        link = await self._verify(token, name)
+        return self._leases.warm(link.lease_id) or await self._leases.hold(link.lease_id)
+
+    async def _verify(self, token: bytes, name: bytes) -> SignedLink:
+        hub = self._edge.hub
+        keys = hub.keys.current.link_keys
+        kid = key_id_of(token)
+        if kid is not None and kid not in keys:
+            # Another process may have rotated the keys a moment ago.
+            keys = (await self._edge.run(hub.keys.refresh_for_unknown)).link_keys
+        return verify_link(keys, token, name, now=hub.now())
+
+    async def _send(self, scope: Scope, receive: Receive, send: Send, lease: Lease) -> None:
+        hub = self._edge.hub
+        started_at = hub.now()
+        conditions = conditions_of(scope["headers"])
+        outcome = evaluate(scope["method"], conditions, lease.representation, started_at)
+        response = answer(
+            outcome,
+            lease.representation,
+            content_type=lease.content_type,
+            slice_extents=slicer(hub.blobs, lease),
+        )
+        sending = send_extents(
+            scope,
+            receive,
+            send,
+            status=response.status,
+            headers=[*response.headers, *lease.headers],
+            extents=response.extents,
+        )
+        asked = () if scope["method"] == "HEAD" else _asked(outcome, lease)
+        if not asked:
+            await sending
+            return
+        metrics.download_started()
+        sent = Sent(0, complete=False)
+        try:
+            sent = await sending
+        except ShortBody as fault:
+            sent = Sent(fault.sent, complete=False)
+            if fault.started:
+                raise
+            raise _damaged() from fault
+        finally:
+            metrics.download_ended(complete=sent.complete)
+            metrics.count_bytes(sent.bytes_sent)
+            self._record(scope, lease, _sent_parts(asked, sent), started_at, whole=sent.complete)
+
+    def _record(
+        self,
+        scope: Scope,
+        lease: Lease,
+        parts: list[ByteRange],
+        started_at: datetime,
+        *,
+        whole: bool,
+    ) -> None:
+        if not parts:
+            return
+        hub, link = self._edge.hub, lease.link
+        caller, ended_at = caller_of(scope, hub.policy), hub.now()
+        self._recorder.note(
+            [
+                Transfer(
+                    lease_id=link.lease_id,
+                    principal=link.principal,
+                    organisation_id=link.organisation_id,
+                    entitlement_id=link.entitlement_id,
+                    artifact_id=link.artifact.artifact_id,
+                    size=link.artifact.size,
+                    first_byte=part.start,
+                    length=part.length,
+                    started_at=started_at,
+                    ended_at=ended_at,
+                    whole=whole,
+                    address=caller.address,
+                    agent=caller.headers.get("user-agent", ""),
+                )
+                for part in parts
+            ]
+        )
+
+
+def _damaged() -> Unavailable:
+    return Unavailable(
+        "The stored bytes of this file are damaged.",
+        code="bytes-missing",
+        remedy="The hub's operator has to restore them from a backup.",
+        retry_after_seconds=60,
+    )
+
+
+def _asked(outcome: Outcome, lease: Lease) -> tuple[ByteRange, ...]:
+    """The stretches of the object that the response sets out to send; all of an empty one."""
+    if isinstance(outcome, Full):
+        return (ByteRange(0, lease.representation.size),)
+    return outcome.ranges if isinstance(outcome, Partial) else ()
+
+
+def _sent_parts(asked: tuple[ByteRange, ...], sent: Sent) -> list[ByteRange]:
+    """Which of the stretches have gone.
+
+    Of a multipart body that broke off, the part heads count as if they were data: their
+    few bytes are taken off the end, never added.
+    """
+    if sent.complete:
+        return list(asked)
+    left = sent.bytes_sent - (PART_HEAD_BYTES_MAX * len(asked) if len(asked) > 1 else 0)
+    parts = []
+    for part in asked:
+        if left <= 0:
+            break
+        parts.append(ByteRange(part.start, min(part.length, left)))
+        left -= part.length
+    return parts
+
+
+async def _refuse(scope: Scope, send: Send, error: EntrepotError) -> None:
+    """Problem details, or plain words for a browser."""
+    status = 405 if error.code == "method-not-allowed" else status_of(error)
+    headers = {**headers_of(error), **({"allow": "GET, HEAD"} if status == 405 else {})}
+    accepted = next((value for name, value in scope["headers"] if name == b"accept"), b"")
+    if b"text/html" in accepted:
+        body, kind = explain(error).encode() + b"\n", "text/plain; charset=utf-8"
+    else:
+        body, kind = msgspec.json.encode(problem_of(error)), MEDIA_TYPE
+    pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
+    pairs += [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": pairs})
+    shown = b"" if scope["method"] == "HEAD" else body
+    await send({"type": "http.response.body", "body": shown})
