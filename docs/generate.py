@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from entrepot.settings import DECLARED
+from entrepot.web.http.catalogue import CATALOGUE
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- Made by `make docs` from the code. Do not edit by hand. -->"
@@ -36,7 +37,24 @@ def settings_page() -> str:
     return "\n".join([NOTE, "", "# Settings", "", SETTINGS, "", *_table(head, rows), ""])
 
 
+ERRORS = """\
+Every error that the hub answers with has a stable code. It is `code` in a problem document
+(RFC 9457), `reason` in the entitlement API, and what the log says. Codes without a status stop
+the hub from starting and are told on the terminal."""
+
+
+def errors_page() -> str:
+    """docs/reference/errors.md: the error catalogue."""
+    rows = [
+        (f"`{code}`", str(entry.status or "-"), entry.meaning, entry.remedy)
+        for code, entry in CATALOGUE.items()
+    ]
+    head = ("Code", "Status", "Meaning", "What to do")
+    return "\n".join([NOTE, "", "# Errors", "", ERRORS, "", *_table(head, rows), ""])
+
+
 PAGES: dict[str, Callable[[], str]] = {
+    "reference/errors.md": errors_page,
     "reference/settings.md": settings_page,
 }
 

@@ -86,7 +86,7 @@ def revoke(tx: Tx, number: int, *, actor: str, now: datetime) -> None:
     """End an entitlement at once; it stays in the owner's list, and its links die in seconds."""
     row = find_entitlement(tx, number)
     if row.revoked_at is not None:
-        raise Conflict("The entitlement is revoked already.", code="entitlement-revoked")
+        raise Conflict("The entitlement is revoked already.", code="already-revoked")
     tx.execute(
         update(entitlements)
         .where(entitlements.c.id == number)

@@ -1,0 +1,247 @@
+"""The error catalogue: every code the hub answers with, what it means, what to do.
+
+`type` in a problem document points into it; docs/reference/errors.md is made from it, and a
+test compares it with the codes in the source.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """The HTTP status (0: only seen by operators, at start), the meaning and the remedy."""
+
+    status: int
+    meaning: str
+    remedy: str
+
+
+CATALOGUE: Mapping[str, Entry] = {
+    # Who asks
+    "token-missing": Entry(
+        401, "The request carries no access token.", "Send `Authorization: Bearer <token>`."
+    ),
+    "token-invalid": Entry(
+        401,
+        "The access token is not one of this hub's, or was changed.",
+        "Get a new token, for example on the token page.",
+    ),
+    "token-expired": Entry(
+        401, "The access token's hour is over.", "Get a new token and sign in again."
+    ),
+    "unauthenticated": Entry(401, "Signing in is needed.", "Sign in or send an access token."),
+    "account-disabled": Entry(
+        401,
+        "The person or program behind the token is disabled or gone.",
+        "Use another account, or ask an operator of the hub.",
+    ),
+    "credentials-wrong": Entry(
+        401,
+        "The mail address or the password is wrong.",
+        "Try again, or ask an operator to set a new password.",
+    ),
+    "sign-in-throttled": Entry(
+        429,
+        "Too many wrong passwords for the account or from the address within 15 minutes.",
+        "Wait as long as `Retry-After` says.",
+    ),
+    "too-many-requests": Entry(
+        429, "A limit on the rate of requests was reached.", "Wait as long as `Retry-After` says."
+    ),
+    "role-required": Entry(
+        403,
+        "The account lacks the role that this needs.",
+        "Ask an operator of the hub for the role.",
+    ),
+    "scope-required": Entry(
+        403,
+        "The token does not carry the scope that this needs.",
+        "Ask for a token with that scope.",
+    ),
+    "person-required": Entry(
+        403,
+        "Only a person can do this, not a program.",
+        "Let a member of the organisation do it on the portal.",
+    ),
+    "denied": Entry(403, "This is not allowed.", "See the message."),
+    # What is asked for
+    "not-found": Entry(
+        404,
+        "There is no such object, or it is not yours: the two are never told apart.",
+        "Check the id; list what your organisation is entitled to.",
+    ),
+    "gone": Entry(410, "What was asked for existed and has ended.", "See the message."),
+    "invalid": Entry(
+        400, "The request is malformed; `field` names the part.", "Mend the named part."
+    ),
+    "country-invalid": Entry(
+        400, "Not a country code.", "Give two letters as in ISO 3166-1, such as DE."
+    ),
+    "date-invalid": Entry(
+        400, "Not a date, or a time without its zone.", "Write 2026-01-31 or 2026-01-31T12:00:00Z."
+    ),
+    "file-name": Entry(
+        400, "The name is not safe as a file name on every system.", "Choose a plain name."
+    ),
+    "password-length": Entry(
+        400, "The password is too short or too long.", "Use 12 to 256 characters."
+    ),
+    "object-too-large": Entry(
+        400, "The file is larger than this hub takes in.", "Ask the operator for the limit."
+    ),
+    "method-not-allowed": Entry(
+        405, "The address does not answer to this method.", "See the `Allow` header."
+    ),
+    "body-too-large": Entry(
+        413, "The body of the request is larger than this hub takes.", "Send less."
+    ),
+    "host-unknown": Entry(
+        421,
+        "The hub does not answer to that host name.",
+        "Use its public address; operators: ENTREPOT_ALLOWED_HOSTS.",
+    ),
+    # Why a right does not hold now
+    "organisation-blocked": Entry(
+        403, "Downloads are blocked for the organisation.", "Contact the publisher."
+    ),
+    "entitlement-revoked": Entry(403, "The entitlement was revoked.", "Contact the publisher."),
+    "entitlement-not-started": Entry(
+        403, "The entitlement is not valid yet.", "Come back when it is."
+    ),
+    "entitlement-expired": Entry(403, "The entitlement has ended.", "Renew it with the publisher."),
+    "compliance-blocked": Entry(
+        403,
+        "The export compliance check ended with a refusal.",
+        "Contact the publisher's export office.",
+    ),
+    "compliance-pending": Entry(
+        403,
+        "The product is export controlled and the check is still open.",
+        "Wait for the publisher to finish it.",
+    ),
+    "release-withdrawn": Entry(
+        403, "The publisher has withdrawn the release.", "Take another release."
+    ),
+    "before-maintenance": Entry(
+        403,
+        "The release is older than the maintenance period.",
+        "Take a later release; the answer names the newest that is included.",
+    ),
+    "maintenance-ended": Entry(
+        403,
+        "The release came after the maintenance period.",
+        "Renew the maintenance; the answer names the newest release that is included.",
+    ),
+    "country-not-allowed": Entry(
+        403,
+        "The entitlement does not allow downloads from this country.",
+        "Download from an allowed country, or contact the publisher.",
+    ),
+    "country-embargoed": Entry(
+        403, "Export rules forbid downloads from this country.", "Contact the publisher."
+    ),
+    "declared-country-required": Entry(
+        403,
+        "The file is controlled and no country was declared.",
+        "Send the header `declared-country-code`; with the command: `--country`.",
+    ),
+    "declared-country-not-allowed": Entry(
+        403, "The controlled file may not go to the declared country.", "Contact the publisher."
+    ),
+    "licence-required": Entry(
+        403,
+        "A licence has to be accepted first.",
+        "Open `agreementUrl`, read and accept, ask again.",
+    ),
+    # Links
+    "link-invalid": Entry(
+        403,
+        "Not a link of this hub: changed, cut off, or with a query added.",
+        "Use the link exactly as handed out, or get a new one.",
+    ),
+    "link-expired": Entry(
+        410,
+        "The link's ten minutes are over.",
+        "Get a new link; a download can be resumed with it.",
+    ),
+    "object-gone": Entry(410, "What the link led to is no longer there.", "List the releases."),
+    # Publishing
+    "conflict": Entry(409, "The change clashes with what is there.", "See the message."),
+    "name-taken": Entry(409, "There is one of that name already.", "Choose another name."),
+    "code-taken": Entry(409, "There is one with that code already.", "Choose another code."),
+    "email-taken": Entry(
+        409, "There is a user with that mail address already.", "Use another address."
+    ),
+    "file-name-taken": Entry(
+        409, "The release has a file of that name already.", "Rename the file."
+    ),
+    "code-fixed": Entry(409, "A product's code never changes.", "Add a new product."),
+    "group-fixed": Entry(
+        409, "A product never turns into a group, nor back.", "Add a new product."
+    ),
+    "product-fixed": Entry(
+        409, "An entitlement's product never changes.", "Revoke it and grant another."
+    ),
+    "already-revoked": Entry(409, "The entitlement is revoked already.", "Nothing is left to do."),
+    "release-available": Entry(409, "The release is available already.", "Nothing is left to do."),
+    "release-not-available": Entry(
+        409, "Only an available release can be withdrawn.", "Check its state."
+    ),
+    "release-not-draft": Entry(
+        409, "Files are added to drafts only.", "Publish the changed files as a new release."
+    ),
+    "release-empty": Entry(409, "A release without files cannot be shown.", "Add a file first."),
+    "release-full": Entry(
+        409, "The release has as many files as it can hold.", "Split it, or pack files together."
+    ),
+    "numbers-used-up": Entry(
+        503,
+        "The numbers for this kind of object are used up.",
+        "Tell the makers of Entrepot: this takes a thousand million grants.",
+    ),
+    # The hub itself
+    "error": Entry(500, "A defect of the hub.", "Tell its operator the request id."),
+    "unavailable": Entry(503, "The hub cannot do it now.", "Try again after `Retry-After`."),
+    "database-busy": Entry(503, "The database is busy.", "Try again after `Retry-After`."),
+    "database-down": Entry(
+        503, "The database does not answer.", "Try again later; operators: see the log."
+    ),
+    "blobs-unavailable": Entry(
+        503,
+        "The folder with the stored files cannot be used.",
+        "Operators: see the message; mount it or mend its permissions.",
+    ),
+    "bytes-missing": Entry(
+        503,
+        "The stored bytes of the file are missing or damaged.",
+        "The operator has to restore them from a backup.",
+    ),
+    "storage-full": Entry(
+        507,
+        "There is no room for new bytes; nothing was kept of this upload.",
+        "Operators: free some space. Downloads go on.",
+    ),
+    # Starting the hub
+    "settings-invalid": Entry(
+        0,
+        "One or more settings are wrong; every fault is listed.",
+        "Mend the named variables; see the settings page.",
+    ),
+    "folder-not-writable": Entry(
+        0,
+        "The data folder cannot be written.",
+        "Choose another, or give the hub's user write access.",
+    ),
+    "database-newer": Entry(
+        0,
+        "The database was used by a newer version of Entrepot.",
+        "Install that version or a later one, or restore a backup.",
+    ),
+    "database-older": Entry(0, "The database needs a migration.", "Run `entrepotd migrate`."),
+    "secret-key-wrong": Entry(
+        0,
+        "The keys in the database were sealed with another secret key.",
+        "Start with the secret key that this database was made with.",
+    ),
+    "keys-missing": Entry(0, "The hub has no key to sign with.", "Run `entrepotd migrate`."),
+}
