@@ -23,7 +23,7 @@ from entrepot.web import admin_api, entitlement_api, oauth, portal
 from entrepot.web.http import metrics
 from entrepot.web.http.edge import Edge
 from entrepot.web.http.health import HealthDoor
-from entrepot.web.http.problems import answer_error, answer_http_error
+from entrepot.web.http.problems import answer_defect, answer_error, answer_http_error
 from entrepot.web.links import LinksDoor
 from entrepot.web.openapi import openapi_config
 
@@ -169,7 +169,11 @@ def _litestar(edge: Edge) -> Litestar:
             admin_api.create_router(edge),
             portal.create_router(edge),
         ],
-        exception_handlers={EntrepotError: answer_error, HTTPException: answer_http_error},
+        exception_handlers={
+            EntrepotError: answer_error,
+            HTTPException: answer_http_error,
+            Exception: answer_defect,
+        },
         openapi_config=openapi_config(policy),
         request_max_body_size=policy.body_bytes_max,
         on_app_init=[keep_quiet],

@@ -1,5 +1,6 @@
 """Problem details (RFC 9457): the error body of the doors that have no dialect of their own."""
 
+import logging
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from entrepot.errors import EntrepotError, Invalid
 from entrepot.web.http.errors import headers_of, status_of
 
 MEDIA_TYPE = "application/problem+json"
+_log = logging.getLogger(__name__)
 
 
 class Problem(msgspec.Struct, omit_defaults=True):
@@ -63,3 +65,18 @@ def answer_http_error(_request: Request[Any, Any, Any], error: HTTPException) ->
     )
     headers = {"cache-control": "no-store", **(error.headers or {})}
     return Response(problem, status_code=error.status_code, headers=headers, media_type=MEDIA_TYPE)
+
+
+def answer_defect(_request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+    """Litestar exception handler for what nobody expected: logged whole, told in one line."""
+    _log.error("defect", exc_info=error)
+    problem = Problem(
+        title="The hub has a defect here.",
+        status=500,
+        code="error",
+        type="/docs/errors#error",
+        remedy="Tell its operator the id in the header X-Request-Id.",
+    )
+    return Response(
+        problem, status_code=500, headers={"cache-control": "no-store"}, media_type=MEDIA_TYPE
+    )
