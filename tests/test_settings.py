@@ -35,7 +35,7 @@ def test_two_variables_are_enough_and_the_rest_follows() -> None:
     assert settings.database_url == "sqlite:////srv/hub/entrepot.sqlite3"
     assert settings.blobs_dir == Path("/srv/hub/blobs")
     assert settings.public_url == "http://127.0.0.1:8080"
-    assert settings.allowed_hosts == ("127.0.0.1",)
+    assert settings.allowed_hosts == ("127.0.0.1", "localhost")
     assert settings.web_processes == 6
     assert (settings.link_seconds, settings.token_seconds) == (600, 3600)
     assert (settings.body_bytes_max, settings.reserve_bytes) == (2**20, 2**26)

@@ -13,6 +13,7 @@ from entrepot.settings._draft import Draft
 from entrepot.settings._kinds import Address, Fault, is_loopback
 
 SECRET_LENGTH_MIN = 32
+LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost"})
 SECRET_BITS_MIN = 96
 SECRET_FILE_BYTES_MAX = 4096
 _MAKE_ONE = "make one: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
@@ -51,7 +52,9 @@ def derive_allowed_hosts(draft: Draft) -> None:
         return
     host = urlsplit(draft["public_url"]).hostname
     if draft["allowed_hosts"] is None:
-        draft.put("allowed_hosts", (host,), "derived from PUBLIC_URL")
+        # On one's own machine people type localhost as well; nobody else can send it there.
+        names = (host, *sorted(LOOPBACK_NAMES - {host})) if is_loopback(host or "") else (host,)
+        draft.put("allowed_hosts", names, "derived from PUBLIC_URL")
     elif host not in draft["allowed_hosts"]:
         draft.blame("allowed_hosts", Fault(f"lacks {host}, the host of PUBLIC_URL", "add it"))
 

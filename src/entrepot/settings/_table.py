@@ -123,7 +123,7 @@ class Settings:
         Setting(
             kinds.HOSTS,
             "Host names that the hub answers to; no wildcards.",
-            derived="the host of PUBLIC_URL",
+            derived="the host of PUBLIC_URL; on loopback also `localhost`",
         ),
     ]
     password_grant: Annotated[
