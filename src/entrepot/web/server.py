@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
+import msgspec
 from litestar import Litestar
 from litestar.config.app import AppConfig
 from litestar.exceptions import HTTPException
@@ -23,7 +24,7 @@ from entrepot.web import admin_api, entitlement_api, oauth, portal
 from entrepot.web.http import metrics
 from entrepot.web.http.edge import Edge
 from entrepot.web.http.health import HealthDoor
-from entrepot.web.http.problems import answer_defect, answer_error, answer_http_error
+from entrepot.web.http.problems import Problem, answer_defect, answer_error, answer_http_error
 from entrepot.web.links import LinksDoor
 from entrepot.web.openapi import openapi_config
 
@@ -205,7 +206,9 @@ def _host_of(headers: dict[bytes, bytes]) -> bytes:
 
 
 async def _refuse_host(send: Send) -> None:
-    body = b'{"title":"This hub does not answer to that host name.","status":421,"code":"host-unknown"}'
+    body = msgspec.json.encode(
+        Problem("This hub does not answer to that host name.", 421, "host-unknown")
+    )
     headers = [
         (b"content-type", b"application/problem+json"),
         (b"content-length", str(len(body)).encode()),
