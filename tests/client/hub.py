@@ -45,6 +45,7 @@ class Fault:
     at: int = 0
     status: int = 503
     headers: dict[str, str] = field(default_factory=dict)
+    answer: Any = None
 
 
 @dataclass
@@ -80,6 +81,8 @@ class Request:
     query: dict[str, list[str]]
     headers: dict[str, str]
     body: bytes = b""
+    target: str = ""
+    peer: int = 0
 
 
 class Hub:
@@ -210,7 +213,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _record(self, path: str, query: dict[str, list[str]], body: bytes) -> None:
         with self.hub.lock:
             headers = {key.lower(): value for key, value in self.headers.items()}
-            self.hub.requests.append(Request(self.command, path, query, headers, body))
+            self.hub.requests.append(
+                Request(self.command, path, query, headers, body, self.path, self.client_address[1])
+            )
 
     def _json(self, status: int, value: Any, headers: dict[str, str] | None = None) -> None:
         body = value if isinstance(value, bytes) else json.dumps(value).encode()
@@ -234,8 +239,8 @@ class _Handler(BaseHTTPRequestHandler):
                 "remedy": "The newest release you still own is 2022.1.",
             }
             self._json(403, said)
-        elif fault.kind == "html":
-            self._json(200, b"<html>login</html>")
+        elif fault.kind == "answer":
+            self._json(200, fault.answer)
         elif fault.kind == "cut":
             self.close_connection = True
         elif fault.kind == "stall":
@@ -243,6 +248,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif fault.kind == "revoke":
             self.hub.tokens.clear()
+            return False
+        elif fault.kind == "none":
             return False
         return True
 

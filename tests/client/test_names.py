@@ -1,0 +1,87 @@
+"""File names from a hub: safe on every system, unchanged where they are ordinary."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from entrepot.client.batch import plan_names
+from entrepot.client.errors import BadAnswer
+from entrepot.client.names import NAME_BYTES_MAX, name_key, printable, safe_name
+
+NASTY = st.text(
+    st.one_of(
+        st.characters(),
+        st.sampled_from('./\\:*?<>|" \x00\n\r\t\u202e\u2066\u200d\ud800'),
+        st.sampled_from("conauxnul.COM1"),
+    ),
+    max_size=400,
+)
+
+
+@given(NASTY)
+def test_a_safe_name_is_one_plain_component(raw: str) -> None:
+    if not raw.strip():
+        with pytest.raises(BadAnswer):
+            safe_name(raw)
+        return
+    name = safe_name(raw)
+    assert 0 < len(name.encode()) <= NAME_BYTES_MAX
+    assert not set(name) & set('/\\:<>"|?*')
+    assert name not in (".", "..")
+    assert not name.startswith((".", " "))
+    assert not name.endswith((".", " "))
+    assert not {unicodedata.category(char) for char in name} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    assert safe_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["installer.tar.gz", "DS000B-2022.2 (Linux).tgz", "名前-é.zip", "a", "x.y.z-1.10", "_con.txt"],
+)
+def test_an_ordinary_name_stays(name: str) -> None:
+    assert safe_name(name) == name
+
+
+@pytest.mark.parametrize(
+    ("raw", "safe"),
+    [
+        ("../../etc/passwd", "__.._etc_passwd"),
+        ("/etc/passwd", "_etc_passwd"),
+        ("..\\x", "__x"),
+        ("CON", "_CON"),
+        ("nul.txt", "_nul.txt"),
+        ("COM¹.log", "_COM¹.log"),
+        (".bashrc", "_bashrc"),
+        ("invoice\u202efdp.exe", "invoice_fdp.exe"),
+        ("a\x00b\nc", "a_b_c"),
+        ("..", "artifact"),
+        ("x. . ", "x"),
+    ],
+)
+def test_known_tricks(raw: str, safe: str) -> None:
+    assert safe_name(raw) == safe
+
+
+def test_a_long_name_keeps_its_ending_and_whole_characters() -> None:
+    name = safe_name("é" * 300 + ".tar.gz")
+    assert name.endswith(".gz")
+    assert len(name.encode()) <= NAME_BYTES_MAX
+
+
+def test_artifacts_of_one_name_get_distinct_files() -> None:
+    artifacts = [
+        {"id": "aaaaaaaa-1", "fileName": "x.zip"},
+        {"id": "bbbbbbbb-2", "fileName": "X.ZIP"},
+        {"id": "bbbbbbbb-3", "fileName": "x.zip"},
+        {"id": "cccccccc-4"},
+    ]
+    items = plan_names(artifacts)
+    assert [item.name for item in items[:2]] == ["x.zip", "X-bbbbbbbb.ZIP"]
+    assert len({name_key(item.name) for item in items}) == 4
+    assert isinstance(items[3].error, BadAnswer)
+
+
+def test_terminal_tricks_are_shown_not_obeyed() -> None:
+    assert printable("a\x1b[31mb\u202e") == "a\\x1b[31mb\\u202e"
