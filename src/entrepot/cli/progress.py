@@ -19,7 +19,9 @@ class Display(Protocol):
 
     watcher: Watcher
 
-    def finished(self, outcome: Outcome) -> None: ...
+    def finished(self, outcome: Outcome) -> None:
+        """One artifact ended, well or not."""
+        ...
 
     def __enter__(self) -> Self: ...
 

@@ -30,6 +30,7 @@ class Setup:
     warned: set[str] = field(default_factory=set)
 
     def with_url(self, url: str) -> "Setup":
+        """The same with another address of the hub."""
         return replace(self, url=url)
 
     def profile(self) -> "Profile":
@@ -87,6 +88,7 @@ class Setup:
         return level
 
     def start_logging(self) -> None:
+        """Send the log to stderr at the chosen level. Raises UsageError."""
         import logging
 
         logging.basicConfig(

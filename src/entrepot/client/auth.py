@@ -107,9 +107,11 @@ class GivenToken:
         self._token = clean_token(token)
 
     def token(self) -> str:
+        """The token as it was given."""
         return self._token
 
     def renewed(self, refused: str) -> str | None:  # noqa: ARG002 - the shape of a TokenSource
+        """None: there is no other."""
         return None
 
 
@@ -122,6 +124,7 @@ class SavedToken:
         self._times = times
 
     def token(self) -> str:
+        """The saved token, renewed first if it is about to end. Raises NotSignedIn."""
         held = self._store.load()
         if held is None:
             raise NotSignedIn("You are not signed in at this hub.", remedy=_SIGN_IN)
@@ -130,6 +133,7 @@ class SavedToken:
         return held.access_token
 
     def renewed(self, refused: str) -> str | None:
+        """A token from the refresh token or from a sign-in made meanwhile, else None."""
         try:
             held = self._store.exchange(refused, self._refresh)
         except ClientError as error:
@@ -154,12 +158,14 @@ class ClientSecret:
         self._lock = Lock()
 
     def token(self) -> str:
+        """The token held, or a new one if there is none or it is about to end."""
         with self._lock:
             if not self._held or _ends_soon(self._held):
                 self._held = self._fetch()
             return self._held
 
     def renewed(self, refused: str) -> str | None:
+        """A token other than the refused one."""
         with self._lock:
             if self._held == refused:
                 self._held = self._fetch()

@@ -47,6 +47,7 @@ class Address:
 
     @property
     def url(self) -> str:
+        """The whole URL in one spelling."""
         return self.origin + self.path + (f"?{self.query}" if self.query else "")
 
     @property
@@ -56,6 +57,7 @@ class Address:
 
     @property
     def is_loopback(self) -> bool:
+        """Whether the host is this machine itself."""
         if self.host == "localhost":
             return True
         try:
@@ -158,6 +160,7 @@ class Connection:
         return self._sock
 
     def close(self) -> None:
+        """Close it; closing twice does no harm."""
         self._http.close()
 
 

@@ -16,9 +16,13 @@ _DIGITS = {"sha256": 64, "md5": 32}
 class Hasher(Protocol):
     """The part of a hashlib object that is used here."""
 
-    def update(self, data: memoryview, /) -> None: ...
+    def update(self, data: memoryview, /) -> None:
+        """Add bytes."""
+        ...
 
-    def hexdigest(self) -> str: ...
+    def hexdigest(self) -> str:
+        """The digest of all bytes so far."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
