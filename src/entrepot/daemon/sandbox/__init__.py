@@ -1,0 +1,11 @@
+"""The sample world of `entrepotd serve --sandbox`: made once, described on demand."""
+
+from entrepot.daemon.sandbox._describing import (
+    Description,
+    describe_world,
+    render_json,
+    render_text,
+)
+from entrepot.daemon.sandbox._loading import load_world
+
+__all__ = ["Description", "describe_world", "load_world", "render_json", "render_text"]

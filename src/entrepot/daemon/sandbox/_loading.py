@@ -1,0 +1,242 @@
+"""Loading the sample world into an empty hub, through the verbs that everybody uses."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import select
+
+from entrepot import __version__
+from entrepot.assembly import Hub
+from entrepot.blobs import BlobStore, Digests
+from entrepot.core import accounts, catalogue, entitlements
+from entrepot.core.accounts.tables import organisations
+from entrepot.daemon.sandbox._archives import (
+    collect_sources,
+    licence_text,
+    make_tar_gz,
+    make_zip,
+)
+from entrepot.daemon.sandbox._plan import (
+    CLIENTS,
+    FOUNDED_DAYS_AGO,
+    GRANTS,
+    LICENCE_CODE,
+    LICENCE_NAME,
+    LICENCE_TEXT,
+    ORGANISATIONS,
+    PRODUCTS,
+    USERS,
+    SampleGrant,
+    SampleProduct,
+    SampleRelease,
+)
+from entrepot.daemon.sandbox._secrets import (
+    ClientSecret,
+    GrantKind,
+    Secrets,
+    UserSecret,
+    new_password,
+    read_secrets,
+    write_secrets,
+)
+from entrepot.db import Tx
+from entrepot.errors import Conflict
+
+ACTOR = "operator"
+
+
+def load_world(hub: Hub, data: Path) -> bool:
+    """Make the sample world where the hub holds nothing yet; whether it did.
+
+    A hub with data is left as it is; of a sandbox only the address is brought up to date in
+    DATA/sandbox.json. All rows appear in one transaction and the secrets are on disk before
+    it ends, so a kill at any moment leaves either nothing or a whole world.
+    """
+    with hub.database.read() as tx:
+        empty = _is_empty(tx)
+    if not empty:
+        _note_address(hub, data)
+        return False
+    stored = _store_files(hub.blobs)
+    with hub.database.write() as tx:
+        if not _is_empty(tx):
+            return False
+        write_secrets(data, _World(hub, tx, hub.now(), stored).make())
+    return True
+
+
+def _is_empty(tx: Tx) -> bool:
+    return tx.execute(select(organisations.c.id).limit(1)).first() is None
+
+
+def _note_address(hub: Hub, data: Path) -> None:
+    try:
+        held = read_secrets(data)
+    except Conflict:
+        return  # the data of a real hub, started as a sandbox: nothing of ours is in there
+    if held.url != hub.policy.public_url:
+        write_secrets(data, msgspec.structs.replace(held, url=hub.policy.public_url))
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    spec: catalogue.ArtifactSpec
+    digests: Digests
+
+
+_Files = Mapping[tuple[str, str], list[_Stored]]
+
+
+def _store_files(store: BlobStore) -> _Files:
+    """(product code, version) -> the files of that release, stored before any row exists."""
+    return {
+        (product.spec.code, release.version): [
+            _Stored(spec, store.ingest(io.BytesIO(content)))
+            for spec, content in _files_of(product, release)
+        ]
+        for product in PRODUCTS
+        for release in product.releases
+    }
+
+
+def _files_of(
+    product: SampleProduct, release: SampleRelease
+) -> list[tuple[catalogue.ArtifactSpec, bytes]]:
+    top = f"{product.stem}-{release.version}"
+    sources = collect_sources(release.folders)
+    readme = _readme(product, release, sorted(sources)).encode()
+    members = {"LICENSE": licence_text().encode(), "README.txt": readme, **sources}
+    made = {"tar.gz": make_tar_gz, "zip": make_zip}
+    describe = partial(catalogue.ArtifactSpec, repository=product.repository)
+    files = [
+        (
+            describe(f"{top}.{form}", f"{product.spec.name} {release.version}", "Source archive"),
+            made[form](top, members),
+        )
+        for form in release.forms
+    ]
+    notes = describe(f"{top}-README.txt", "Read me", "What is in the archive", type="Document")
+    return [*files, (notes, readme)]
+
+
+def _readme(product: SampleProduct, release: SampleRelease, names: list[str]) -> str:
+    listing = "\n".join(f"  {name}" for name in names)
+    return (
+        f"{product.spec.name} {release.version} ({product.spec.code})\n\n"
+        f"{product.spec.description}\n\n"
+        "A sample release of an Entrepot sandbox. The version is made up; the files are real:\n"
+        f"they are sources of entrepot {__version__}, under the licence in LICENSE.\n\n"
+        f"{len(names)} files:\n{listing}\n"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _World:
+    """One loading: the transaction, the moment, and the files that are stored already."""
+
+    hub: Hub
+    tx: Tx
+    now: datetime
+    files: _Files
+
+    def make(self) -> Secrets:
+        """Every row, oldest first; returns what must stay readable."""
+        founded = self._ago(FOUNDED_DAYS_AGO)
+        numbers = {
+            name: accounts.add_organisation(
+                self.tx, name=name, country=country, actor=ACTOR, now=founded
+            )
+            for name, country in ORGANISATIONS.items()
+        }
+        users = self._add_users(numbers, founded)
+        clients = self._add_clients(numbers, founded)
+        catalogue.add_licence(
+            self.tx,
+            code=LICENCE_CODE,
+            name=LICENCE_NAME,
+            text=LICENCE_TEXT,
+            actor=ACTOR,
+            now=founded,
+        )
+        for product in PRODUCTS:
+            catalogue.add_product(self.tx, product.spec, actor=ACTOR, now=founded)
+        kinds = [GrantKind(self._grant(given), given.kind) for given in GRANTS]
+        self._publish_all()
+        return Secrets(self.hub.policy.public_url, users, clients, kinds)
+
+    def _ago(self, days: int) -> datetime:
+        return self.now - timedelta(days=days)
+
+    def _add_users(self, numbers: Mapping[str, int], now: datetime) -> list[UserSecret]:
+        added = []
+        for user in USERS:
+            password = new_password()
+            number = accounts.add_user(
+                self.tx,
+                email=user.email,
+                given_name=user.given_name,
+                family_name=user.family_name,
+                organisation_id=numbers[user.organisation],
+                roles=user.roles,
+                password=password,
+                actor=ACTOR,
+                now=now,
+            )
+            added.append(UserSecret(number, password))
+        return added
+
+    def _add_clients(self, numbers: Mapping[str, int], now: datetime) -> list[ClientSecret]:
+        added = []
+        for client in CLIENTS:
+            new = accounts.add_client(
+                self.tx,
+                client_id=client.client_id,
+                name=client.name,
+                organisation_id=numbers[client.organisation],
+                roles=client.roles,
+                scopes=client.scopes,
+                actor=ACTOR,
+                now=now,
+            )
+            added.append(ClientSecret(new.client_id, new.secret))
+        return added
+
+    def _grant(self, given: SampleGrant) -> int:
+        start = self._ago(given.days_ago)
+        grant = entitlements.Grant(
+            product=given.product,
+            valid_from=start,
+            maintenance_from=start,
+            maintenance_to=self._ago(-given.maintained_days),
+            allowed_countries=given.allowed_countries,
+        )
+        return entitlements.grant(self.tx, given.organisation, grant, actor=ACTOR, now=start)
+
+    def _publish_all(self) -> None:
+        every = [(product, release) for product in PRODUCTS for release in product.releases]
+        for product, release in sorted(every, key=lambda pair: -pair[1].days_ago):
+            self._publish(product, release)
+
+    def _publish(self, product: SampleProduct, release: SampleRelease) -> None:
+        moment = self._ago(release.days_ago)
+        major, _, minor = release.version.partition(".")
+        spec = catalogue.ReleaseSpec(
+            name=release.version,
+            revision=f"r{major}p{minor}",
+            patch=release.patch,
+            major_version=major,
+            minor_version=minor,
+            quality=release.quality,
+        )
+        number = catalogue.find_product(self.tx, product.spec.code).id
+        release_id = catalogue.create_release(self.tx, number, spec, actor=ACTOR, now=moment)
+        for stored in self.files[product.spec.code, release.version]:
+            catalogue.add_artifact(
+                self.tx, release_id, stored.spec, stored.digests, actor=ACTOR, now=moment
+            )
+        catalogue.make_available(self.tx, release_id, available_at=moment, actor=ACTOR, now=moment)

@@ -1,0 +1,86 @@
+"""DATA/sandbox.json, mode 0600: the one place where generated secrets stay readable.
+
+Only a sandbox has such a file, and only a sandbox may (docs/explanation/security.md).
+"""
+
+import os
+import secrets
+from pathlib import Path
+
+import msgspec
+
+from entrepot.errors import Conflict, Unavailable
+
+FILE_NAME = "sandbox.json"
+_PASSWORD_BYTES = 12
+
+
+class UserSecret(msgspec.Struct, frozen=True):
+    """A person's number and password."""
+
+    id: int
+    password: str
+
+
+class ClientSecret(msgspec.Struct, frozen=True):
+    """A machine's credentials."""
+
+    client_id: str
+    client_secret: str
+
+
+class GrantKind(msgspec.Struct, frozen=True):
+    """What an entitlement is there to show: plain, lapsed, grouped, controlled or licence."""
+
+    id: int
+    kind: str
+
+
+class Secrets(msgspec.Struct, frozen=True):
+    """The file's content. `url` is where the hub was last started."""
+
+    url: str
+    users: list[UserSecret]
+    clients: list[ClientSecret]
+    entitlements: list[GrantKind]
+
+
+def new_password() -> str:
+    """96 random bits in 16 characters, short enough to type."""
+    return secrets.token_urlsafe(_PASSWORD_BYTES)
+
+
+def read_secrets(data: Path) -> Secrets:
+    """The content of the file. Conflict: the folder is no sandbox; Unavailable: unreadable."""
+    path = data / FILE_NAME
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Secrets)
+    except FileNotFoundError as error:
+        raise Conflict(
+            f"{data} is not the folder of a sandbox.",
+            code="not-a-sandbox",
+            remedy=f"Make one: entrepotd serve --sandbox --data {data}",
+        ) from error
+    except (OSError, msgspec.DecodeError) as error:
+        raise Unavailable(
+            f"{path} cannot be read: {error}.",
+            code="sandbox-damaged",
+            remedy="Delete the sandbox's folder and start it again.",
+        ) from error
+
+
+def write_secrets(data: Path, content: Secrets) -> None:
+    """Replace the file at once and durably; nobody else can read it, not even on the way."""
+    path, part = data / FILE_NAME, data / f".{FILE_NAME}.part"
+    part.unlink(missing_ok=True)
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    folder = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
