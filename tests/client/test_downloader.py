@@ -1,5 +1,6 @@
 """Downloads against a server that cuts, stalls, lies and lets links die."""
 
+import errno
 import hashlib
 import os
 import resource
@@ -25,6 +26,8 @@ from entrepot.client import (
     Unreachable,
     Watcher,
 )
+from entrepot.client.downloader import content_range
+from entrepot.client.partial import local_error
 from tests.client.hub import ARTIFACTS, EMPTY, ENTITLEMENT, LICENSED, RELEASE, Fault, File, Hub
 
 
@@ -313,7 +316,7 @@ def test_a_full_disk_is_noticed_before_the_first_byte(
     assert hub.minted == 0
 
 
-def test_a_disk_that_fills_up_leaves_the_old_file_and_no_partial(
+def test_a_write_that_fails_leaves_the_old_file_and_no_partial(
     hub: Hub, client: Client, tmp_path: Path
 ) -> None:
     (tmp_path / "installer.tar.gz").write_bytes(b"precious")
@@ -328,6 +331,27 @@ def test_a_disk_that_fills_up_leaves_the_old_file_and_no_partial(
         signal.signal(signal.SIGXFSZ, old)
     assert names(tmp_path) == ["installer.tar.gz"]
     assert (tmp_path / "installer.tar.gz").read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_and_a_full_quota_are_called_so(tmp_path: Path, number: int) -> None:
+    assert isinstance(local_error(OSError(number, "full"), tmp_path), DiskFull)
+
+
+@pytest.mark.parametrize(
+    ("value", "parsed"),
+    [
+        ("bytes 5-9/10", (5, 10)),
+        ("bytes 5-9/*", (5, None)),
+        ("bytes */10", (-1, None)),
+        ("items 5-9/10", (-1, None)),
+        ("", (-1, None)),
+        ("bytes ²-9/10", (-1, None)),
+        (f"bytes {'9' * 5000}-9/10", (-1, None)),
+    ],
+)
+def test_content_range(value: str, parsed: tuple[int, int | None]) -> None:
+    assert content_range(value) == parsed
 
 
 def test_a_directory_in_the_way_is_a_local_error(hub: Hub, client: Client, tmp_path: Path) -> None:

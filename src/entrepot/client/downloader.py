@@ -222,7 +222,7 @@ class _Transfer:
             )
 
     def _accept_rest(self, response: HTTPResponse) -> None:
-        begin, total = _content_range(response.headers.get("Content-Range", ""))
+        begin, total = content_range(response.headers.get("Content-Range", ""))
         same = self._etag in ("", _strong_etag(response))
         if begin != self._partial.size or not same or self._expected.size not in (None, total):
             self.restart()
@@ -306,12 +306,16 @@ def _strong_etag(response: HTTPResponse) -> str:
     return etag if etag.startswith('"') and len(etag) <= 1024 else ""
 
 
-def _content_range(value: str) -> tuple[int, int | None]:
+def content_range(value: str) -> tuple[int, int | None]:
     """(first byte, total size if told) of `bytes 5-9/10`; (-1, None) for anything else."""
     unit, _, rest = value.strip().partition(" ")
     span, _, total = rest.partition("/")
-    first = span.partition("-")[0].strip()
-    if unit.lower() != "bytes" or not (first.isascii() and first.isdigit()):
+    first = _number(span.partition("-")[0])
+    if unit.lower() != "bytes" or first is None:
         return -1, None
-    total = total.strip()
-    return int(first), int(total) if total.isascii() and total.isdigit() else None
+    return first, _number(total)
+
+
+def _number(text: str) -> int | None:
+    text = text.strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
