@@ -87,7 +87,9 @@ def entitlement(
     if form != "table":
         print_json(found, form)
         return
-    print_table((Column("Entitlement"), Column(text(found.get("id")))), entitlement_details(found)[1:])
+    print_table(
+        (Column("Entitlement"), Column(text(found.get("id")))), entitlement_details(found)[1:]
+    )
     children = virtual_entitlements(found)
     if not children:
         return
