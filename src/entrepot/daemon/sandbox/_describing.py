@@ -36,7 +36,7 @@ from entrepot.daemon.sandbox._secrets import GrantKind, Secrets, read_secrets
 from entrepot.db import Tx
 from entrepot.errors import Denied, NotFound
 
-JWKS_PATH = "/oauth/jwks"
+JWKS_PATH = "/.well-known/jwks.json"
 _PRODUCTS_MAX = 1000
 
 

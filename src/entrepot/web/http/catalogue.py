@@ -243,5 +243,18 @@ CATALOGUE: Mapping[str, Entry] = {
         "The keys in the database were sealed with another secret key.",
         "Start with the secret key that this database was made with.",
     ),
+    "not-a-sandbox": Entry(
+        0,
+        "The folder was not made by `entrepotd serve --sandbox`.",
+        "Name the sandbox's folder, or start one in an empty folder.",
+    ),
+    "sandbox-damaged": Entry(
+        0,
+        "The file with the sandbox's secrets cannot be read.",
+        "Delete the sandbox's folder and start it again.",
+    ),
+    "installation-incomplete": Entry(
+        0, "A file of the installation is missing.", "Install Entrepot again."
+    ),
     "keys-missing": Entry(0, "The hub has no key to sign with.", "Run `entrepotd migrate`."),
 }
