@@ -6,21 +6,24 @@ makes a commit survive a power cut.
 """
 
 import sqlite3
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from entrepot.errors import StorageFull, Unavailable
+from entrepot.db._faults import meaning_of
+from entrepot.errors import Unavailable
 
 Tx: TypeAlias = Connection
 
 BUSY_SECONDS_MAX = 10
 POOL_SIZE = 16
-_WRITES = "entrepot_writes"
+_MODE = "entrepot_mode"
+_READS, _WRITES = "reads", "writes"
 
 
 class Database:
@@ -29,18 +32,21 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.dialect = engine.dialect.name
-        self._writer = engine.execution_options(**{_WRITES: True})
+        self._reader = engine.execution_options(**{_MODE: _READS})
+        self._writer = engine.execution_options(**{_MODE: _WRITES})
+        # Threads queue here, first come first served, instead of polling SQLite's lock.
+        self._turn = _Turn() if self.dialect == "sqlite" else nullcontext()
 
     @contextmanager
     def read(self) -> Iterator[Tx]:
-        """A transaction that only reads; it sees one snapshot."""
-        with _translated(), self.engine.begin() as tx:
+        """A transaction that sees one snapshot; the database refuses to write in it."""
+        with _translated(), self._reader.begin() as tx:
             yield tx
 
     @contextmanager
     def write(self) -> Iterator[Tx]:
         """A transaction that may write; committed at the end, rolled back on any error."""
-        with _translated(), self._writer.begin() as tx:
+        with _translated(), self._turn, self._writer.begin() as tx:
             yield tx
 
     def close(self) -> None:
@@ -48,28 +54,49 @@ class Database:
         self.engine.dispose()
 
 
+def take_turns(tx: Tx, task: str) -> None:
+    """Wait until no other transaction of any process is at `task`; held until this one ends.
+
+    SQLite's writers take turns in any case.
+    """
+    if tx.dialect.name == "postgresql":
+        tx.execute(_LOCK, {"task": f"entrepot {task}"})
+
+
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:task, 0))")
+
+
+class _Turn:
+    """A lock that gives up after BUSY_SECONDS_MAX."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=BUSY_SECONDS_MAX):
+            raise Unavailable("The database is busy.", code="database-busy")
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Turn the driver's 'not now' into ours; everything else is a defect and stays as it is."""
+    """Turn the driver's 'not now' and 'not such a value' into ours; a defect stays as it is."""
     try:
         yield
     except PoolTimeoutError as error:
         raise Unavailable("The database is busy.", code="database-busy") from error
-    except OperationalError as error:
-        raise _translate(error) from error
     except DBAPIError as error:
-        if error.connection_invalidated:
-            raise Unavailable("The database is not reachable.", code="database-down") from error
-        raise
-
-
-def _translate(error: OperationalError) -> Exception:
-    code = getattr(error.orig, "sqlite_errorcode", None)
-    if code is not None and code & 0xFF == sqlite3.SQLITE_FULL:
-        return StorageFull("The disk that holds the database is full.", remedy="Free some space.")
-    if code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return Unavailable("The database is busy.", code="database-busy")
-    return Unavailable(f"The database is not usable now: {error.orig}", code="database-down")
+        meaning = meaning_of(error.orig, lost=error.connection_invalidated)
+        if meaning is None:
+            raise
+        raise meaning from error
+    except sqlite3.Error as error:  # from `_begin_sqlite` and `_set_pragmas`
+        meaning = meaning_of(error)
+        if meaning is None:
+            raise
+        raise meaning from error
 
 
 def connect(url: str, *, pool_size: int = POOL_SIZE) -> Database:
@@ -84,19 +111,35 @@ def connect(url: str, *, pool_size: int = POOL_SIZE) -> Database:
 
 
 def _connect_postgresql(url: str, pool_size: int) -> Engine:
-    return create_engine(
+    engine = create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=2,
+        pool_use_lifo=True,
         pool_pre_ping=False,
         query_cache_size=1000,
+        hide_parameters=True,  # values do not belong in logs
         connect_args={
             "connect_timeout": 2,
+            "tcp_user_timeout": 5000,  # milliseconds; a cut line is noticed
             # A frozen process must not hold row locks for ever (design notes on jobs).
             "options": "-c idle_in_transaction_session_timeout=10000 -c timezone=UTC",
         },
     )
+    event.listen(engine, "begin", _begin_postgresql)
+    return engine
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    """Say how the transaction begins; the driver sends it with the first statement."""
+    from psycopg import IsolationLevel
+
+    reads = connection.get_execution_options().get(_MODE) == _READS
+    driver: Any = connection.connection.driver_connection
+    if driver.read_only is not reads:
+        driver.read_only = reads
+        driver.isolation_level = IsolationLevel.REPEATABLE_READ if reads else None
 
 
 def _connect_sqlite(url: str, pool_size: int) -> Engine:
@@ -105,12 +148,18 @@ def _connect_sqlite(url: str, pool_size: int) -> Engine:
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=BUSY_SECONDS_MAX,
+        pool_use_lifo=True,  # the connection used last has the warmest cache
         query_cache_size=1000,
+        hide_parameters=True,  # values do not belong in logs
         # Transactions are begun by the event below, not guessed by the driver.
-        connect_args={"isolation_level": None, "check_same_thread": False},
+        connect_args={
+            "isolation_level": None,
+            "check_same_thread": False,
+            "timeout": BUSY_SECONDS_MAX,
+        },
     )
     event.listen(engine, "connect", _set_pragmas)
-    event.listen(engine, "begin", _begin)
+    event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
@@ -118,15 +167,19 @@ def _set_pragmas(connection: sqlite3.Connection, _record: Any) -> None:
     for pragma in (
         "journal_mode=WAL",
         "synchronous=FULL",
-        f"busy_timeout={BUSY_SECONDS_MAX * 1000}",
         "foreign_keys=ON",
         "temp_store=MEMORY",
-        "cache_size=-16000",
+        "cache_size=-4000",  # KiB for each connection; the rest is the system's page cache
         "trusted_schema=OFF",
     ):
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin(connection: Connection) -> None:
-    writes = connection.get_execution_options().get(_WRITES, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+def _begin_sqlite(connection: Connection) -> None:
+    mode = connection.get_execution_options().get(_MODE)
+    driver: Any = connection.connection.driver_connection
+    reads = mode == _READS
+    if connection.info.get(_MODE) is not reads:
+        driver.execute(f"PRAGMA query_only={int(reads)}")
+        connection.info[_MODE] = reads
+    driver.execute("BEGIN IMMEDIATE" if mode == _WRITES else "BEGIN")

@@ -17,11 +17,13 @@ from entrepot.core.accounts.tables import api_clients, organisations, sessions, 
 from entrepot.core.events import Event, record
 from entrepot.db import Tx
 from entrepot.errors import Conflict, Invalid, NotFound
-from entrepot.kit.ids import new_secret
+from entrepot.kit.ids import new_secret, parse_number
 from entrepot.kit.text import check_country, check_line
 
-_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,189}")
-_CLIENT_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+# No spaces, control characters or halves of surrogate pairs: databases refuse some of them.
+_CHARACTER = r"[^@\s\x00-\x1f\x7f-\x9f\ud800-\udfff]"
+_EMAIL = re.compile(rf"{_CHARACTER}{{1,64}}@{_CHARACTER}{{1,189}}")
+CLIENT_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 def fold_email(email: str) -> str:
@@ -54,7 +56,8 @@ def add_organisation(tx: Tx, *, name: str, country: str, actor: str, now: dateti
 def find_organisation(tx: Tx, reference: str | int) -> Row[Any]:
     """The organisation with this number or name; NotFound where there is none."""
     text = str(reference)
-    match = organisations.c.id == int(text) if text.isdigit() else organisations.c.name == text
+    number = parse_number(text)
+    match = organisations.c.name == text if number is None else organisations.c.id == number
     row = tx.execute(select(organisations).where(match)).one_or_none()
     if row is None:
         raise NotFound(f"There is no organisation {text!r}.")
@@ -108,7 +111,8 @@ def add_user(
 def find_user(tx: Tx, reference: str | int) -> Row[Any]:
     """The person with this number or mail address; NotFound where there is none."""
     text = str(reference)
-    match = users.c.id == int(text) if text.isdigit() else users.c.email == fold_email(text)
+    number = parse_number(text)
+    match = users.c.email == fold_email(text) if number is None else users.c.id == number
     row = tx.execute(select(users).where(match)).one_or_none()
     if row is None:
         raise NotFound(f"There is no user {text!r}.")
@@ -169,7 +173,7 @@ def add_client(
     now: datetime,
 ) -> NewClient:
     """Register a machine that signs in by client credentials."""
-    if not _CLIENT_ID.fullmatch(client_id):
+    if not CLIENT_ID.fullmatch(client_id):
         raise Invalid("A client id has 1 to 64 of a-z, 0-9, '.', '_' and '-'.", field="client_id")
     secret = new_secret()
     values = {

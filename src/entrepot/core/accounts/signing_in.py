@@ -1,12 +1,15 @@
 """Signing in by password, with a limit on guesses, and the sessions of the portal."""
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
 from sqlalchemy import Row, delete, func, insert, select
 
 from entrepot.core.accounts.directory import (
+    CLIENT_ID,
     client_secret_matches,
     fold_email,
     hash_secret,
@@ -24,6 +27,8 @@ SESSION_SECONDS = 12 * 3600
 GUESS_WINDOW_SECONDS = 15 * 60
 ACCOUNT_GUESSES_MAX = 5
 ADDRESS_GUESSES_MAX = 50
+CLIENT_GUESSES_MAX = 20
+_IPV6_NETWORK_BITS = 64  # what one household or machine is given
 
 
 def sign_in(
@@ -46,8 +51,9 @@ def check_password(
 ) -> Principal:
     """The person behind an address and a password, under the limit on guesses."""
     subjects = _subjects(email, address)
+    limits = dict(zip(subjects, (ACCOUNT_GUESSES_MAX, ADDRESS_GUESSES_MAX), strict=True))
     with database.write() as tx:
-        _refuse_guessing(tx, subjects, now=now())
+        _refuse_guessing(tx, limits, now=now())
         # Counted before the check, so that parallel guesses cannot slip past the limit.
         for subject in subjects:
             tx.execute(insert(sign_in_attempts), {"subject": subject, "at": now()})
@@ -85,14 +91,32 @@ def _forget_one(tx: Tx, subject: str) -> None:
 
 
 def _subjects(email: str, address: str) -> tuple[str, str]:
-    hashed = hashlib.sha256(email.strip().casefold().encode()).hexdigest()
-    return f"account:{hashed}", f"address:{address}"
+    return f"account:{_digest(email.strip().casefold())}", f"address:{_neighbourhood(address)}"
 
 
-def _refuse_guessing(tx: Tx, subjects: tuple[str, str], *, now: datetime) -> None:
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()
+
+
+def _neighbourhood(address: str) -> str:
+    """What counts as one address: with IPv6 a guesser has 2^64 of them at hand."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if not isinstance(parsed, IPv6Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ip_network((int(parsed), _IPV6_NETWORK_BITS), strict=False))
+
+
+def _refuse_guessing(tx: Tx, limits: Mapping[str, int], *, now: datetime) -> None:
+    """TooMany where a subject has as many failed attempts behind it as it may have."""
+    _one_at_a_time(tx, limits)
     since = now - timedelta(seconds=GUESS_WINDOW_SECONDS)
     tx.execute(delete(sign_in_attempts).where(sign_in_attempts.c.at < since))
-    for subject, most in zip(subjects, (ACCOUNT_GUESSES_MAX, ADDRESS_GUESSES_MAX), strict=True):
+    for subject, most in limits.items():
         count = tx.execute(
             select(func.count())
             .select_from(sign_in_attempts)
@@ -105,6 +129,20 @@ def _refuse_guessing(tx: Tx, subjects: tuple[str, str], *, now: datetime) -> Non
                 remedy="Wait a quarter of an hour and try again.",
                 retry_after_seconds=GUESS_WINDOW_SECONDS,
             )
+
+
+def _one_at_a_time(tx: Tx, subjects: Iterable[str]) -> None:
+    """Let no two transactions count the attempts of one subject at once.
+
+    SQLite has one writer anyway; on PostgreSQL a count does not see what others have not
+    committed yet, so each subject is locked until the end of the transaction: always the
+    account before the address, and before any row, so that nobody waits in a circle.
+    """
+    if tx.dialect.name != "postgresql":
+        return
+    for subject in subjects:
+        kind, _, name = subject.partition(":")
+        tx.execute(select(func.pg_advisory_xact_lock(func.hashtext(kind), func.hashtext(name))))
 
 
 def open_session(tx: Tx, who: Principal, *, now: datetime) -> str:
@@ -146,9 +184,31 @@ def close_session(tx: Tx, token: str) -> None:
 
 def check_client(tx: Tx, *, client_id: str, secret: str) -> Principal | None:
     """The machine behind a client id and a secret; None when they do not fit."""
+    if not CLIENT_ID.fullmatch(client_id):
+        return None
     row = tx.execute(select(api_clients).where(api_clients.c.client_id == client_id)).one_or_none()
     if row is None or row.disabled_at is not None:
         return None
     if not client_secret_matches(row.secret_hash, secret):
         return None
     return load_client(tx, client_id, scopes=row.scopes)
+
+
+def refuse_client_guessing(tx: Tx, *, client_id: str, address: str, now: datetime) -> None:
+    """TooMany after 20 wrong secrets for a client from one address within 15 minutes.
+
+    Other addresses are not held up: a client id is no secret, and nobody shall be able to
+    shut a machine out by guessing. The 256 bits of a secret need no stricter limit.
+    """
+    limits = {_client_subject(client_id, address): CLIENT_GUESSES_MAX}
+    _refuse_guessing(tx, limits, now=now)
+
+
+def count_client_guess(tx: Tx, *, client_id: str, address: str, now: datetime) -> None:
+    """Remember a wrong secret for `refuse_client_guessing`."""
+    subject = _client_subject(client_id, address)
+    tx.execute(insert(sign_in_attempts), {"subject": subject, "at": now})
+
+
+def _client_subject(client_id: str, address: str) -> str:
+    return f"client:{_digest(f'{client_id} {_neighbourhood(address)}')}"

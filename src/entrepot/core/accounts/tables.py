@@ -77,7 +77,7 @@ sign_in_attempts = Table(
     "sign_in_attempts",
     metadata,
     Column("id", Number, primary_key=True, autoincrement=True),
-    Column("subject", Text, nullable=False),  # account:<hash> or address:<ip>
+    Column("subject", Text, nullable=False),  # account:, address: or client: and what it is
     Column("at", Instant, nullable=False),
     sqlite_strict=True,
 )

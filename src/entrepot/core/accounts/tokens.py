@@ -114,9 +114,11 @@ def _key_id(token: str) -> str | None:
     if len(token) > TOKEN_LENGTH_MAX or token.count(".") != 2:
         raise _refused(None)
     try:
-        kid = extract_compact(token.encode()).headers().get("kid")
+        header = extract_compact(token.encode()).headers()
     except (JoseError, ValueError) as error:
         raise _refused(error) from error
+    # The library takes any JSON for a header; a list or a text has no key id.
+    kid = header.get("kid") if isinstance(header, dict) else None
     return kid if isinstance(kid, str) else None
 
 

@@ -1,0 +1,48 @@
+"""What goes over the wire: RFC 6749 section 5, RFC 7517, RFC 8414."""
+
+import msgspec
+
+
+class TokenAnswer(msgspec.Struct):
+    """RFC 6749 section 5.1; `expires_in` in seconds, `scope` as granted."""
+
+    access_token: str
+    token_type: str
+    expires_in: int
+    scope: str
+
+
+class Fault(msgspec.Struct, omit_defaults=True):
+    """RFC 6749 section 5.2."""
+
+    error: str
+    error_description: str = ""
+
+
+class Key(msgspec.Struct):
+    """The public half of an RS256 key (RFC 7517, RFC 7518 section 6.3)."""
+
+    kty: str
+    kid: str
+    use: str
+    alg: str
+    n: str
+    e: str
+
+
+class KeySet(msgspec.Struct):
+    """RFC 7517 section 5: the keys that sign, have signed lately or will sign soon."""
+
+    keys: list[Key]
+
+
+class Metadata(msgspec.Struct):
+    """RFC 8414 section 2, as far as it exists here."""
+
+    issuer: str
+    token_endpoint: str
+    jwks_uri: str
+    scopes_supported: list[str]
+    response_types_supported: list[str]
+    grant_types_supported: list[str]
+    token_endpoint_auth_methods_supported: list[str]
