@@ -77,6 +77,16 @@ def postgresql_template(postgresql_server: str) -> Iterator[str]:
     _execute(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.fixture(scope="session")
+def postgresql_shared(postgresql_server: str, postgresql_template: str) -> Iterator[str]:
+    """The URL of a copy for tests that roll back: nobody may be in the template when it is
+    copied."""
+    name = f"entrepot_shared_{uuid.uuid4().hex[:12]}"
+    _execute(postgresql_server, f"CREATE DATABASE {name} TEMPLATE {postgresql_template}")
+    yield _url_of(postgresql_server, name)
+    _execute(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture(params=DIALECTS)
 def dialect(request: pytest.FixtureRequest) -> str:
     """Each database in turn."""
@@ -128,8 +138,7 @@ def tx(
             shutil.copyfile(template, path)
             url = f"sqlite:///{path}"
         else:
-            server = request.getfixturevalue("postgresql_server")
-            url = _url_of(server, request.getfixturevalue("postgresql_template"))
+            url = request.getfixturevalue("postgresql_shared")
         shared_databases[dialect] = connect(url)
     with shared_databases[dialect].engine.connect() as connection:
         transaction = connection.begin()

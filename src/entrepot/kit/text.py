@@ -23,6 +23,20 @@ def check_line(
     return line
 
 
+def is_storable(text: str) -> bool:
+    """Whether both databases can hold the text: no NUL, no halves of surrogate pairs."""
+    return not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text)
+
+
+def check_text(text: str, *, field: str, length_max: int = TEXT_LENGTH_MAX) -> str:
+    """A text of any number of lines, as it is; Invalid names `field`."""
+    if len(text) > length_max:
+        raise Invalid(f"{field} has more than {length_max} characters.", field=field)
+    if not is_storable(text):
+        raise Invalid(f"{field} holds characters that cannot be stored.", field=field)
+    return text
+
+
 # ISO 3166-1 alpha-2, the officially assigned codes.
 _COUNTRIES = """
     AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR

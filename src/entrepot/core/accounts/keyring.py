@@ -139,6 +139,12 @@ def _token_key(row: Row[Any], box: SecretBox) -> TokenKey:
     return TokenKey(row.kid, RSAKey.import_key(box.unseal(row.sealed)), row.public, row.signs_from)
 
 
+def list_keys(tx: Tx) -> list[Row[Any]]:
+    """Every key there was, by purpose and age, without its secret half."""
+    query = select(*keys.c["kid", "purpose", "created_at", "signs_from", "retires_at"])
+    return list(tx.execute(query.order_by(keys.c.purpose, keys.c.signs_from, keys.c.kid)))
+
+
 def ensure_keys(tx: Tx, box: SecretBox, *, now: datetime) -> None:
     """Make the first key of each purpose where there is none."""
     present = set(tx.execute(select(keys.c.purpose).distinct()).scalars())

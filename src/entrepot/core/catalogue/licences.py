@@ -13,7 +13,7 @@ from entrepot.core.catalogue.tables import licence_revisions, licences
 from entrepot.core.events import Event, record
 from entrepot.db import Tx
 from entrepot.errors import Conflict, Invalid, NotFound
-from entrepot.kit.text import TEXT_LENGTH_MAX, check_line
+from entrepot.kit.text import TEXT_LENGTH_MAX, check_line, check_text, is_storable
 
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -52,7 +52,8 @@ def revise_licence(tx: Tx, *, code: str, text: str, actor: str, now: datetime) -
 
     Entitlements that are pinned to an earlier revision keep that one.
     """
-    if not text.strip() or len(text) > TEXT_LENGTH_MAX:
+    text = check_text(text, field="text")
+    if not text.strip():
         raise Invalid(f"A licence has 1 to {TEXT_LENGTH_MAX} characters.", field="text")
     licence = find_licence(tx, code)
     latest = tx.execute(
@@ -79,7 +80,8 @@ def revise_licence(tx: Tx, *, code: str, text: str, actor: str, now: datetime) -
 
 def find_licence(tx: Tx, code: str) -> Row[Any]:
     """The licence with this code; NotFound where there is none."""
-    row = tx.execute(select(licences).where(licences.c.code == code)).one_or_none()
+    query = select(licences).where(licences.c.code == code)
+    row = tx.execute(query).one_or_none() if is_storable(code) else None
     if row is None:
         raise NotFound(f"There is no licence {code!r}.")
     return row
@@ -96,7 +98,7 @@ def find_revision(tx: Tx, code: str, revision: int | None = None) -> LicenceRevi
     )
     if revision is not None:
         query = query.where(licence_revisions.c.revision == revision)
-    row = tx.execute(query).one_or_none()
+    row = tx.execute(query).one_or_none() if is_storable(code) else None
     if row is None:
         raise NotFound(f"There is no such revision of a licence {code!r}.")
     return LicenceRevision(
@@ -104,8 +106,13 @@ def find_revision(tx: Tx, code: str, revision: int | None = None) -> LicenceRevi
     )
 
 
-def list_licences(tx: Tx) -> list[Row[Any]]:
-    """Every licence with the number of its newest revision, by code."""
+def count_licences(tx: Tx) -> int:
+    """How many `list_licences` would give without a limit."""
+    return tx.execute(select(func.count()).select_from(licences)).scalar_one()
+
+
+def list_licences(tx: Tx, *, skip: int = 0, take: int = 1000) -> list[Row[Any]]:
+    """Licences with the number of their newest revision, by code."""
     newest = func.max(licence_revisions.c.revision).label("revision")
     return list(
         tx.execute(
@@ -113,5 +120,7 @@ def list_licences(tx: Tx) -> list[Row[Any]]:
             .join(licence_revisions)
             .group_by(licences.c.id, licences.c.code, licences.c.name, licences.c.created_at)
             .order_by(licences.c.code)
+            .offset(skip)
+            .limit(take)
         )
     )

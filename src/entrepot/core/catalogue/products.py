@@ -15,7 +15,8 @@ from entrepot.core.events import Event, record
 from entrepot.db import Tx
 from entrepot.db.schema import is_set
 from entrepot.errors import Conflict, Invalid, NotFound
-from entrepot.kit.text import TEXT_LENGTH_MAX, check_line
+from entrepot.kit.ids import parse_number
+from entrepot.kit.text import check_line, check_text, is_storable
 
 CODE = re.compile(r"[A-Z0-9][A-Z0-9._-]{0,63}")
 GROUP_MEMBERS_MAX = 1000
@@ -43,9 +44,9 @@ class ProductSpec:
 def find_product(tx: Tx, reference: str | int) -> Row[Any]:
     """The product with this code or number; NotFound where there is none."""
     text = str(reference)
-    row = tx.execute(select(products).where(products.c.code == text)).one_or_none()
-    if row is None and text.isdigit():
-        row = tx.execute(select(products).where(products.c.id == int(text))).one_or_none()
+    number = parse_number(text)
+    match = products.c.code == text if number is None else products.c.id == number
+    row = tx.execute(select(products).where(match)).one_or_none() if is_storable(text) else None
     if row is None:
         raise NotFound(f"There is no product {text!r}.")
     return row
@@ -90,7 +91,7 @@ def _values(tx: Tx, spec: ProductSpec) -> dict[str, Any]:
     licence = None if spec.licence_code is None else find_licence(tx, spec.licence_code).id
     return {
         "name": check_line(spec.name, field="name"),
-        "description": spec.description[:TEXT_LENGTH_MAX],
+        "description": check_text(spec.description, field="description"),
         "listed": spec.listed,
         "us_eccn": _check_list(spec.us_eccn, "us_eccn"),
         "eccn_restricted": spec.eccn_restricted,
@@ -122,9 +123,10 @@ def _check_list(entries: Sequence[str], field: str) -> list[str]:
 def _set_members(tx: Tx, group_id: int, codes: Sequence[str] | None) -> None:
     if codes is None:
         return
-    if len(set(codes)) != len(codes) or not 1 <= len(codes) <= GROUP_MEMBERS_MAX:
+    members = [find_product(tx, code) for code in codes[: GROUP_MEMBERS_MAX + 1]]
+    distinct = {member.id for member in members}
+    if len(distinct) != len(members) or not 1 <= len(members) <= GROUP_MEMBERS_MAX:
         raise Invalid(f"A group has 1 to {GROUP_MEMBERS_MAX} members, each once.", field="members")
-    members = [find_product(tx, code) for code in codes]
     if any(member.grouped for member in members):
         raise Invalid("A group cannot hold another group.", field="members")
     tx.execute(delete(product_members).where(product_members.c.group_id == group_id))
@@ -143,6 +145,17 @@ def list_products(
     if listed_only:
         query = query.where(is_set(products.c.listed))
     return list(tx.execute(query))
+
+
+def list_members(tx: Tx, group_id: int) -> list[str]:
+    """The codes of a group's members, in their order; none for a product that is no group."""
+    query = (
+        select(products.c.code)
+        .join(product_members, product_members.c.product_id == products.c.id)
+        .where(product_members.c.group_id == group_id)
+        .order_by(product_members.c.position)
+    )
+    return list(tx.execute(query).scalars())
 
 
 def count_products(tx: Tx, *, listed_only: bool = False) -> int:

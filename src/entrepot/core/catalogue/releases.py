@@ -1,28 +1,24 @@
 """Releases and their artifacts.
 
 A release is a draft while its files come in, then available, perhaps from a later moment
-on, then perhaps withdrawn. `publish` does the whole in one go: the bytes are stored first,
-with no transaction open, and one transaction then shows the release complete. A process
-killed on the way leaves nothing that anyone can see.
+on, then perhaps withdrawn. `publishing.publish` does the whole in one go.
 """
 
 import mimetypes
 import re
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, BinaryIO
+from typing import Any
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from entrepot.blobs import BlobStore, Digests
-from entrepot.core.catalogue.products import find_product
+from entrepot.blobs import Digests
+from entrepot.core.catalogue.intake import remember_blob
 from entrepot.core.catalogue.tables import artifacts, blobs, products, releases
 from entrepot.core.events import Event, record
-from entrepot.db import Database, Tx
+from entrepot.db import Tx
 from entrepot.errors import Conflict, Invalid, NotFound
-from entrepot.kit.clock import Now
 from entrepot.kit.file_names import check_file_name
 from entrepot.kit.ids import new_uuid, parse_uuid
 from entrepot.kit.text import check_line
@@ -58,14 +54,6 @@ class ArtifactSpec:
     repository: str = "general"
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A file to publish: what is said of it, and how to open its bytes."""
-
-    spec: ArtifactSpec
-    open: Callable[[], BinaryIO]
-
-
 def check_quality(quality: str, *, field: str) -> str:
     """A quality such as EAC or BETA; Invalid names `field`."""
     upper = quality.strip().upper()
@@ -79,20 +67,10 @@ def create_release(tx: Tx, product_id: int, spec: ReleaseSpec, *, actor: str, no
     product = tx.execute(select(products).where(products.c.id == product_id)).one_or_none()
     if product is None:
         raise NotFound(f"There is no product {product_id}.")
-    if product.grouped:
-        raise Invalid(
-            "A group has no releases of its own: publish to its members.", field="product"
-        )
-    values = {
+    refuse_group(product)
+    values = release_values(spec) | {
         "id": new_uuid(),
         "product_id": product_id,
-        "name": check_line(spec.name, field="name"),
-        "revision": _part(spec.revision, "revision"),
-        "patch": _part(spec.patch, "patch"),
-        "major_version": _part(spec.major_version, "major_version"),
-        "minor_version": _part(spec.minor_version, "minor_version"),
-        "quality": check_quality(spec.quality, field="quality"),
-        "type": check_line(spec.type, field="type"),
         "state": DRAFT,
         "created_at": now,
         "changed_at": now,
@@ -108,30 +86,59 @@ def create_release(tx: Tx, product_id: int, spec: ReleaseSpec, *, actor: str, no
     return str(values["id"])
 
 
+def refuse_group(product: Row[Any]) -> None:
+    """Invalid where the product is a group."""
+    if product.grouped:
+        raise Invalid(
+            "A group has no releases of its own: publish to its members.", field="product"
+        )
+
+
+def release_values(spec: ReleaseSpec) -> dict[str, Any]:
+    """What is said of a release, checked, by column; Invalid names the field."""
+    return {
+        "name": check_line(spec.name, field="name"),
+        "revision": _part(spec.revision, "revision"),
+        "patch": _part(spec.patch, "patch"),
+        "major_version": _part(spec.major_version, "major_version"),
+        "minor_version": _part(spec.minor_version, "minor_version"),
+        "quality": check_quality(spec.quality, field="quality"),
+        "type": check_line(spec.type, field="type"),
+    }
+
+
 def _part(text: str | None, field: str) -> str | None:
     return None if text is None else check_line(text, field=field, length_max=64)
 
 
-def find_release(tx: Tx, release_id: str) -> Row[Any]:
-    """The release with this UUID in any state; NotFound where there is none."""
-    canonical = parse_uuid(release_id)
-    row = tx.execute(select(releases).where(releases.c.id == canonical)).one_or_none()
+def find_release(tx: Tx, release_id: str, *, lock: bool = False) -> Row[Any]:
+    """The release with this UUID in any state; NotFound where there is none.
+
+    `lock`: nobody else changes it, or adds files to it, until the transaction ends.
+    """
+    query = select(releases).where(releases.c.id == parse_uuid(release_id))
+    row = tx.execute(query.with_for_update() if lock else query).one_or_none()
     if row is None:
         raise NotFound(f"There is no release {release_id!r}.")
     return row
+
+
+def require_draft(release: Row[Any]) -> None:
+    """Conflict unless files may still be added and removed."""
+    if release.state != DRAFT:
+        raise Conflict(
+            "Files are added to and removed from drafts only.",
+            code="release-not-draft",
+            remedy="Publish the changed files as a new release.",
+        )
 
 
 def add_artifact(
     tx: Tx, release_id: str, spec: ArtifactSpec, digests: Digests, *, actor: str, now: datetime
 ) -> str:
     """Add a file, whose bytes are stored already, to a draft; returns the artifact's UUID."""
-    release = find_release(tx, release_id)
-    if release.state != DRAFT:
-        raise Conflict(
-            "Files are added to drafts only.",
-            code="release-not-draft",
-            remedy="Publish the changed files as a new release.",
-        )
+    release = find_release(tx, release_id, lock=True)
+    require_draft(release)
     count = tx.execute(
         select(func.coalesce(func.max(artifacts.c.position), 0)).where(
             artifacts.c.release_id == release.id
@@ -139,13 +146,33 @@ def add_artifact(
     ).scalar_one()
     if count >= ARTIFACTS_MAX:
         raise Conflict(f"A release has at most {ARTIFACTS_MAX} artifacts.", code="release-full")
-    _remember_blob(tx, digests, now=now)
-    file_name = check_file_name(spec.file_name, field="file_name")
-    repository = check_line(spec.repository, field="repository")
-    values = {
+    values = artifact_values(spec) | {
         "id": new_uuid(),
         "release_id": release.id,
         "position": count + 1,
+        "sha256": digests.sha256,
+        "created_at": now,
+    }
+    remember_blob(tx, digests, now=now)
+    try:
+        with tx.begin_nested():
+            tx.execute(insert(artifacts), values)
+    except IntegrityError as error:
+        raise Conflict(
+            f"The release has a file {values['file_name']!r} already.", code="file-name-taken"
+        ) from error
+    event = Event(
+        "artifact.added", actor, f"artifact:{values['id']}", data={"sha256": digests.sha256}
+    )
+    record(tx, event, now=now)
+    return str(values["id"])
+
+
+def artifact_values(spec: ArtifactSpec) -> dict[str, Any]:
+    """What is said of a file, checked, by column; Invalid names the field."""
+    file_name = check_file_name(spec.file_name, field="file_name")
+    repository = check_line(spec.repository, field="repository")
+    return {
         "name": check_line(spec.name or file_name, field="name", length_max=255),
         "description": check_line(
             spec.description, field="description", empty=True, length_max=2000
@@ -155,21 +182,7 @@ def add_artifact(
         "content_type": _content_type(spec),
         "repository": repository,
         "controlled": "controlled" in repository,
-        "sha256": digests.sha256,
-        "created_at": now,
     }
-    try:
-        with tx.begin_nested():
-            tx.execute(insert(artifacts), values)
-    except IntegrityError as error:
-        raise Conflict(
-            f"The release has a file {file_name!r} already.", code="file-name-taken"
-        ) from error
-    event = Event(
-        "artifact.added", actor, f"artifact:{values['id']}", data={"sha256": digests.sha256}
-    )
-    record(tx, event, now=now)
-    return str(values["id"])
 
 
 def _content_type(spec: ArtifactSpec) -> str:
@@ -183,29 +196,37 @@ def _content_type(spec: ArtifactSpec) -> str:
     return guessed if guessed and not encoding else "application/octet-stream"
 
 
-def _remember_blob(tx: Tx, digests: Digests, *, now: datetime) -> None:
-    known = tx.execute(select(blobs.c.sha256).where(blobs.c.sha256 == digests.sha256)).first()
-    if known is not None:
-        return
-    values = {
-        "sha256": digests.sha256,
-        "size": digests.size,
-        "md5": digests.md5,
-        "crc32": digests.crc32,
-        "created_at": now,
-    }
-    try:
-        with tx.begin_nested():
-            tx.execute(insert(blobs), values)
-    except IntegrityError:
-        return  # another publisher stored the same bytes at the same moment
+def remove_artifact(tx: Tx, release_id: str, artifact_id: str, *, actor: str, now: datetime) -> str:
+    """Take a file out of a draft; returns the identity of its bytes, for `drop_unused_bytes`."""
+    release = find_release(tx, release_id, lock=True)
+    row = find_artifact(tx, release.id, artifact_id)
+    require_draft(release)
+    tx.execute(delete(artifacts).where(artifacts.c.id == row.id))
+    record(tx, Event("artifact.removed", actor, f"artifact:{row.id}"), now=now)
+    return str(row.sha256)
+
+
+def discard_release(tx: Tx, release_id: str, *, actor: str, now: datetime) -> list[str]:
+    """Take back a draft; returns the identities of its files' bytes, for `drop_unused_bytes`."""
+    release = find_release(tx, release_id, lock=True)
+    if release.state != DRAFT:
+        raise Conflict(
+            "Only a draft can be discarded.",
+            code="release-not-draft",
+            remedy="Withdraw the release instead.",
+        )
+    identities = [row.sha256 for row in list_artifacts(tx, release.id)]
+    tx.execute(delete(artifacts).where(artifacts.c.release_id == release.id))
+    tx.execute(delete(releases).where(releases.c.id == release.id))
+    record(tx, Event("release.discarded", actor, f"release:{release.id}"), now=now)
+    return identities
 
 
 def make_available(
     tx: Tx, release_id: str, *, available_at: datetime | None = None, actor: str, now: datetime
 ) -> None:
     """Show a draft (or a withdrawn release again) to those entitled, from `available_at` on."""
-    release = find_release(tx, release_id)
+    release = find_release(tx, release_id, lock=True)
     if release.state == AVAILABLE:
         raise Conflict("The release is available already.", code="release-available")
     held = tx.execute(
@@ -224,7 +245,7 @@ def make_available(
 
 def withdraw_release(tx: Tx, release_id: str, *, actor: str, now: datetime) -> None:
     """Stop every download of a release; links already out die within seconds."""
-    release = find_release(tx, release_id)
+    release = find_release(tx, release_id, lock=True)
     if release.state != AVAILABLE:
         raise Conflict("Only an available release can be withdrawn.", code="release-not-available")
     tx.execute(
@@ -233,70 +254,41 @@ def withdraw_release(tx: Tx, release_id: str, *, actor: str, now: datetime) -> N
     record(tx, Event("release.withdrawn", actor, f"release:{release.id}"), now=now)
 
 
-def publish(
-    database: Database,
-    store: BlobStore,
-    *,
-    product: str,
-    release: ReleaseSpec,
-    sources: Sequence[Source],
-    available_at: datetime | None = None,
-    actor: str,
-    now: Now,
-) -> str:
-    """Store the files, then show the release complete in one transaction; returns its UUID.
-
-    Checks all that can be checked before the first byte is read.
-    """
-    with database.read() as tx:
-        found = find_product(tx, product)
-        taken = select(releases.c.id).where(
-            releases.c.product_id == found.id, releases.c.name == release.name
-        )
-        if tx.execute(taken).first() is not None:
-            raise Conflict(
-                f"{found.code} has a release {release.name!r} already.", code="name-taken"
-            )
-    _check_sources(sources)
-    stored = []
-    for source in sources:
-        with source.open() as stream:
-            stored.append((source.spec, store.ingest(stream)))
-    with database.write() as tx:
-        moment = now()
-        release_id = create_release(tx, found.id, release, actor=actor, now=moment)
-        for spec, digests in stored:
-            add_artifact(tx, release_id, spec, digests, actor=actor, now=moment)
-        make_available(tx, release_id, available_at=available_at, actor=actor, now=moment)
-    return release_id
-
-
-def _check_sources(sources: Sequence[Source]) -> None:
-    if not 1 <= len(sources) <= ARTIFACTS_MAX:
-        raise Invalid(f"A release has 1 to {ARTIFACTS_MAX} files.", field="files")
-    names = [check_file_name(source.spec.file_name, field="file_name") for source in sources]
-    for name in names:
-        if names.count(name) > 1:
-            raise Invalid(f"Two of the files are called {name!r}.", field="file_name")
-
-
-def list_releases(tx: Tx, product_id: int) -> list[Row[Any]]:
-    """Every release of a product in any state, newest first: the publisher's view."""
+def list_releases(tx: Tx, product_id: int, *, skip: int = 0, take: int = 1000) -> list[Row[Any]]:
+    """Releases of a product in any state, newest first: the publisher's view."""
+    moment = func.coalesce(releases.c.available_at, releases.c.created_at)
     return list(
         tx.execute(
             select(releases)
             .where(releases.c.product_id == product_id)
-            .order_by(releases.c.available_at.desc(), releases.c.created_at.desc(), releases.c.id)
+            .order_by(moment.desc(), releases.c.created_at.desc(), releases.c.id)
+            .offset(skip)
+            .limit(take)
         )
     )
 
 
+def count_releases(tx: Tx, product_id: int) -> int:
+    """How many `list_releases` would give without a limit."""
+    query = select(func.count()).select_from(releases).where(releases.c.product_id == product_id)
+    return tx.execute(query).scalar_one()
+
+
+_ARTIFACTS = select(artifacts, blobs.c.size, blobs.c.md5, blobs.c.crc32).join(blobs)
+
+
 def list_artifacts(tx: Tx, release_id: str) -> list[Row[Any]]:
     """Every artifact of a release with its size and digests, in the publisher's order."""
-    query = (
-        select(artifacts, blobs.c.size, blobs.c.md5, blobs.c.crc32)
-        .join(blobs)
-        .where(artifacts.c.release_id == release_id)
-        .order_by(artifacts.c.position)
+    query = _ARTIFACTS.where(artifacts.c.release_id == release_id)
+    return list(tx.execute(query.order_by(artifacts.c.position)))
+
+
+def find_artifact(tx: Tx, release_id: str, artifact_id: str) -> Row[Any]:
+    """An artifact of this release with its size and digests; NotFound where there is none."""
+    query = _ARTIFACTS.where(
+        artifacts.c.release_id == parse_uuid(release_id), artifacts.c.id == parse_uuid(artifact_id)
     )
-    return list(tx.execute(query))
+    row = tx.execute(query).one_or_none()
+    if row is None:
+        raise NotFound(f"The release has no artifact {artifact_id!r}.")
+    return row

@@ -14,7 +14,13 @@ from entrepot.core.delivery.links import (
     issue_artifact_link,
     redeem_link,
 )
-from entrepot.core.delivery.transfers import Transfer, covers, list_downloads, record_transfers
+from entrepot.core.delivery.transfers import (
+    Transfer,
+    count_downloads,
+    covers,
+    list_downloads,
+    record_transfers,
+)
 
 __all__ = [
     "LINK_SECONDS_MAX",
@@ -22,6 +28,7 @@ __all__ = [
     "RedeemedLink",
     "SignedLink",
     "Transfer",
+    "count_downloads",
     "covers",
     "invalid_link",
     "issue_artifact_link",

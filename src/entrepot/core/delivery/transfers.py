@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, Select, func, insert, select, update
 
+from entrepot.core.accounts.tables import organisations
+from entrepot.core.catalogue.tables import artifacts, blobs, products, releases
 from entrepot.core.delivery.tables import downloads, transfers
 from entrepot.core.events import Event, record
 from entrepot.db import Tx
@@ -143,12 +145,46 @@ def covers(ranges: Iterable[tuple[int, int]], size: int) -> bool:
 
 
 def list_downloads(
-    tx: Tx, *, artifact_id: str | None = None, organisation_id: int | None = None, take: int = 100
+    tx: Tx,
+    *,
+    artifact_id: str | None = None,
+    organisation_id: int | None = None,
+    skip: int = 0,
+    take: int = 100,
 ) -> list[Row[Any]]:
-    """Who took what, newest first."""
-    query = select(downloads).order_by(downloads.c.id.desc()).limit(take)
+    """Who took what, newest first, with the names of organisation, product, release and file."""
+    names = (
+        organisations.c.name.label("organisation_name"),
+        products.c.code.label("product_code"),
+        releases.c.name.label("release_name"),
+        artifacts.c.file_name,
+        blobs.c.size,
+    )
+    query = _chosen(select(downloads, *names), artifact_id, organisation_id)
+    joined = (
+        query.join(organisations, organisations.c.id == downloads.c.organisation_id)
+        .join(artifacts, artifacts.c.id == downloads.c.artifact_id)
+        .join(blobs, blobs.c.sha256 == artifacts.c.sha256)
+        .join(releases, releases.c.id == artifacts.c.release_id)
+        .join(products, products.c.id == releases.c.product_id)
+    )
+    return list(tx.execute(joined.order_by(downloads.c.id.desc()).offset(skip).limit(take)))
+
+
+def count_downloads(
+    tx: Tx, *, artifact_id: str | None = None, organisation_id: int | None = None
+) -> int:
+    """How many `list_downloads` would give without a limit."""
+    query = select(func.count()).select_from(downloads)
+    return tx.execute(_chosen(query, artifact_id, organisation_id)).scalar_one()
+
+
+_Chosen = TypeVar("_Chosen", bound=Select[Any])
+
+
+def _chosen(query: _Chosen, artifact_id: str | None, organisation_id: int | None) -> _Chosen:
     if artifact_id is not None:
         query = query.where(downloads.c.artifact_id == artifact_id)
     if organisation_id is not None:
         query = query.where(downloads.c.organisation_id == organisation_id)
-    return list(tx.execute(query))
+    return query

@@ -8,7 +8,9 @@ from typing import Any, Literal
 from sqlalchemy import Row, func, insert, select, update
 
 from entrepot.core.accounts import find_organisation
+from entrepot.core.accounts.tables import organisations
 from entrepot.core.catalogue import check_quality, find_product, find_revision
+from entrepot.core.catalogue.tables import products
 from entrepot.core.entitlements.predicate import CHILD_FACTOR, RIGHT_TO_DOWNLOAD
 from entrepot.core.entitlements.tables import entitlements
 from entrepot.core.events import Event, record
@@ -107,11 +109,24 @@ def find_entitlement(tx: Tx, number: int) -> Row[Any]:
 def list_all_entitlements(
     tx: Tx, *, organisation_id: int | None = None, skip: int = 0, take: int = 100
 ) -> tuple[list[Row[Any]], int]:
-    """Stored entitlements by number, of one organisation or of all: the publisher's view."""
-    query = select(entitlements)
+    """Stored entitlements by number, of one organisation or of all: the publisher's view.
+
+    Each with `organisation_name` and `product_code`; beside the page, how many there are.
+    """
+    query = (
+        select(
+            entitlements,
+            organisations.c.name.label("organisation_name"),
+            products.c.code.label("product_code"),
+        )
+        .join(organisations, organisations.c.id == entitlements.c.organisation_id)
+        .join(products, products.c.id == entitlements.c.product_id)
+    )
+    count = select(func.count()).select_from(entitlements)
     if organisation_id is not None:
-        query = query.where(entitlements.c.organisation_id == organisation_id)
-    total = tx.execute(select(func.count()).select_from(query.subquery())).scalar_one()
+        mine = entitlements.c.organisation_id == organisation_id
+        query, count = query.where(mine), count.where(mine)
+    total = tx.execute(count).scalar_one()
     return list(tx.execute(query.order_by(entitlements.c.id).offset(skip).limit(take))), total
 
 

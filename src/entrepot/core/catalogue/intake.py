@@ -1,0 +1,84 @@
+"""Bytes on their way into the catalogue and out of it.
+
+A file's bytes are stored before its row, with no transaction open. When the row then cannot
+be written, `drop_unused_bytes` takes the bytes back. A lock (SQLite: its one writer) keeps
+that from taking them from under another publisher of the same bytes, who calls `hold_bytes`
+in the transaction of the row.
+"""
+
+import logging
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import delete, func, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from entrepot.blobs import BlobStore, Digests
+from entrepot.core.catalogue.tables import artifacts, blobs
+from entrepot.db import Database, Tx
+from entrepot.errors import EntrepotError, Unavailable
+
+# Any number that nothing else in the database locks by.
+_LOCK = 0x62797465
+_log = logging.getLogger(__name__)
+
+
+def remember_blob(tx: Tx, digests: Digests, *, now: datetime) -> None:
+    """Write the row of stored bytes where there is none yet."""
+    known = tx.execute(select(blobs.c.sha256).where(blobs.c.sha256 == digests.sha256)).first()
+    if known is not None:
+        return
+    values = {
+        "sha256": digests.sha256,
+        "size": digests.size,
+        "md5": digests.md5,
+        "crc32": digests.crc32,
+        "created_at": now,
+    }
+    try:
+        with tx.begin_nested():
+            tx.execute(insert(blobs), values)
+    except IntegrityError:
+        return  # another publisher stored the same bytes at the same moment
+
+
+def hold_bytes(tx: Tx, store: BlobStore, stored: Iterable[Digests], *, now: datetime) -> None:
+    """Make sure that bytes just ingested stay until the transaction ends, and write their rows.
+
+    Unavailable where somebody dropped them since: ingest them again.
+    """
+    if tx.dialect.name == "postgresql":
+        tx.execute(select(func.pg_advisory_xact_lock_shared(_LOCK)))
+    # In one order for all, so that two publishers of the same files wait instead of blocking
+    # each other.
+    for digests in sorted(stored, key=lambda each: each.sha256):
+        if store.size(digests.sha256) != digests.size:
+            raise Unavailable(
+                "The bytes were removed while they were being published.",
+                remedy="Publish them again.",
+            )
+        remember_blob(tx, digests, now=now)
+
+
+def drop_unused_bytes(database: Database, store: BlobStore, identities: Iterable[str]) -> None:
+    """Remove stored bytes that no artifact has. What cannot be removed now is logged and stays.
+
+    Meant for the way out of an error, so that it raises none of its own.
+    """
+    try:
+        for sha256 in sorted(set(identities)):
+            with database.write() as tx:
+                _drop(tx, store, sha256)
+    except EntrepotError as error:
+        _log.warning("unused bytes stay", extra={"reason": error.message})
+
+
+def _drop(tx: Tx, store: BlobStore, sha256: str) -> None:
+    if tx.dialect.name == "postgresql":
+        tx.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+    if tx.execute(select(artifacts.c.id).where(artifacts.c.sha256 == sha256).limit(1)).first():
+        return
+    tx.execute(delete(blobs).where(blobs.c.sha256 == sha256))
+    # Under the lock. Should the commit fail now, a row without bytes stays, which the next
+    # ingest of the same bytes makes good.
+    store.delete(sha256)
