@@ -1,5 +1,6 @@
 """Settings -> Hub: the one place where the parts are put together."""
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from sqlalchemy import text
 
 from entrepot.blobs import BlobStore, DiskReserve, LocalBlobStore
 from entrepot.core.accounts import Keyring, SecretBox, ensure_keys, load_keyring
-from entrepot.db import Database, connect
+from entrepot.db import Database, connect, take_turns
 from entrepot.db.migrate import migrate, require_current
 from entrepot.errors import Unavailable
 from entrepot.kit.clock import Clock, Now
@@ -51,6 +52,7 @@ class Keys:
         self._now = now
         self._loaded_at = float("-inf")
         self._current: Keyring | None = None
+        self._loading = threading.Lock()
 
     @property
     def current(self) -> Keyring:
@@ -66,10 +68,14 @@ class Keys:
         return loaded
 
     def refresh_for_unknown(self) -> Keyring:
-        """Read the keys anew because a key id is not known, at most once a second."""
-        if time.monotonic() - self._loaded_at < KEYS_RELOAD_SECONDS_MIN:
-            return self.current
-        return self.refresh()
+        """Read the keys anew because a key id is not known, at most once a second.
+
+        Whoever sends made-up key ids must not be able to keep the database busy.
+        """
+        with self._loading:
+            if time.monotonic() - self._loaded_at < KEYS_RELOAD_SECONDS_MIN:
+                return self.current
+            return self.refresh()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +121,7 @@ def prepare(settings: Settings) -> None:
         migrate(database)
         now = _clock(database, None)
         with database.write() as tx:
+            take_turns(tx, "first keys")
             ensure_keys(tx, SecretBox(settings.secret_key), now=now())
     finally:
         database.close()

@@ -12,7 +12,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from entrepot.db.engine import Database
+from entrepot.db.engine import Database, Tx, take_turns
 from entrepot.errors import Unavailable
 
 _FOLDER = Path(__file__).parent / "migrations"
@@ -40,9 +40,13 @@ def _config() -> Config:
 
 def schema_state(database: Database) -> SchemaState:
     """Compare the database's revision with the code's."""
-    scripts = ScriptDirectory.from_config(_config())
     with database.read() as tx:
-        current = MigrationContext.configure(tx).get_current_revision()
+        return _state(tx)
+
+
+def _state(tx: Tx) -> SchemaState:
+    scripts = ScriptDirectory.from_config(_config())
+    current = MigrationContext.configure(tx).get_current_revision()
     expected = scripts.get_current_head()
     if expected is None:
         raise AssertionError("the package ships no migration")
@@ -73,10 +77,16 @@ def require_current(database: Database) -> None:
 
 
 def migrate(database: Database) -> SchemaState:
-    """Apply every outstanding migration; a newer database is refused. Idempotent."""
-    _refuse_newer(schema_state(database))
+    """Apply every outstanding migration; a newer database is refused. Idempotent.
+
+    Processes that come here at the same moment take turns.
+    """
     config = _config()
     with database.write() as tx:
-        config.attributes["connection"] = tx
-        command.upgrade(config, "head")
+        take_turns(tx, "migration")
+        state = _state(tx)
+        _refuse_newer(state)
+        if not state.ready:
+            config.attributes["connection"] = tx
+            command.upgrade(config, "head")
     return schema_state(database)

@@ -5,8 +5,9 @@ milliseconds since 1970 in a 64-bit integer on both databases (docs/decisions/00
 and short lists of codes are one text such as `,DE,FR,`, which SQL can search on both.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -42,9 +43,15 @@ class Instant(TypeDecorator[datetime]):
         """Datetime to milliseconds; a datetime without a zone is refused."""
         return None if value is None else to_millis(value)
 
-    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
         """Milliseconds to a UTC datetime."""
-        return None if value is None else from_millis(value)
+        return _read_instant
+
+
+@lru_cache(maxsize=16384)
+def _read_instant(millis: int | None) -> datetime | None:
+    # Kept, because pages show the same rows again and again.
+    return None if millis is None else from_millis(millis)
 
 
 class Flag(TypeDecorator[bool]):
@@ -61,9 +68,13 @@ class Flag(TypeDecorator[bool]):
         """Python's bool is what both drivers take."""
         return None if value is None else bool(value)
 
-    def process_result_value(self, value: bool | int | None, dialect: Dialect) -> bool | None:
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
         """0 and 1 become False and True."""
-        return None if value is None else bool(value)
+        return _read_flag if dialect.name == "sqlite" else None
+
+
+def _read_flag(value: int | None) -> bool | None:
+    return None if value is None else bool(value)
 
 
 class Codes(TypeDecorator[tuple[str, ...]]):
@@ -82,9 +93,14 @@ class Codes(TypeDecorator[tuple[str, ...]]):
             raise ValueError("a code is upper case and has no comma")
         return "".join(f",{code}" for code in codes) + ","
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[str, ...]:
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
         """',DE,FR,' to ('DE', 'FR')."""
-        return tuple(value.strip(",").split(",")) if value and value != "," else ()
+        return _read_codes
+
+
+@lru_cache(maxsize=4096)
+def _read_codes(text: str | None) -> tuple[str, ...]:
+    return tuple(text.strip(",").split(",")) if text and text != "," else ()
 
 
 class Document(TypeDecorator[Any]):
@@ -97,9 +113,13 @@ class Document(TypeDecorator[Any]):
         """Any value msgspec can encode, to JSON text."""
         return None if value is None else msgspec.json.encode(value).decode()
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
         """JSON text to builtin types."""
-        return None if value is None else msgspec.json.decode(value)
+        return _read_document
+
+
+def _read_document(text: str | None) -> Any:
+    return None if text is None else msgspec.json.decode(text)
 
 
 class has_code(expression.FunctionElement[bool]):  # noqa: N801 - used as a SQL function

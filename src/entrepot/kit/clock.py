@@ -1,13 +1,15 @@
 """The time of this process: UTC wall time anchored to the monotonic clock.
 
 A jump of the wall clock while the process runs neither kills nor revives a link, because
-`Clock.now` is the wall time read once at the start plus monotonic time since then. Times
-are whole milliseconds, the resolution the database keeps and the wire shows.
+the current time is the wall time read once at the start plus monotonic time since then; it
+goes on while the machine sleeps. Times are whole milliseconds, the resolution the database
+keeps and the wire shows.
 """
 
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TypeAlias
 
 Now: TypeAlias = Callable[[], datetime]
@@ -28,13 +30,21 @@ def to_millis(instant: datetime) -> int:
     return (instant - _EPOCH) // _MILLISECOND
 
 
+# Seconds that no setting of the clock moves; on Linux those that the machine slept are counted.
+_read_steady: Callable[[], float] = (
+    partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+    if hasattr(time, "CLOCK_BOOTTIME")
+    else time.monotonic
+)
+
+
 class Clock:
     """Callable clock: `clock()` is the current instant in UTC, truncated to milliseconds."""
 
     def __init__(
         self,
         wall_seconds: Callable[[], float] = time.time,
-        monotonic_seconds: Callable[[], float] = time.monotonic,
+        monotonic_seconds: Callable[[], float] = _read_steady,
     ) -> None:
         self._monotonic = monotonic_seconds
         self._anchor = wall_seconds() - monotonic_seconds()

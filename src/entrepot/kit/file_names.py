@@ -7,9 +7,11 @@ from entrepot.errors import Invalid
 
 FILE_NAME_BYTES_MAX = 255
 _DEVICES = re.compile(
-    r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?", re.IGNORECASE
+    r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$|clock\$) *(\..*)?", re.IGNORECASE
 )
 _FORBIDDEN = frozenset('/\\:*?"<>|')
+# Control, format, private, surrogate and unassigned characters; line and paragraph separators.
+_KINDS = frozenset({"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"})
 
 
 def check_file_name(name: str, *, field: str) -> str:
@@ -17,12 +19,13 @@ def check_file_name(name: str, *, field: str) -> str:
 
     Refused: empty names, names of more than 255 bytes of UTF-8, path separators and the other
     characters that Windows forbids, control, format (bidirectional) and unassigned characters,
-    a leading or trailing space, a trailing dot, `.` and `..`, and device names such as `NUL.txt`.
+    line separators, a leading or trailing space, a trailing dot, `.` and `..`, and device names
+    such as `NUL.txt`.
     """
     normal = unicodedata.normalize("NFC", name)
     if not normal or len(normal.encode(errors="replace")) > FILE_NAME_BYTES_MAX:
         raise _refused(name, field, f"has 1 to {FILE_NAME_BYTES_MAX} bytes")
-    if any(c in _FORBIDDEN or unicodedata.category(c)[0] == "C" for c in normal):
+    if any(c in _FORBIDDEN or unicodedata.category(c) in _KINDS for c in normal):
         raise _refused(name, field, 'has no control characters and none of / \\ : * ? " < > |')
     if normal != normal.strip() or normal.endswith(".") or normal == "..":
         raise _refused(name, field, "neither begins nor ends with a space, nor ends with a dot")

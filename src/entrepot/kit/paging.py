@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from entrepot.kit.ids import INT64_MAX
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -12,5 +14,5 @@ class Page:
 
     @property
     def skip(self) -> int:
-        """Rows before this page."""
-        return (self.number - 1) * self.size
+        """Rows before this page, at most what a database can count."""
+        return min((self.number - 1) * self.size, INT64_MAX)

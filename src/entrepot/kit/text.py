@@ -1,5 +1,6 @@
 """Checks on short texts that people type, each with a stated limit."""
 
+import re
 import unicodedata
 from datetime import UTC, datetime
 
@@ -7,6 +8,10 @@ from entrepot.errors import Invalid
 
 LINE_LENGTH_MAX = 200
 TEXT_LENGTH_MAX = 1_000_000
+_SHOWN = 40  # characters of a bad value that an error repeats
+_CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
+# They turn the text around them, so that a name reads as another.
+_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def check_line(
@@ -18,7 +23,7 @@ def check_line(
         raise Invalid(f"{field} must not be empty.", field=field)
     if len(line) > length_max:
         raise Invalid(f"{field} has more than {length_max} characters.", field=field)
-    if any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in line):
+    if any(unicodedata.category(char) in _CONTROLS or char in _BIDI for char in line):
         raise Invalid(f"{field} must not hold control characters.", field=field)
     return line
 
@@ -55,9 +60,9 @@ COUNTRIES = frozenset(_COUNTRIES.split())
 def check_country(code: str, *, field: str) -> str:
     """An ISO 3166-1 alpha-2 country code in upper case; Invalid names `field`."""
     upper = code.strip().upper()
-    if upper not in COUNTRIES:
+    if not code.isascii() or upper not in COUNTRIES:
         raise Invalid(
-            f"{code!r} is not a country code.",
+            f"{code[:_SHOWN]!r} is not a country code.",
             field=field,
             code="country-invalid",
             remedy="Give two letters as in ISO 3166-1, such as DE or US.",
@@ -65,34 +70,35 @@ def check_country(code: str, *, field: str) -> str:
     return upper
 
 
+# RFC 3339, and a date alone; the offset may lack its colon, as some clients write it.
+_INSTANT = re.compile(
+    r"\d{4}-\d{2}-\d{2}"
+    r"(?:[Tt ](?:[01]\d|2[0-3]):\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?:[Zz]|[+-]\d{2}:?\d{2}))?",
+    re.ASCII,
+)
+
+
 def parse_instant(text: str, *, field: str) -> datetime:
     """An ISO 8601 date (midnight UTC) or date and time with zone, in UTC; Invalid names `field`.
 
-    Fractions finer than a millisecond are cut off.
+    Fractions finer than a millisecond are cut off. Week dates, dates without hyphens and
+    24:00 are refused.
     """
     try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        parsed = None
-    dated_only = len(text) <= len("2026-01-31")
-    if parsed is None or (parsed.tzinfo is None and not dated_only):
+        parsed = datetime.fromisoformat(text.upper() if _INSTANT.fullmatch(text) else "")
+        instant = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise Invalid(
-            f"{field}: {text!r} is not a date, or a time with its zone.",
+            f"{field}: {text[:_SHOWN]!r} is not a date, or a time with its zone.",
             field=field,
             code="date-invalid",
             remedy="Write 2026-01-31 or 2026-01-31T12:00:00Z.",
-        )
-    if parsed.tzinfo is None:
-        parsed = parsed.replace(tzinfo=UTC)
-    try:
-        instant = parsed.astimezone(UTC)
-    except OverflowError as error:
-        raise Invalid(
-            f"{field}: {text!r} is out of range.", field=field, code="date-invalid"
         ) from error
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
 
 
 def format_instant(instant: datetime) -> str:
     """ISO 8601 in UTC with milliseconds and Z: 2026-01-31T12:00:00.000Z."""
+    if instant.tzinfo is None:
+        raise ValueError("an instant needs a time zone")
     return instant.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

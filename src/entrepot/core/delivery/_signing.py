@@ -10,7 +10,6 @@ The MAC covers the 28 bytes before it and the file name exactly as the path spel
 
 import base64
 import binascii
-import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -94,7 +93,8 @@ def _decode(token: bytes) -> bytes | None:
         raw = base64.b64decode(token, altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         return None
-    return raw if len(raw) == _HEAD + hashlib.sha256().digest_size else None
+    # Python's decoder also takes '+' and '/', which would be other spellings of the same link.
+    return raw if base64.urlsafe_b64encode(raw) == token else None
 
 
 def _mac(key: LinkKey, head: bytes, name: bytes) -> bytes:

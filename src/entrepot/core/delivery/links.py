@@ -19,9 +19,10 @@ from entrepot.core.entitlements import (
     refer,
 )
 from entrepot.core.events import Event, record
-from entrepot.db import Tx
+from entrepot.db import Prepared, Tx
 from entrepot.errors import Gone, NotFound
 from entrepot.kit.context import request_id
+from entrepot.kit.text import check_country
 
 LINK_SECONDS_MAX = 600
 
@@ -46,8 +47,23 @@ class RedeemedLink:
     artifact: PermittedArtifact
 
 
-_INSERT = insert(leases)
-_LEASE = select(leases).where(leases.c.id == bindparam("lease_id"))
+_INSERT = Prepared(insert(leases).inline(), leases.c.keys())
+_LEASE = Prepared(
+    select(
+        *leases.c[
+            "principal",
+            "user_id",
+            "api_client_id",
+            "organisation_id",
+            "entitlement_id",
+            "child_product_id",
+            "release_id",
+            "artifact_id",
+            "country",
+            "declared_country",
+        ]
+    ).where(leases.c.id == bindparam("lease_id", type_=leases.c.id.type))
+)
 
 
 def issue_artifact_link(
@@ -65,9 +81,11 @@ def issue_artifact_link(
 ) -> IssuedLink:
     """Decide, write the lease, sign. NotFound or Denied as the predicate says.
 
-    The link is good for `seconds`, at most 600.
+    The link is good for `seconds`, at most 600. Invalid: `declared_country` is no country;
+    an empty one is none declared.
     """
     reference = refer(number)
+    declared = _declared(declared_country)
     request = ArtifactRequest(
         organisation_id=who.organisation_id,
         user_id=who.user_id,
@@ -76,7 +94,7 @@ def issue_artifact_link(
         release_id=release_id,
         artifact_id=artifact_id,
         country=who.country,
-        declared_country=declared_country,
+        declared_country=declared,
         embargoed=embargoed,
     )
     artifact = permitted_artifact(tx, request, now=now)
@@ -93,19 +111,19 @@ def issue_artifact_link(
         "release_id": artifact.release_id,
         "artifact_id": artifact.artifact_id,
         "country": who.country,
-        "declared_country": declared_country,
+        "declared_country": declared,
         "licence_revision_id": artifact.licence_revision_id,
         "issued_at": now,
         "expires_at": expires_at,
         "request_id": request_id.get(),
     }
-    tx.execute(_INSERT, values)
+    _INSERT.run(tx, values)
     event = Event(
         "link.issued",
         who.label,
         f"artifact:{artifact.artifact_id}",
         who.organisation_id,
-        {"entitlement": number, "country": who.country, "declared_country": declared_country},
+        {"entitlement": number, "country": who.country, "declared_country": declared},
     )
     record(tx, event, now=now)
     path = sign_link(
@@ -117,6 +135,12 @@ def issue_artifact_link(
     return IssuedLink(path, lease_id, expires_at)
 
 
+def _declared(country: str | None) -> str | None:
+    if country is None or not country.strip():
+        return None
+    return check_country(country, field="declared_country")
+
+
 def redeem_link(
     tx: Tx, lease_id: str, *, embargoed: Sequence[str] = (), now: datetime
 ) -> RedeemedLink:
@@ -124,7 +148,7 @@ def redeem_link(
 
     Denied: a condition fails by now (revoked, withdrawn, ...). Gone: the object is no more.
     """
-    lease = tx.execute(_LEASE, {"lease_id": lease_id}).one_or_none()
+    lease = _LEASE.one_or_none(tx, {"lease_id": lease_id})
     if lease is None:
         raise invalid_link()
     request = ArtifactRequest(
@@ -147,5 +171,5 @@ def redeem_link(
             remedy="List the releases that your organisation is entitled to.",
         ) from error
     return RedeemedLink(
-        lease.id, lease.principal, lease.organisation_id, lease.entitlement_id, artifact
+        lease_id, lease.principal, lease.organisation_id, lease.entitlement_id, artifact
     )

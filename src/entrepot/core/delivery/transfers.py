@@ -11,7 +11,7 @@ from entrepot.core.accounts.tables import organisations
 from entrepot.core.catalogue.tables import artifacts, blobs, products, releases
 from entrepot.core.delivery.tables import downloads, transfers
 from entrepot.core.events import Event, record
-from entrepot.db import Tx
+from entrepot.db import Tx, take_turns
 
 SHARED_SECONDS = 24 * 3600
 AGENT_LENGTH_MAX = 200
@@ -45,9 +45,11 @@ def record_transfers(tx: Tx, batch: Sequence[Transfer], *, now: datetime) -> int
 
     All requests of one principal for one artifact within 24 hours make up one download; it
     is complete once the ranges sent cover the artifact. Returns how many became complete.
+    Batches of several processes are written one after the other, in any order.
     """
     if not batch:
         return 0
+    take_turns(tx, "record of transfers")
     tx.execute(insert(transfers), [_values(transfer) for transfer in batch])
     grouped: dict[tuple[str, str], list[Transfer]] = {}
     for transfer in batch:
@@ -74,16 +76,24 @@ def _values(transfer: Transfer) -> dict[str, Any]:
 
 def _add_to_download(tx: Tx, sent: Sequence[Transfer], *, now: datetime) -> bool:
     one = sent[0]
-    row = _open_download(tx, one, now=now)
-    complete = row.completed_at is not None
-    turns_complete = not complete and covers(_sent_ranges(tx, one, row.started_at), one.size)
+    started_at = min(transfer.started_at for transfer in sent)
+    row = _open_download(tx, one, started_at)
+    started_at = min(started_at, row.started_at)
+    bytes_sent = row.bytes_sent + sum(transfer.length for transfer in sent)
+    # Fewer bytes than the artifact has cannot cover it, in whatever ranges they went.
+    turns_complete = (
+        row.completed_at is None
+        and bytes_sent >= one.size
+        and covers(_sent_ranges(tx, one, started_at), one.size)
+    )
     tx.execute(
         update(downloads)
         .where(downloads.c.id == row.id)
         .values(
-            bytes_sent=downloads.c.bytes_sent + sum(transfer.length for transfer in sent),
-            last_byte_at=max(transfer.ended_at for transfer in sent),
-            **({"completed_at": now} if turns_complete else {}),
+            bytes_sent=bytes_sent,
+            started_at=started_at,
+            last_byte_at=max(row.last_byte_at, *(transfer.ended_at for transfer in sent)),
+            completed_at=now if turns_complete else row.completed_at,
         )
     )
     if turns_complete:
@@ -98,17 +108,19 @@ def _add_to_download(tx: Tx, sent: Sequence[Transfer], *, now: datetime) -> bool
     return turns_complete
 
 
-def _open_download(tx: Tx, one: Transfer, *, now: datetime) -> Row[Any]:
+def _open_download(tx: Tx, one: Transfer, started_at: datetime) -> Row[Any]:
+    """The download that a transfer begun then belongs to, made where there is none."""
+    shared = timedelta(seconds=SHARED_SECONDS)
     query = (
         select(downloads)
         .where(
             downloads.c.principal == one.principal,
             downloads.c.artifact_id == one.artifact_id,
-            downloads.c.started_at > now - timedelta(seconds=SHARED_SECONDS),
+            downloads.c.started_at > started_at - shared,
+            downloads.c.started_at < started_at + shared,  # a batch may come late
         )
         .order_by(downloads.c.started_at.desc())
         .limit(1)
-        .with_for_update()
     )
     row = tx.execute(query).one_or_none()
     if row is not None:
@@ -118,7 +130,7 @@ def _open_download(tx: Tx, one: Transfer, *, now: datetime) -> Row[Any]:
         "organisation_id": one.organisation_id,
         "entitlement_id": one.entitlement_id,
         "artifact_id": one.artifact_id,
-        "started_at": one.started_at,
+        "started_at": started_at,
         "last_byte_at": one.ended_at,
         "bytes_sent": 0,
     }
@@ -129,7 +141,8 @@ def _sent_ranges(tx: Tx, one: Transfer, since: datetime) -> Iterable[tuple[int, 
     query = select(transfers.c.first_byte, transfers.c.length).where(
         transfers.c.principal == one.principal,
         transfers.c.artifact_id == one.artifact_id,
-        transfers.c.ended_at >= since,
+        transfers.c.ended_at >= since,  # follows from the next, and is what the index has
+        transfers.c.started_at >= since,
     )
     return [(row.first_byte, row.length) for row in tx.execute(query)]
 
@@ -139,7 +152,7 @@ def covers(ranges: Iterable[tuple[int, int]], size: int) -> bool:
     reached = 0
     for first, length in sorted(ranges):
         if first > reached:
-            return False
+            break
         reached = max(reached, first + length)
     return reached >= size
 

@@ -1,11 +1,26 @@
 """The entitlements of the caller's organisation, stored ones and the children of groups."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any
+from operator import add
+from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Row, Select, bindparam, case, func, literal_column, not_, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    ScalarSelect,
+    Select,
+    Text,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    not_,
+    select,
+    union_all,
+)
 
 from entrepot.core.accounts import Principal
 from entrepot.core.accounts.tables import organisations
@@ -17,6 +32,7 @@ from entrepot.core.entitlements.predicate import (
     ORGANISATION,
     RIGHT_TO_DOWNLOAD,
     Reference,
+    bought,
     child_number,
     entitled,
     entitlement_source,
@@ -28,7 +44,8 @@ from entrepot.core.entitlements.predicate import (
 )
 from entrepot.core.entitlements.tables import entitlements
 from entrepot.core.entitlements.views import Entitlement, EntitlementFilter, ProductFacts
-from entrepot.db import Tx
+from entrepot.db import Prepared, Tx
+from entrepot.db.schema import Number
 from entrepot.errors import NotFound
 from entrepot.kit.ids import parse_number
 from entrepot.kit.paging import Page
@@ -44,10 +61,8 @@ _STATUS = {
 }
 STATUSES = ("Active", "Lapsed", *sorted(set(_STATUS.values())))
 
-_verdict = verdict_of(*ENTITLEMENT_RULES)
-_lapsed = case(
-    (entitlements.c.maintenance_to <= NOW, literal_column("1")), else_=literal_column("0")
-)
+_NO, _YES, _LAST = (literal_column(digit, Integer()) for digit in "012")
+_lapsed = case((entitlements.c.maintenance_to <= NOW, _YES), else_=_NO)
 
 
 def _columns(*, child: bool) -> list[Any]:
@@ -72,60 +87,102 @@ def _columns(*, child: bool) -> list[Any]:
         organisations.c.id.label("organisation_id"),
         organisations.c.name.label("organisation_name"),
         organisations.c.blocked.label("organisation_blocked"),
-        entitled.c.id.label("product_id"),
-        *entitled.c[
-            "code",
-            "name",
-            "grouped",
-            "delivery_method",
-            "us_eccn",
-            "eccn_restricted",
-            "foundries",
-            "process",
-        ],
+        *_product_columns(),
         licence_code.label("licence_code"),
-        literal_column("1" if child else "0").label("virtual"),
-        _verdict.label("verdict"),
+        (_YES if child else _NO).label("virtual"),
+        verdict_of(*ENTITLEMENT_RULES).label("verdict"),
         _lapsed.label("lapsed"),
-        case((not_(holds(*ENTITLEMENT_RULES)), literal_column("2")), else_=_lapsed).label("rank"),
     ]
 
 
-def _filtered(*, child: bool, product: bool, right: bool, activated: bool) -> Select[Any]:
-    query = (
-        select(*_columns(child=child))
-        .select_from(entitlement_source(child=child))
-        .where(entitlements.c.organisation_id == ORGANISATION)
-    )
-    if child:
-        query = query.where(entitlements.c.right_to == RIGHT_TO_DOWNLOAD)
-    if product:
-        query = query.where(entitled.c.code == bindparam("product_code"))
-    if right:
-        query = query.where(entitlements.c.right_to == bindparam("right_to"))
-    if activated:
-        query = query.where(
-            entitlements.c.activated_at
-            >= bindparam("activated_from", type_=entitlements.c.activated_at.type)
+def _product_columns() -> list[Any]:
+    names = ("code", "name", "grouped", "delivery_method", "us_eccn", "eccn_restricted")
+    return [
+        entitled.c.id.label("product_id"),
+        *(entitled.c[name] for name in (*names, "foundries", "process")),
+    ]
+
+
+class _Wanted(NamedTuple):
+    """Which conditions a listing has; each combination is a statement of its own."""
+
+    product: Literal["code", "number"] | None
+    right: bool
+    activated: bool
+
+    def conditions(self, *, child: bool) -> list[ColumnElement[bool]]:
+        """What holds for the rows wanted. Children come with the right to download only."""
+        found = [entitlements.c.organisation_id == ORGANISATION]
+        if child:
+            found.append(entitlements.c.right_to == RIGHT_TO_DOWNLOAD)
+        if self.product == "code":
+            found.append(entitled.c.code == bindparam("product", type_=Text()))
+        if self.product == "number":
+            found.append(entitled.c.id == bindparam("product", type_=Number))
+        if self.right:
+            found.append(entitlements.c.right_to == bindparam("right_to", type_=Text()))
+        if self.activated:
+            moment = bindparam("activated_from", type_=entitlements.c.activated_at.type)
+            found.append(entitlements.c.activated_at >= moment)
+        return found
+
+    @property
+    def kinds(self) -> tuple[bool, ...]:
+        """Children are found by product only; otherwise their group stands for them."""
+        return (False,) if self.product is None else (False, True)
+
+
+def _ranked(wanted: _Wanted, *, child: bool) -> Select[Any]:
+    """Just enough of each entitlement to order them: active, lapsed, ended."""
+    rank = case((not_(holds(*ENTITLEMENT_RULES)), _LAST), else_=_lapsed)
+    return (
+        select(
+            entitlements.c.id.label("entitlement_id"),
+            entitled.c.id.label("product_id"),
+            (_YES if child else _NO).label("virtual"),
+            rank.label("rank"),
         )
-    return query
+        .select_from(entitlement_source(child=child))
+        .where(*wanted.conditions(child=child))
+    )
+
+
+def _count(wanted: _Wanted, *, child: bool) -> ScalarSelect[int]:
+    plain = wanted.product is None and not child
+    source = entitlements if plain else entitlement_source(child=child)
+    return (
+        select(func.count())
+        .select_from(source)
+        .where(*wanted.conditions(child=child))
+        .scalar_subquery()
+    )
 
 
 @cache
-def _listing(*, product: bool, right: bool, activated: bool, paged: bool) -> Select[Any]:
-    """Active before lapsed before ended, then by number. Children are only found by product."""
-    direct = _filtered(child=False, product=product, right=right, activated=activated)
-    if product:
-        child = _filtered(child=True, product=product, right=right, activated=activated)
-        found = union_all(direct, child).subquery()
-    else:
-        found = direct.subquery()
-    query = select(found, func.count().over().label("total")).order_by(
-        found.c.rank, found.c.id, found.c.product_id
-    )
+def _listing(wanted: _Wanted, *, paged: bool) -> Prepared:
+    """Active before lapsed before ended, then by number; the wide rows of one page only."""
+    parts = [_ranked(wanted, child=child) for child in wanted.kinds]
+    ranked = (parts[0] if len(parts) == 1 else union_all(*parts)).subquery()
+    order = (ranked.c.rank, ranked.c.virtual, ranked.c.entitlement_id, ranked.c.product_id)
+    page: Any = select(ranked)
     if paged:
-        query = query.limit(bindparam("take")).offset(bindparam("skip"))
-    return query
+        total = functools.reduce(add, [_count(wanted, child=child) for child in wanted.kinds])
+        page = (
+            select(ranked, total.label("total"))
+            .order_by(*order)
+            .limit(bindparam("take", type_=Number))
+            .offset(bindparam("skip", type_=Number))
+        )
+    page = page.cte("page")
+    columns = [column for column in _columns(child=False) if column.key != "virtual"]
+    extra = [page.c.virtual, *([page.c.total] if paged else [])]
+    source = (
+        page.join(entitlements, entitlements.c.id == page.c.entitlement_id)
+        .join(organisations, organisations.c.id == entitlements.c.organisation_id)
+        .join(entitled, entitled.c.id == page.c.product_id)
+    )
+    order = (page.c.rank, page.c.virtual, page.c.entitlement_id, page.c.product_id)
+    return Prepared(select(*columns, *extra).select_from(source).order_by(*order))
 
 
 def list_entitlements(
@@ -138,70 +195,72 @@ def list_entitlements(
 ) -> tuple[list[Entitlement], int]:
     """The entitlements of the caller's organisation and how many there are in all.
 
-    A filter by product also finds the children of grouped entitlements.
+    Active ones come first, then lapsed, then ended, each by number. A filter by product
+    also finds the children of grouped entitlements.
     """
+    product: str | int | None = wanted.product_code
+    if product is not None:
+        product = parse_number(wanted.product_code or "") or product
     query = _listing(
-        product=wanted.product_code is not None,
-        right=wanted.right_to is not None,
-        activated=wanted.activated_from is not None,
+        _Wanted(
+            product=None if product is None else "number" if isinstance(product, int) else "code",
+            right=wanted.right_to is not None,
+            activated=wanted.activated_from is not None,
+        ),
         paged=page is not None,
     )
-    bound: dict[str, Any] = {"now": now, "organisation_id": who.organisation_id}
-    bound |= {
-        "product_code": wanted.product_code,
+    bound = {
+        "now": now,
+        "organisation_id": who.organisation_id,
+        "product": product,
         "right_to": wanted.right_to,
         "activated_from": wanted.activated_from,
     }
-    if page is not None:
-        bound |= {"take": page.size, "skip": page.skip}
-    rows = tx.execute(query, {key: bound[key] for key in _names(query) if key in bound}).all()
+    if page is None:
+        rows = query.all(tx, bound)
+        return _entitlements(tx, rows), len(rows)
+    rows = query.all(tx, bound | {"take": page.size, "skip": page.skip})
     if rows:
-        total = int(rows[0].total)
-    elif page is None or page.number == 1:
-        total = 0
-    else:
-        return [], list_entitlements(tx, who, wanted, Page(1, 1), now=now)[1]
-    return _entitlements(tx, rows), total
+        return _entitlements(tx, rows), rows[0].total
+    if page.number == 1:
+        return [], 0
+    return [], list_entitlements(tx, who, wanted, Page(1, 1), now=now)[1]
 
 
-@cache
-def _names(query: Select[Any]) -> frozenset[str]:
-    return frozenset(query.compile().params)
-
-
-def _entitlements(tx: Tx, rows: Sequence[Row[Any]]) -> list[Entitlement]:
+def _entitlements(tx: Tx, rows: Sequence[Any]) -> list[Entitlement]:
     groups = {row.product_id for row in rows if row.grouped and row.right_to == RIGHT_TO_DOWNLOAD}
     members = _members(tx, groups) if groups else {}
     return [_entitlement(row, members) for row in rows]
 
 
+_OWN_LICENCE, _GROUP_LICENCE = licences.alias("own_licence"), licences.alias("group_licence")
 _MEMBERS = (
     select(
         product_members.c.group_id,
-        entitled.c["id"],
-        entitled,
-        licences.c.code.label("licence_code"),
+        *_product_columns(),
+        func.coalesce(_OWN_LICENCE.c.code, _GROUP_LICENCE.c.code).label("licence_code"),
     )
     .select_from(
-        product_members.join(entitled, entitled.c.id == product_members.c.product_id).outerjoin(
-            licences, licences.c.id == entitled.c.licence_id
-        )
+        product_members.join(entitled, entitled.c.id == product_members.c.product_id)
+        .join(bought, bought.c.id == product_members.c.group_id)
+        .outerjoin(_OWN_LICENCE, _OWN_LICENCE.c.id == entitled.c.licence_id)
+        .outerjoin(_GROUP_LICENCE, _GROUP_LICENCE.c.id == bought.c.licence_id)
     )
     .where(product_members.c.group_id.in_(bindparam("groups", expanding=True)))
     .order_by(product_members.c.group_id, product_members.c.position)
 )
 
 
-def _members(tx: Tx, groups: set[int]) -> Mapping[int, list[Row[Any]]]:
-    members: dict[int, list[Row[Any]]] = {group: [] for group in groups}
+def _members(tx: Tx, groups: set[int]) -> Mapping[int, list[Any]]:
+    members: dict[int, list[Any]] = {group: [] for group in groups}
     for row in tx.execute(_MEMBERS, {"groups": sorted(groups)}):
         members[row.group_id].append(row)
     return members
 
 
-def _facts(row: Row[Any], product_id: int) -> ProductFacts:
+def _facts(row: Any) -> ProductFacts:
     return ProductFacts(
-        product_id,
+        row.product_id,
         row.code,
         row.name,
         row.delivery_method,
@@ -213,7 +272,7 @@ def _facts(row: Row[Any], product_id: int) -> ProductFacts:
     )
 
 
-def _entitlement(row: Row[Any], members: Mapping[int, list[Row[Any]]]) -> Entitlement:
+def _entitlement(row: Any, members: Mapping[int, list[Any]]) -> Entitlement:
     virtual = bool(row.virtual)
     lapsed = "Lapsed" if row.lapsed else "Active"
     children = members.get(row.product_id, ()) if row.right_to == RIGHT_TO_DOWNLOAD else ()
@@ -222,7 +281,7 @@ def _entitlement(row: Row[Any], members: Mapping[int, list[Row[Any]]]) -> Entitl
         organisation_id=row.organisation_id,
         organisation_name=row.organisation_name,
         organisation_blocked=row.organisation_blocked,
-        product=_facts(row, row.product_id),
+        product=_facts(row),
         status=lapsed if row.verdict == GRANTED else _STATUS[row.verdict],
         right_to=row.right_to,
         free=row.free,
@@ -240,13 +299,13 @@ def _entitlement(row: Row[Any], members: Mapping[int, list[Row[Any]]]) -> Entitl
         sales_order_item=row.sales_order_item,
         created_at=row.created_at,
         changed_at=row.changed_at,
-        children=[(child_number(row.id, m.id), _facts(m, m.id)) for m in children],
+        children=[(child_number(row.id, each.product_id), _facts(each)) for each in children],
     )
 
 
 @cache
-def _one(*, child: bool) -> Select[Any]:
-    return (
+def _one(*, child: bool) -> Prepared:
+    return Prepared(
         select(*_columns(child=child))
         .select_from(entitlement_source(child=child))
         .where(of_reference(child=child))
@@ -258,12 +317,11 @@ def permitted_entitlement(tx: Tx, who: Principal, number: str, *, now: datetime)
     return _entitlements(tx, [entitlement_row(tx, who, number, now=now)])[0]
 
 
-def entitlement_row(tx: Tx, who: Principal, number: str, *, now: datetime) -> Row[Any]:
+def entitlement_row(tx: Tx, who: Principal, number: str, *, now: datetime) -> Any:
     """The caller's entitlement with its verdict, stored or child; NotFound otherwise."""
     reference = refer(number)
-    row = tx.execute(
-        _one(child=reference.child_product_id is not None), bind_reference(who, reference, now=now)
-    ).one_or_none()
+    child = reference.child_product_id is not None
+    row = _one(child=child).one_or_none(tx, bind_reference(who, reference, now=now))
     if row is None:
         raise NotFound
     return row

@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, func, select
+from sqlalchemy import bindparam, func, select
 
 from entrepot.core.accounts import Principal
 from entrepot.core.catalogue.tables import (
@@ -35,14 +35,15 @@ from entrepot.core.entitlements.views import (
     Release,
     ReleaseFilter,
 )
-from entrepot.db import Tx
+from entrepot.db import Prepared, Tx
+from entrepot.db.schema import Number
 from entrepot.errors import NotFound
 from entrepot.kit.ids import parse_uuid
 from entrepot.kit.paging import Page
 
 
 @cache
-def _releases(*, child: bool, available_from: bool, paged: bool) -> Select[Any]:
+def _releases(*, child: bool, available_from: bool, paged: bool) -> Prepared:
     query = (
         select(releases, func.count().over().label("total"))
         .select_from(entitlement_source(child=child).join(releases, release_in_chain))
@@ -55,8 +56,8 @@ def _releases(*, child: bool, available_from: bool, paged: bool) -> Select[Any]:
             >= bindparam("available_from", type_=releases.c.available_at.type)
         )
     if paged:
-        query = query.limit(bindparam("take")).offset(bindparam("skip"))
-    return query
+        query = query.limit(bindparam("take", type_=Number)).offset(bindparam("skip", type_=Number))
+    return Prepared(query)
 
 
 def list_permitted_releases(
@@ -103,7 +104,7 @@ def _find_releases(
     if available_from is not None:
         bound = bound | {"available_from": available_from}
     limits = {} if page is None else {"take": page.size, "skip": page.skip}
-    rows = tx.execute(query, bound | limits).all()
+    rows = query.all(tx, bound | limits)
     if not rows and page is not None and page.number > 1:
         return [], _find_releases(tx, reference, bound, available_from, Page(1, 1))[1]
     held = _artifacts(tx, [row.id for row in rows])
@@ -129,7 +130,7 @@ def _artifacts(tx: Tx, release_ids: Sequence[str]) -> Mapping[str, list[Artifact
     return held
 
 
-def _artifact(row: Row[Any]) -> Artifact:
+def _artifact(row: Any) -> Artifact:
     return Artifact(
         row.id,
         row.name,
@@ -144,7 +145,7 @@ def _artifact(row: Row[Any]) -> Artifact:
     )
 
 
-def _release(row: Row[Any], number: int, held: Sequence[Artifact]) -> Release:
+def _release(row: Any, number: int, held: Sequence[Artifact]) -> Release:
     return Release(
         row.id,
         number,
@@ -160,7 +161,9 @@ def _release(row: Row[Any], number: int, held: Sequence[Artifact]) -> Release:
     )
 
 
-_RELEASE = select(releases).where(releases.c.id == bindparam("release_id"))
+_RELEASE = Prepared(
+    select(releases).where(releases.c.id == bindparam("release_id", type_=releases.c.id.type))
+)
 
 
 def permitted_release(
@@ -169,7 +172,7 @@ def permitted_release(
     """A release with its artifacts, by the predicate; NotFound or Denied otherwise."""
     reference = refer(number)
     row = _permission_row(tx, who, reference, release_id, now=now)
-    release = tx.execute(_RELEASE, {"release_id": row.release_id}).one()
+    release = _RELEASE.one_or_none(tx, {"release_id": row.release_id})
     return _release(release, reference.number, _artifacts(tx, [release.id])[release.id])
 
 
@@ -187,11 +190,10 @@ def describe_artifact(
 
 def _permission_row(
     tx: Tx, who: Principal, reference: Reference, release_id: str, *, now: datetime
-) -> Row[Any]:
+) -> Any:
     bound = bind_reference(who, reference, now=now) | {"release_id": parse_uuid(release_id)}
-    row = tx.execute(
-        permission("release", child=reference.child_product_id is not None), bound
-    ).one_or_none()
+    child = reference.child_product_id is not None
+    row = permission("release", child=child).one_or_none(tx, bound)
     if row is None:
         raise NotFound
     if row.verdict != GRANTED:
@@ -217,7 +219,7 @@ def permitted_artifact(tx: Tx, request: ArtifactRequest, *, now: datetime) -> Pe
     child = reference.child_product_id is not None
     if child:
         bound["child_product_id"] = reference.child_product_id
-    row = tx.execute(permission("artifact", child=child), bound).one_or_none()
+    row = permission("artifact", child=child).one_or_none(tx, bound)
     if row is None:
         raise NotFound
     if row.verdict != GRANTED:
@@ -242,7 +244,7 @@ def permitted_artifact(tx: Tx, request: ArtifactRequest, *, now: datetime) -> Pe
     )
 
 
-def _details(row: Row[Any]) -> dict[str, str | int | bool]:
+def _details(row: Any) -> dict[str, str | int | bool]:
     return {
         "valid_from": day(row.valid_from),
         "valid_to": day(row.valid_to),
@@ -251,23 +253,27 @@ def _details(row: Row[Any]) -> dict[str, str | int | bool]:
     }
 
 
+_OTHER_RELEASES = {
+    "maintenance-ended": "renew the maintenance with the publisher to get later ones",
+    "before-maintenance": "ask the publisher for an entitlement to earlier ones",
+}
+
+
 def _newest_owned(
     tx: Tx, reference: Reference, bound: Mapping[str, Any], verdict: str
 ) -> dict[str, str]:
     """For the remedy: the newest release that the entitlement does give."""
-    if verdict not in ("maintenance-ended", "before-maintenance"):
+    if verdict not in _OTHER_RELEASES:
         return {}
     query = _releases(
         child=reference.child_product_id is not None, available_from=False, paged=True
     )
-    names = ("now", "organisation_id", "entitlement_id", "child_product_id")
-    kept = {name: bound[name] for name in names if name in bound}
-    newest = tx.execute(query, kept | {"take": 1, "skip": 0}).one_or_none()
+    newest = query.one_or_none(tx, {**bound, "take": 1, "skip": 0})
+    remedy = _OTHER_RELEASES[verdict]
     if newest is None:
-        return {"owned": "No release is included; renew the maintenance with the publisher."}
+        return {"owned": f"The maintenance period includes no release; {remedy}."}
     return {
-        "owned": f"The newest release you still own is {newest.name} ({newest.id});"
-        " renew the maintenance to get later ones.",
+        "owned": f"The newest release you still own is {newest.name} ({newest.id}); {remedy}.",
         "newest_release_id": newest.id,
         "newest_release_name": newest.name,
     }

@@ -21,7 +21,6 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     FromClause,
-    Select,
     Text,
     and_,
     bindparam,
@@ -45,6 +44,7 @@ from entrepot.core.catalogue.tables import (
     releases,
 )
 from entrepot.core.entitlements.tables import acceptances, entitlements
+from entrepot.db import Prepared
 from entrepot.db.schema import Instant, Number, has_code, is_set, no_codes
 
 GRANTED = "granted"
@@ -109,15 +109,13 @@ entitled = products.alias("entitled")  # the product whose releases it gives
 
 
 def entitlement_source(*, child: bool) -> FromClause:
-    """Entitlement, its organisation, the product bought and the product entitled."""
-    joined = entitlements.join(
-        organisations, organisations.c.id == entitlements.c.organisation_id
-    ).join(bought, bought.c.id == entitlements.c.product_id)
+    """Entitlement, its organisation and the product entitled; for children one row a member."""
+    joined = entitlements.join(organisations, organisations.c.id == entitlements.c.organisation_id)
     if not child:
         return joined.join(entitled, entitled.c.id == entitlements.c.product_id)
-    return joined.join(product_members, product_members.c.group_id == bought.c.id).join(
-        entitled, entitled.c.id == product_members.c.product_id
-    )
+    return joined.join(
+        product_members, product_members.c.group_id == entitlements.c.product_id
+    ).join(entitled, entitled.c.id == product_members.c.product_id)
 
 
 ENTITLEMENT_RULES: tuple[Rule, ...] = (
@@ -152,29 +150,38 @@ _principal_enabled = or_(
 )
 _restricted = not_(no_codes(entitlements.c.allowed_countries))
 
-# The revision of the licence that must have been accepted: the pinned one, else the newest
-# of the entitled product's licence, else the newest of the group's.
-required_revision = func.coalesce(
-    entitlements.c.licence_revision_id,
-    select(licence_revisions.c.id)
-    .where(
-        licence_revisions.c.licence_id == func.coalesce(entitled.c.licence_id, bought.c.licence_id)
-    )
-    .order_by(licence_revisions.c.revision.desc())
-    .limit(1)
-    .correlate(entitled, bought)
+# The entitled product's licence, else that of the group it was bought in.
+_licence_id = func.coalesce(
+    entitled.c.licence_id,
+    select(bought.c.licence_id)
+    .where(bought.c.id == entitlements.c.product_id)
+    .correlate(entitlements)
     .scalar_subquery(),
 )
 
+licence_code = (
+    select(licences.c.code)
+    .where(licences.c.id == _licence_id)
+    .correlate(entitled, entitlements)
+    .scalar_subquery()
+)
+
+# The revision that must have been accepted: the pinned one, else the licence's newest.
+required_revision = func.coalesce(
+    entitlements.c.licence_revision_id,
+    select(licence_revisions.c.id)
+    .where(licence_revisions.c.licence_id == _licence_id)
+    .order_by(licence_revisions.c.revision.desc())
+    .limit(1)
+    .correlate(entitled, entitlements)
+    .scalar_subquery(),
+)
+
+# An acceptance counts in the organisation that it was given in: who moves reads anew.
 _accepted = exists().where(
     acceptances.c.revision_id == required_revision,
-    or_(
-        acceptances.c.user_id == USER,
-        and_(
-            is_set(acceptances.c.for_organisation),
-            acceptances.c.organisation_id == entitlements.c.organisation_id,
-        ),
-    ),
+    acceptances.c.organisation_id == entitlements.c.organisation_id,
+    or_(acceptances.c.user_id == USER, is_set(acceptances.c.for_organisation)),
 )
 
 ARTIFACT_RULES: tuple[Rule, ...] = (
@@ -248,7 +255,7 @@ Level: TypeAlias = Literal["release", "artifact"]
 
 
 @cache
-def permission(level: Level, *, child: bool) -> Select[Any]:
+def permission(level: Level, *, child: bool) -> Prepared:
     """One row with the verdict on one release or artifact; no row where the chain is broken.
 
     Bind: now, organisation_id, entitlement_id, release_id; child_product_id for children;
@@ -289,12 +296,4 @@ def permission(level: Level, *, child: bool) -> Select[Any]:
     )
     if level == "artifact":
         query = query.where(artifacts.c.id == _text("artifact_id"))
-    return query
-
-
-licence_code = (
-    select(licences.c.code)
-    .where(licences.c.id == func.coalesce(entitled.c.licence_id, bought.c.licence_id))
-    .correlate(entitled, bought)
-    .scalar_subquery()
-)
+    return Prepared(query)

@@ -31,8 +31,19 @@ entitlements = Table(
     sqlite_strict=True,
     sqlite_autoincrement=True,
 )
+# All that ranks an entitlement, so that a long list is put in order from the index alone.
 Index(
-    "ix_entitlements_organisation_id_product_id", *entitlements.c["organisation_id", "product_id"]
+    "ix_entitlements_organisation_id_product_id",
+    *entitlements.c[
+        "organisation_id",
+        "product_id",
+        "right_to",
+        "valid_from",
+        "valid_to",
+        "maintenance_to",
+        "revoked_at",
+        "compliance",
+    ],
 )
 Index("ix_entitlements_product_id", entitlements.c.product_id)
 

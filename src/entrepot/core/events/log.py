@@ -8,10 +8,13 @@ from typing import Any
 from sqlalchemy import insert
 
 from entrepot.core.events.tables import events
-from entrepot.db import Tx
+from entrepot.db import Prepared, Tx
 from entrepot.kit.context import request_id
 
-_INSERT = insert(events)
+_INSERT = Prepared(
+    insert(events).inline(),
+    ("at", "type", "actor", "organisation_id", "subject", "request_id", "data"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +35,8 @@ class Event:
 
 def record(tx: Tx, event: Event, *, now: datetime) -> None:
     """Append `event`, with the id of the request at hand where there is one."""
-    tx.execute(
-        _INSERT,
+    _INSERT.run(
+        tx,
         {
             "at": now,
             "type": event.type,
@@ -41,6 +44,6 @@ def record(tx: Tx, event: Event, *, now: datetime) -> None:
             "organisation_id": event.organisation_id,
             "subject": event.subject,
             "request_id": request_id.get(),
-            "data": dict(event.data),
+            "data": event.data,
         },
     )

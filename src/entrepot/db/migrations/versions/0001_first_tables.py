@@ -391,7 +391,16 @@ def _create_entitlements() -> None:
     op.create_index(
         "ix_entitlements_organisation_id_product_id",
         "entitlements",
-        ["organisation_id", "product_id"],
+        [
+            "organisation_id",
+            "product_id",
+            "right_to",
+            "valid_from",
+            "valid_to",
+            "maintenance_to",
+            "revoked_at",
+            "compliance",
+        ],
         unique=False,
     )
     op.create_index("ix_entitlements_product_id", "entitlements", ["product_id"], unique=False)
