@@ -70,7 +70,8 @@ class SocketWriter:
     async def send_bytes(self, data: bytes, *, more: bool) -> None:
         """Send all of `data`; with `more` the kernel may hold it back to fill a packet."""
         flags = socket.MSG_MORE if more else 0
-        self._is_corked = more
+        if data:
+            self._is_corked = more
         view = memoryview(data)
         while view:
             try:
