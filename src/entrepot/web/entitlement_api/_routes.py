@@ -1,0 +1,382 @@
+"""The seven endpoints (contract, section 1), over the verbs of entitlements and delivery."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeAlias, TypeVar
+
+import msgspec
+from litestar import HttpMethod, Response, Router, get, route
+from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import PathParameter
+from litestar.response.base import ASGIResponse
+
+from entrepot.core.accounts import Principal, require_scope
+from entrepot.core.delivery import issue_artifact_link
+from entrepot.core.entitlements import (
+    ArtifactRequest,
+    describe_artifact,
+    list_entitlements,
+    list_permitted_releases,
+    permitted_artifact,
+    permitted_entitlement,
+    permitted_release,
+    refer,
+)
+from entrepot.db import Tx
+from entrepot.errors import Denied, EntrepotError
+from entrepot.kit.text import check_country
+from entrepot.web.entitlement_api._errors import (
+    CACHE_CONTROL,
+    AnyRequest,
+    answer_error,
+    answer_http_error,
+    answer_method_not_allowed,
+    answer_not_found,
+    answer_not_offered,
+    licence_required,
+)
+from entrepot.web.entitlement_api._operations import (
+    ARTIFACT,
+    DECLARED_COUNTRY,
+    DOWNLOAD_URL,
+    ENTITLEMENT,
+    ENTITLEMENT_SEARCH,
+    ENTITLEMENTS,
+    OFFSET,
+    RELEASE,
+    RELEASE_SEARCH,
+    RELEASES,
+    answers,
+    limit,
+    with_parameters,
+)
+from entrepot.web.entitlement_api._query import (
+    check_names,
+    parse_entitlement_search,
+    parse_page,
+    parse_parameters,
+    parse_release_search,
+)
+from entrepot.web.entitlement_api._wire import (
+    PATH,
+    ArtifactItem,
+    DownloadUrl,
+    EntitlementItem,
+    EntitlementPage,
+    ReleaseItem,
+    ReleasePage,
+    Wire,
+    Writer,
+)
+from entrepot.web.http.callers import Caller, caller_of
+from entrepot.web.http.edge import Edge
+
+SCOPE = "entitlements"
+_LISTING = ("offset", "limit", "search")
+_COUNTRY_HEADER = "declared-country-code"
+
+_RELEASES = "/{entitlement_id:str}/rights/download/releases"
+_RELEASE = _RELEASES + "/{release_id:str}"
+_ARTIFACT = _RELEASE + "/artifact/{artifact_id:str}"
+
+OfEntitlement: TypeAlias = Annotated[
+    str, PathParameter(description="Number of an entitlement, or of a group's child.")
+]
+OfRelease: TypeAlias = Annotated[str, PathParameter(description="UUID of a release.")]
+OfArtifact: TypeAlias = Annotated[str, PathParameter(description="UUID of an artifact in it.")]
+T = TypeVar("T")
+
+_encode = msgspec.json.Encoder().encode
+_HEADERS = [("cache-control", CACHE_CONTROL)]
+
+
+class _Door:
+    """What the endpoints share: who asks, what with, and how the answer is written."""
+
+    def __init__(self, edge: Edge) -> None:
+        self.edge = edge
+        self.policy = edge.hub.policy
+        self.writer = Writer(self.policy.public_url)
+
+    async def enter(self, request: AnyRequest) -> tuple[Principal, Caller, dict[str, str]]:
+        """The caller, who may use this API, and the query's parameters."""
+        scope = request.scope
+        caller = caller_of(scope, self.policy)
+        who = await self.edge.authenticate(caller)
+        require_scope(who, SCOPE)
+        parameters = parse_parameters(scope["query_string"])
+        check_names(parameters, _LISTING)
+        return who, caller, parameters
+
+    async def show(self, verb: Callable[[Tx], Wire]) -> ASGIResponse:
+        """Run a verb that reads, and encode on its thread: a list may be long."""
+        return _answer(await self.edge.read(lambda tx: _encode(verb(tx))))
+
+    async def decide(self, decision: Awaitable[T]) -> T:
+        """Await a decision on an artifact; where a licence is missing, say where to accept it."""
+        try:
+            return await decision
+        except Denied as error:
+            if error.code != "licence-required":
+                raise
+            raise licence_required(error, self.policy) from error
+
+
+def _answer(body: bytes) -> ASGIResponse:
+    return ASGIResponse(body=body, headers=_HEADERS, media_type="application/json")
+
+
+def _declared_country(caller: Caller) -> str | None:
+    code = caller.headers.get(_COUNTRY_HEADER)
+    return None if code is None else check_country(code, field=_COUNTRY_HEADER)
+
+
+def _list_entitlements(door: _Door) -> HTTPRouteHandler:
+    size_max = door.policy.page_size_max
+
+    @get(
+        "/",
+        operation_id="listEntitlements",
+        summary="List the entitlements of your organisation",
+        operation_class=with_parameters(OFFSET, limit(size_max), ENTITLEMENT_SEARCH),
+        responses=answers(
+            EntitlementPage,
+            "Active ones first, then lapsed, then ended; by id.",
+            example=ENTITLEMENTS,
+        ),
+    )
+    async def handler(request: AnyRequest) -> ASGIResponse:
+        who, _, parameters = await door.enter(request)
+        page = parse_page(parameters, size_max=size_max)
+        wanted = parse_entitlement_search(parameters)
+        now = door.edge.hub.now()
+        return await door.show(
+            lambda tx: door.writer.entitlement_page(
+                *list_entitlements(tx, who, wanted, page, now=now)
+            )
+        )
+
+    return handler
+
+
+def _show_entitlement(door: _Door) -> HTTPRouteHandler:
+    @get(
+        "/{entitlement_id:str}",
+        operation_id="showEntitlement",
+        summary="Show one entitlement, or a child of a grouped one",
+        responses=answers(EntitlementItem, "The entitlement.", 404, example=ENTITLEMENT),
+    )
+    async def handler(request: AnyRequest, entitlement_id: OfEntitlement) -> ASGIResponse:
+        who, _, _ = await door.enter(request)
+        now = door.edge.hub.now()
+        return await door.show(
+            lambda tx: door.writer.entitlement(
+                permitted_entitlement(tx, who, entitlement_id, now=now)
+            )
+        )
+
+    return handler
+
+
+def _list_releases(door: _Door) -> HTTPRouteHandler:
+    size_max = door.policy.page_size_max
+
+    @get(
+        _RELEASES,
+        operation_id="listReleases",
+        summary="List the releases that an entitlement gives",
+        operation_class=with_parameters(OFFSET, limit(size_max), RELEASE_SEARCH),
+        responses=answers(
+            ReleasePage, "Newest first, each with its artifacts.", 404, example=RELEASES
+        ),
+    )
+    async def handler(request: AnyRequest, entitlement_id: OfEntitlement) -> ASGIResponse:
+        who, _, parameters = await door.enter(request)
+        page = parse_page(parameters, size_max=size_max)
+        wanted = parse_release_search(parameters)
+        now = door.edge.hub.now()
+        return await door.show(
+            lambda tx: door.writer.release_page(
+                *list_permitted_releases(tx, who, entitlement_id, wanted, page, now=now)
+            )
+        )
+
+    return handler
+
+
+def _show_release(door: _Door) -> HTTPRouteHandler:
+    @get(
+        _RELEASE,
+        operation_id="showRelease",
+        summary="Show a release with its artifacts",
+        responses=answers(ReleaseItem, "The release.", 404, example=RELEASE),
+    )
+    async def handler(
+        request: AnyRequest, entitlement_id: OfEntitlement, release_id: OfRelease
+    ) -> ASGIResponse:
+        who, _, _ = await door.enter(request)
+        now = door.edge.hub.now()
+        return await door.show(
+            lambda tx: door.writer.release(
+                permitted_release(tx, who, entitlement_id, release_id, now=now)
+            )
+        )
+
+    return handler
+
+
+def _show_artifact(door: _Door) -> HTTPRouteHandler:
+    @get(
+        _ARTIFACT,
+        operation_id="showArtifact",
+        summary="Show an artifact",
+        responses=answers(ArtifactItem, "The artifact.", 404, example=ARTIFACT),
+    )
+    async def handler(
+        request: AnyRequest,
+        entitlement_id: OfEntitlement,
+        release_id: OfRelease,
+        artifact_id: OfArtifact,
+    ) -> ASGIResponse:
+        who, _, _ = await door.enter(request)
+        now = door.edge.hub.now()
+        return await door.show(
+            lambda tx: door.writer.artifact(
+                describe_artifact(tx, who, entitlement_id, release_id, artifact_id, now=now)
+            )
+        )
+
+    return handler
+
+
+def _issue_link(door: _Door) -> HTTPRouteHandler:
+    hub, policy = door.edge.hub, door.policy
+
+    @get(
+        _ARTIFACT + "/http",
+        operation_id="issueDownloadUrl",
+        summary="Issue a link to the artifact's bytes, good for 10 minutes",
+        operation_class=with_parameters(DECLARED_COUNTRY),
+        responses=answers(DownloadUrl, "The link.", 404, example=DOWNLOAD_URL, licence=True),
+    )
+    async def handler(
+        request: AnyRequest,
+        entitlement_id: OfEntitlement,
+        release_id: OfRelease,
+        artifact_id: OfArtifact,
+    ) -> ASGIResponse:
+        who, caller, _ = await door.enter(request)
+        country = _declared_country(caller)
+        link = await door.decide(
+            door.edge.write(
+                lambda tx: issue_artifact_link(
+                    tx,
+                    hub.keys.current,
+                    who,
+                    number=entitlement_id,
+                    release_id=release_id,
+                    artifact_id=artifact_id,
+                    declared_country=country,
+                    embargoed=policy.embargoed,
+                    seconds=policy.link_seconds,
+                    now=hub.now(),
+                )
+            )
+        )
+        return _answer(_encode(door.writer.download_url(link.path, artifact_id)))
+
+    return handler
+
+
+def _issue_transfer_spec(door: _Door) -> HTTPRouteHandler:
+    hub = door.edge.hub
+
+    @get(
+        _ARTIFACT + "/fasp",
+        status_code=501,
+        operation_id="issueTransferSpec",
+        summary="Aspera transfer spec: decided like a link, but not offered by this hub",
+        operation_class=with_parameters(DECLARED_COUNTRY),
+        responses=answers(None, "", 404, 501, licence=True),
+    )
+    async def handler(
+        request: AnyRequest,
+        entitlement_id: OfEntitlement,
+        release_id: OfRelease,
+        artifact_id: OfArtifact,
+    ) -> Response[bytes]:
+        who, caller, _ = await door.enter(request)
+        wanted = ArtifactRequest(
+            organisation_id=who.organisation_id,
+            user_id=who.user_id,
+            api_client_id=who.api_client_id,
+            reference=refer(entitlement_id),
+            release_id=release_id,
+            artifact_id=artifact_id,
+            country=who.country,
+            declared_country=_declared_country(caller),
+            embargoed=door.policy.embargoed,
+        )
+        await door.decide(door.edge.read(lambda tx: permitted_artifact(tx, wanted, now=hub.now())))
+        return answer_not_offered(artifact_id)
+
+    return handler
+
+
+_PATHS = (
+    "/",
+    "/{entitlement_id:str}",
+    _RELEASES,
+    _RELEASE,
+    _ARTIFACT,
+    _ARTIFACT + "/http",
+    _ARTIFACT + "/fasp",
+)
+# Litestar answers what no route matches outside of this router, in another error shape; and
+# a catch-all cannot stand beside a path parameter. So every place between them is listed.
+_BETWEEN = ("/{entitlement_id:str}/rights", "/{entitlement_id:str}/rights/download")
+_BEYOND = (_PATHS[1], *_BETWEEN, _RELEASE, *_PATHS[4:])
+_NOWHERE = (*_BETWEEN, _RELEASE + "/artifact", *(path + "/{rest:path}" for path in _BEYOND))
+_WRITING: tuple[HttpMethod, ...] = (
+    HttpMethod.POST,
+    HttpMethod.PUT,
+    HttpMethod.PATCH,
+    HttpMethod.DELETE,
+    HttpMethod.OPTIONS,
+)
+
+
+@route(list(_PATHS), http_method=_WRITING, include_in_schema=False)
+async def refuse_method() -> Response[bytes]:
+    """Everything but GET (and HEAD, which the server turns into GET)."""
+    return answer_method_not_allowed()
+
+
+@route(list(_NOWHERE), http_method=(HttpMethod.GET, *_WRITING), include_in_schema=False)
+async def refuse_path() -> Response[bytes]:
+    """What is no endpoint at all."""
+    return answer_not_found()
+
+
+_ENDPOINTS = (
+    _list_entitlements,
+    _show_entitlement,
+    _list_releases,
+    _show_release,
+    _show_artifact,
+    _issue_link,
+    _issue_transfer_spec,
+)
+
+
+def create_router(edge: Edge) -> Router:
+    """The door, at the path that the contract gives it."""
+    door = _Door(edge)
+    return Router(
+        path=PATH,
+        # refuse_method comes first, or Litestar adds OPTIONS handlers of its own.
+        route_handlers=[refuse_method, *(build(door) for build in _ENDPOINTS), refuse_path],
+        exception_handlers={EntrepotError: answer_error, HTTPException: answer_http_error},
+        tags=["Entitlements"],
+        security=[{"bearer": []}],
+    )

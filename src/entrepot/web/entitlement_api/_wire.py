@@ -1,0 +1,346 @@
+"""The objects of the contract (section 2), field by field; wire names live only here.
+
+A field that may be missing is left out, never null: the field's common client fails on null.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Annotated, TypeAlias
+
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from entrepot.core.entitlements import Artifact, Entitlement, ProductFacts, Release
+from entrepot.kit.text import format_instant
+
+PATH = "/e-product-entitlement-customer/v1/entitlements"
+
+Moment: TypeAlias = Annotated[
+    str, Meta(description="ISO 8601, UTC, milliseconds.", examples=["2026-01-31T12:00:00.000Z"])
+]
+Uri: TypeAlias = Annotated[str, Meta(description="Absolute URI.")]
+
+
+class Wire(Struct, gc=False, rename="camel", omit_defaults=True):
+    """Camel case, and what is unset is left out."""
+
+
+class Named(Wire):
+    """A thing that is named by id and URI."""
+
+    id: str
+    uri: Uri
+
+
+class Customer(Wire):
+    """The organisation that holds the entitlement."""
+
+    id: str
+    name: str
+    uri: Uri
+    blocked: bool
+
+
+class Product(Wire):
+    """The entitled product; `id` is its code, `eula` the licence it comes with."""
+
+    id: str
+    name: str
+    uri: Uri
+    standard_delivery_method: str
+    eula: Named | UnsetType = UNSET
+
+
+class Characteristics(Wire):
+    """`grouped`: for a group of products. `virtual`: computed, the child of a grouped one."""
+
+    free: bool
+    grouped: bool
+    virtual: bool
+
+
+class Quality(Wire):
+    """A quality of releases that is included."""
+
+    quality: str
+
+
+class Foundry(Wire):
+    """A foundry for which designs may be started."""
+
+    foundry: str
+
+
+class Rights(Wire):
+    """No qualities listed: every quality. Windows exclude their end; none: open."""
+
+    qualities: Sequence[Quality]
+    design_start: Sequence[Foundry]
+    maintenance_from: Moment | UnsetType = UNSET
+    maintenance_to: Moment | UnsetType = UNSET
+
+
+class Compliance(Wire):
+    """Export rules. No country listed: every country."""
+
+    status: str
+    eccn_restricted: bool
+    us_eccn: Sequence[str] = field(name="usECCN")
+    allowed_countries: Sequence[Named]
+    status_reason: str | UnsetType = UNSET
+
+
+class History(Wire):
+    """When the entitlement was made and last changed."""
+
+    created_at: Moment
+    last_changed_at: Moment
+
+
+class VirtualProduct(Wire):
+    """The product of a group's child."""
+
+    id: str
+    name: str
+    uri: Uri
+    foundry: Sequence[str]
+    process: str | UnsetType = UNSET
+
+
+class VirtualEntitlement(Wire):
+    """A child of a grouped entitlement; its `id` works wherever an entitlement's does."""
+
+    id: str
+    product: VirtualProduct
+
+
+class SalesOrderItem(Wire):
+    """Where the entitlement was bought."""
+
+    id: str
+
+
+class EntitlementItem(Wire):
+    """An entitlement: Active, Lapsed, Pending, Suspended, Blocked, Expired or Revoked."""
+
+    id: Annotated[str, Meta(description="A number.", examples=["169189"])]
+    uri: Uri
+    customer: Customer
+    product: Product
+    status: str
+    right_to: Annotated[str, Meta(examples=["download"])]
+    valid_from: Moment
+    characteristics: Characteristics
+    rights: Rights
+    compliance: Compliance
+    history: History
+    valid_to: Moment | UnsetType = UNSET
+    virtual_entitlements: Sequence[VirtualEntitlement] | UnsetType = UNSET
+    sales_order_item: SalesOrderItem | UnsetType = UNSET
+
+
+class EntitlementPage(Wire):
+    """Entitlements, and how many there are on all pages."""
+
+    total_number_of_items: int
+    items: Sequence[EntitlementItem]
+
+
+class ArtifactItem(Wire):
+    """A file; `fileSize` in bytes, digests in hexadecimal."""
+
+    id: Annotated[str, Meta(description="UUID.")]
+    name: str
+    description: str
+    type: str
+    file_name: str
+    file_size: int
+    md5: str
+    sha256: str
+    repository: Annotated[
+        str, Meta(description="Where its name contains `controlled`, declare your country.")
+    ]
+
+
+class EntitlementId(Wire):
+    """The entitlement that a release was asked for by."""
+
+    id: str
+
+
+class ReleaseItem(Wire):
+    """A release with its files in the publisher's order."""
+
+    id: Annotated[str, Meta(description="UUID.")]
+    entitlement: EntitlementId
+    name: str
+    quality: str
+    type: str
+    available_at: Moment
+    artifacts: Sequence[ArtifactItem]
+    revision: str | UnsetType = UNSET
+    patch: str | UnsetType = UNSET
+    major_version: str | UnsetType = UNSET
+    minor_version: str | UnsetType = UNSET
+
+
+class ReleasePage(Wire):
+    """Releases, newest first, and how many there are on all pages."""
+
+    total_number_of_items: int
+    items: Sequence[ReleaseItem]
+
+
+class DownloadUrl(Wire):
+    """A link that authorises itself; ask for it without Authorization, within 10 minutes."""
+
+    download_url: Uri
+    message: str
+
+
+class Fault(Wire):
+    """An error. `reason` is stable; `errorDescription` is message and remedy in one text."""
+
+    error_code: Annotated[int, Meta(description="The HTTP status.")]
+    error_description: str
+    reason: str
+    remedy: str
+    field: Annotated[
+        str | UnsetType, Meta(description="The part of the request that is wrong.")
+    ] = UNSET
+    error_name: Annotated[
+        str | UnsetType, Meta(description="Only where a licence has to be accepted first.")
+    ] = UNSET
+    agreement_url: Annotated[
+        Uri | UnsetType, Meta(description="The page on which a person reads and accepts it.")
+    ] = UNSET
+
+
+def _maybe(text: str | None) -> str | UnsetType:
+    return UNSET if text is None else text
+
+
+# A pure function of few distinct values: a page of 20 has about 100 instants.
+_moment = lru_cache(maxsize=4096)(format_instant)
+
+
+def _maybe_moment(instant: datetime | None) -> str | UnsetType:
+    return UNSET if instant is None else _moment(instant)
+
+
+class Writer:
+    """Turns what core gives into wire objects, with URIs under `public_url`."""
+
+    def __init__(self, public_url: str) -> None:
+        self._base = public_url
+        self._entitlements = f"{public_url}{PATH}/"
+
+    def entitlement_page(self, found: Iterable[Entitlement], total: int) -> EntitlementPage:
+        """Body of endpoint 1."""
+        return EntitlementPage(total, [self.entitlement(each) for each in found])
+
+    def entitlement(self, given: Entitlement) -> EntitlementItem:
+        """Body of endpoint 2."""
+        identity = str(given.number)
+        return EntitlementItem(
+            identity,
+            self._entitlements + identity,
+            self._customer(given),
+            self._product(given.product),
+            given.status,
+            given.right_to,
+            _moment(given.valid_from),
+            Characteristics(given.free, given.grouped, given.virtual),
+            Rights(
+                [Quality(quality) for quality in given.qualities],
+                [Foundry(foundry) for foundry in given.design_start],
+                _maybe_moment(given.maintenance_from),
+                _maybe_moment(given.maintenance_to),
+            ),
+            self._compliance(given),
+            History(_moment(given.created_at), _moment(given.changed_at)),
+            _maybe_moment(given.valid_to),
+            self._children(given) if given.grouped else UNSET,
+            UNSET if given.sales_order_item is None else SalesOrderItem(given.sales_order_item),
+        )
+
+    def _customer(self, given: Entitlement) -> Customer:
+        identity = str(given.organisation_id)
+        return Customer(
+            identity,
+            given.organisation_name,
+            f"{self._base}/customers/{identity}",
+            given.organisation_blocked,
+        )
+
+    def _product(self, given: ProductFacts) -> Product:
+        code = given.licence_code
+        return Product(
+            given.code,
+            given.name,
+            f"{self._base}/products/{given.code}",
+            given.delivery_method,
+            UNSET if code is None else Named(code, f"{self._base}/licences/{code}"),
+        )
+
+    def _compliance(self, given: Entitlement) -> Compliance:
+        return Compliance(
+            given.compliance,
+            given.product.eccn_restricted,
+            given.product.us_eccn,
+            [Named(code, f"{self._base}/countries/{code}") for code in given.allowed_countries],
+            _maybe(given.compliance_reason),
+        )
+
+    def _children(self, given: Entitlement) -> list[VirtualEntitlement]:
+        return [
+            VirtualEntitlement(
+                str(number),
+                VirtualProduct(
+                    product.code,
+                    product.name,
+                    f"{self._base}/products/{product.code}",
+                    product.foundries,
+                    _maybe(product.process),
+                ),
+            )
+            for number, product in given.children
+        ]
+
+    def release_page(self, found: Iterable[Release], total: int) -> ReleasePage:
+        """Body of endpoint 3."""
+        return ReleasePage(total, [self.release(each) for each in found])
+
+    def release(self, given: Release) -> ReleaseItem:
+        """Body of endpoint 4."""
+        return ReleaseItem(
+            given.id,
+            EntitlementId(str(given.entitlement_number)),
+            given.name,
+            given.quality,
+            given.type,
+            _moment(given.available_at),
+            [self.artifact(each) for each in given.artifacts],
+            _maybe(given.revision),
+            _maybe(given.patch),
+            _maybe(given.major_version),
+            _maybe(given.minor_version),
+        )
+
+    def artifact(self, given: Artifact) -> ArtifactItem:
+        """Body of endpoint 5."""
+        return ArtifactItem(
+            given.id,
+            given.name,
+            given.description,
+            given.type,
+            given.file_name,
+            given.size,
+            given.md5,
+            given.sha256,
+            given.repository,
+        )
+
+    def download_url(self, path: str, artifact_id: str) -> DownloadUrl:
+        """Body of endpoint 6."""
+        return DownloadUrl(f"{self._base}/dl/{path}", f"Download Url for {artifact_id.lower()}")
