@@ -16,19 +16,16 @@ from entrepot.daemon.demo.failure import DemoFailure
 
 PAGE_BYTES_MAX = 4 * 2**20
 SECONDS_MAX = 15
-_VOID_BUTTONS = {"submit", "button", "image", "reset"}
 
 
 @dataclass(slots=True)
 class Form:
-    """A form: where it goes, what it would send untouched, and its buttons."""
+    """A form: where it goes, what it would send untouched, and the words in it."""
 
     action: str
     method: str
     fields: dict[str, str] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)
-    boxes: list[tuple[str, str]] = field(default_factory=list)
-    buttons: list[tuple[str, str]] = field(default_factory=list)
     text: str = ""
 
     def holds(self, kind: str) -> str | None:
@@ -47,8 +44,9 @@ class _Forms(HTMLParser):
         if tag == "form":
             self._open = Form(given.get("action", ""), given.get("method", "get").lower())
             self.found.append(self._open)
-        elif self._open is not None and tag in ("input", "button"):
-            self._add(self._open, given, given.get("type", "submit" if tag == "button" else "text"))
+        elif self._open is not None and tag == "input" and given.get("name"):
+            self._open.fields[given["name"]] = given.get("value", "")
+            self._open.kinds[given["name"]] = given.get("type", "text")
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "form":
@@ -57,19 +55,6 @@ class _Forms(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._open is not None:
             self._open.text += data
-
-    @staticmethod
-    def _add(form: Form, given: dict[str, str], kind: str) -> None:
-        name, value = given.get("name", ""), given.get("value", "")
-        form.text += f" {value}" if kind == "submit" else ""
-        if kind in _VOID_BUTTONS:
-            if name:
-                form.buttons.append((name, value))
-        elif kind == "checkbox":
-            form.boxes.append((name, value or "on"))
-        elif name and (kind != "radio" or "checked" in given or name not in form.fields):
-            form.fields[name] = value
-            form.kinds[name] = kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +102,8 @@ class Visitor:
             raise DemoFailure(f"{url} cannot be opened: {error}.") from error
 
     def submit(self, page: Page, form: Form, **typed: str) -> Page:
-        """Send a form with what was typed in; boxes are ticked only where named."""
-        target = urljoin(page.url, form.action or page.url)
-        values = form.fields | typed
-        if form.method != "post":
-            return self.open(f"{target}?{urlencode(values)}")
-        return self.open(target, values)
+        """Send a form (method POST) with its hidden fields and what was typed in."""
+        return self.open(urljoin(page.url, form.action or page.url), form.fields | typed)
 
 
 def sign_in(visitor: Visitor, url: str, email: str, password: str) -> Page:
@@ -152,9 +133,7 @@ def accept_licence(url: str, email: str, password: str) -> Page:
     form = page.form(_accepts)
     if form is None:
         raise DemoFailure(f"{page.url} ({page.status}) offers no way to accept.")
-    chosen = dict(form.boxes)
-    own = [(name, value) for name, value in form.buttons if "organisation" not in value.lower()]
-    done = visitor.submit(page, form, **{**dict(own[:1]), **chosen})
+    done = visitor.submit(page, form)
     if done.status >= 400:
         raise DemoFailure(f"{url} refuses the acceptance ({done.status}).")
     return done

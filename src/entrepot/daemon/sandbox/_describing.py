@@ -100,15 +100,17 @@ class Description(msgspec.Struct, frozen=True):
 def describe_world(hub: Hub, data: Path) -> Description:
     """The sandbox in the folder `data`, whether its hub runs or not, with fresh tokens.
 
+    The tokens are for the address of `hub`, which must be the one that is served.
+
     Conflict: the folder is no sandbox.
     """
-    held, now = read_secrets(data), hub.now()
+    held, now, url = read_secrets(data), hub.now(), hub.policy.public_url
     with hub.database.read() as tx:
         people = _principals(tx, held)
         seen = {who.organisation_id: who for who in reversed(people.values())}
         return Description(
-            url=held.url,
-            jwks_url=held.url + JWKS_PATH,
+            url=url,
+            jwks_url=url + JWKS_PATH,
             users=_users(hub, tx, held, people, now=now),
             clients=[
                 Client(one.client_id, one.client_secret, list(row.scopes))
@@ -147,7 +149,7 @@ def _users(
                 tx,
                 hub.keys.current,
                 who,
-                issuer=held.url,
+                issuer=hub.policy.public_url,
                 now=now,
                 seconds=hub.policy.token_seconds,
             ).value,

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-import msgspec
 from sqlalchemy import select
 
 from entrepot import __version__
@@ -41,11 +40,9 @@ from entrepot.daemon.sandbox._secrets import (
     Secrets,
     UserSecret,
     new_password,
-    read_secrets,
     write_secrets,
 )
 from entrepot.db import Tx
-from entrepot.errors import Conflict
 
 ACTOR = "operator"
 
@@ -53,34 +50,22 @@ ACTOR = "operator"
 def load_world(hub: Hub, data: Path) -> bool:
     """Make the sample world where the hub holds nothing yet; whether it did.
 
-    A hub with data is left as it is; of a sandbox only the address is brought up to date in
-    DATA/sandbox.json. All rows appear in one transaction and the secrets are on disk before
-    it ends, so a kill at any moment leaves either nothing or a whole world.
+    A hub with data is left as it is. All rows appear in one transaction and the secrets are on
+    disk before it ends, so a kill at any moment leaves either nothing or a whole world.
     """
     with hub.database.read() as tx:
-        empty = _is_empty(tx)
-    if not empty:
-        _note_address(hub, data)
-        return False
+        if not _is_empty(tx):
+            return False
     stored = _store_files(hub.blobs)
     with hub.database.write() as tx:
         if not _is_empty(tx):
             return False
-        write_secrets(data, _World(hub, tx, hub.now(), stored).make())
+        write_secrets(data, _World(tx, hub.now(), stored).make())
     return True
 
 
 def _is_empty(tx: Tx) -> bool:
     return tx.execute(select(organisations.c.id).limit(1)).first() is None
-
-
-def _note_address(hub: Hub, data: Path) -> None:
-    try:
-        held = read_secrets(data)
-    except Conflict:
-        return  # the data of a real hub, started as a sandbox: nothing of ours is in there
-    if held.url != hub.policy.public_url:
-        write_secrets(data, msgspec.structs.replace(held, url=hub.policy.public_url))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +124,6 @@ def _readme(product: SampleProduct, release: SampleRelease, names: list[str]) ->
 class _World:
     """One loading: the transaction, the moment, and the files that are stored already."""
 
-    hub: Hub
     tx: Tx
     now: datetime
     files: _Files
@@ -167,7 +151,7 @@ class _World:
             catalogue.add_product(self.tx, product.spec, actor=ACTOR, now=founded)
         kinds = [GrantKind(self._grant(given), given.kind) for given in GRANTS]
         self._publish_all()
-        return Secrets(self.hub.policy.public_url, users, clients, kinds)
+        return Secrets(users, clients, kinds)
 
     def _ago(self, days: int) -> datetime:
         return self.now - timedelta(days=days)

@@ -37,9 +37,8 @@ class GrantKind(msgspec.Struct, frozen=True):
 
 
 class Secrets(msgspec.Struct, frozen=True):
-    """The file's content. `url` is where the hub was last started."""
+    """The file's content."""
 
-    url: str
     users: list[UserSecret]
     clients: list[ClientSecret]
     entitlements: list[GrantKind]
