@@ -1,0 +1,122 @@
+"""What the OpenAPI document says of the entitlement API, held against its answers."""
+
+import json
+from typing import Any
+
+import pytest
+
+from entrepot.assembly import Hub
+from tests.doors.entitlement_world import ROOT, add_offer, open_door, releases_path
+
+OPERATIONS = {
+    "listEntitlements",
+    "showEntitlement",
+    "listReleases",
+    "showRelease",
+    "showArtifact",
+    "issueDownloadUrl",
+    "issueTransferSpec",
+}
+
+
+@pytest.fixture
+def document(hub: Hub) -> dict[str, Any]:
+    with open_door(hub) as door:
+        found: dict[str, Any] = door.ask("/openapi.json").json()
+    return found
+
+
+def _operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {
+        operation["operationId"]: operation
+        for path, item in document["paths"].items()
+        for operation in item.values()
+        if path.startswith(ROOT)
+    }
+
+
+def test_every_operation_and_each_of_its_answers_is_documented(document: dict[str, Any]) -> None:
+    found = _operations(document)
+    assert set(found) == OPERATIONS
+    for name, operation in found.items():
+        success = "501" if name == "issueTransferSpec" else "200"
+        wanted = {success, "400", "401", "403", "429", "503"}
+        wanted |= set() if name == "listEntitlements" else {"404"}
+        assert set(operation["responses"]) == wanted
+        assert operation["security"] == [{"bearer": []}]
+        for answer in operation["responses"].values():
+            content = answer["content"]["application/json"]
+            assert content["schema"]["$ref"].startswith("#/components/schemas/")
+            assert content["examples"]
+
+
+def test_parameters_are_documented(document: dict[str, Any]) -> None:
+    found = {
+        name: [parameter["name"] for parameter in operation.get("parameters", [])]
+        for name, operation in _operations(document).items()
+    }
+    ids = ["entitlement_id", "release_id", "artifact_id"]
+    assert found == {
+        "listEntitlements": ["offset", "limit", "search"],
+        "showEntitlement": ids[:1],
+        "listReleases": [*ids[:1], "offset", "limit", "search"],
+        "showRelease": ids[:2],
+        "showArtifact": ids,
+        "issueDownloadUrl": [*ids, "declared-country-code"],
+        "issueTransferSpec": [*ids, "declared-country-code"],
+    }
+
+
+def test_examples_of_search_are_taken(hub: Hub) -> None:
+    with open_door(hub) as door:
+        document = door.ask("/openapi.json").json()
+        with hub.database.write() as tx:
+            offer = add_offer(tx, now=hub.now())
+        token = door.token(offer.who)
+        paths = {"listEntitlements": "", "listReleases": releases_path(offer.number)}
+        for name, path in paths.items():
+            parameters = _operations(document)[name]["parameters"]
+            params = {
+                each["name"]: str(example["value"])
+                for each in parameters
+                if each["in"] == "query"
+                for example in each["examples"].values()
+            }
+            assert json.loads(params["search"])
+            assert door.get(path, token, params=params).status_code == 200
+
+
+def test_bodies_have_no_field_that_the_schemas_lack(hub: Hub) -> None:
+    """Names and required fields of every object in real answers, followed through the schemas."""
+    with open_door(hub) as door:
+        document = door.ask("/openapi.json").json()
+        with hub.database.write() as tx:
+            offer = add_offer(tx, now=hub.now(), grant={"allowed_countries": ("DE",)})
+        token = door.token(offer.who)
+        answers = {
+            "EntitlementPage": door.get("", token).json(),
+            "ReleasePage": door.get(releases_path(offer.number), token).json(),
+            "DownloadUrl": door.get(f"{offer.artifact}/http", token).json(),
+            "Fault": door.get("/1?x=1", token).json(),
+        }
+    schemas = document["components"]["schemas"]
+    for name, body in answers.items():
+        _conform(body, {"$ref": f"#/components/schemas/{name}"}, schemas)
+
+
+def _conform(value: Any, schema: dict[str, Any], schemas: dict[str, Any]) -> None:
+    if "$ref" in schema:
+        schema = schemas[schema["$ref"].rsplit("/", 1)[1]]
+    if "oneOf" in schema:
+        (schema,) = schema["oneOf"]
+        _conform(value, schema, schemas)
+        return
+    kinds = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool}
+    assert isinstance(value, kinds[schema["type"]])
+    if isinstance(value, dict):
+        assert set(schema["required"]) <= set(value) <= set(schema["properties"])
+        for key, part in value.items():
+            _conform(part, schema["properties"][key], schemas)
+    if isinstance(value, list):
+        for part in value:
+            _conform(part, schema["items"], schemas)
