@@ -31,8 +31,10 @@ def _decoy_hash() -> str:
 
 def password_matches(stored: str | None, password: str) -> bool:
     """Whether `password` is the one behind `stored`; takes as long where there is no account."""
+    # One that is too long to be anybody's is compared as none, not cut to fit.
+    candidate = password if len(password) <= PASSWORD_LENGTH_MAX else ""
     try:
-        matches = _hasher.verify(stored or _decoy_hash(), password[:PASSWORD_LENGTH_MAX])
+        matches = _hasher.verify(stored or _decoy_hash(), candidate)
     except (VerificationError, InvalidHashError):
         return False
     return matches and stored is not None

@@ -2,8 +2,10 @@
 
 from entrepot.core.entitlements.agreements import (
     Acceptance,
+    Signature,
     accept_licence,
     acceptance,
+    list_signatures,
     permitted_licence,
 )
 from entrepot.core.entitlements.granting import (
@@ -53,6 +55,7 @@ __all__ = [
     "Reference",
     "Release",
     "ReleaseFilter",
+    "Signature",
     "accept_licence",
     "acceptance",
     "change_entitlement",
@@ -63,6 +66,7 @@ __all__ = [
     "list_all_entitlements",
     "list_entitlements",
     "list_permitted_releases",
+    "list_signatures",
     "permitted_artifact",
     "permitted_entitlement",
     "permitted_licence",

@@ -6,11 +6,13 @@ from datetime import datetime
 from sqlalchemy import exists, insert, or_, select
 
 from entrepot.core.accounts import ORGANISATION_ADMIN, Principal
+from entrepot.core.accounts.tables import users
 from entrepot.core.catalogue import LicenceRevision, find_revision
 from entrepot.core.catalogue.tables import licence_revisions, licences, product_members, products
 from entrepot.core.entitlements.tables import acceptances, entitlements
 from entrepot.core.events import Event, record
 from entrepot.db import Tx
+from entrepot.db.schema import is_set
 from entrepot.errors import Denied, NotFound
 
 
@@ -32,12 +34,12 @@ def permitted_licence(
 ) -> LicenceRevision:
     """A licence text that belongs to something the caller's organisation has (or had)."""
     member = product_members.alias()
+    licence_id = select(licences.c.id).where(licences.c.code == code).scalar_subquery()
     entitled = exists().where(
         entitlements.c.organisation_id == who.organisation_id,
-        licences.c.code == code,
         or_(
             exists().where(
-                products.c.licence_id == licences.c.id,
+                products.c.licence_id == licence_id,
                 or_(
                     products.c.id == entitlements.c.product_id,
                     exists().where(
@@ -47,7 +49,7 @@ def permitted_licence(
                 ),
             ),
             exists().where(
-                licence_revisions.c.licence_id == licences.c.id,
+                licence_revisions.c.licence_id == licence_id,
                 licence_revisions.c.id == entitlements.c.licence_revision_id,
             ),
         ),
@@ -69,6 +71,38 @@ def acceptance(tx: Tx, who: Principal, revision_id: int) -> Acceptance:
         any(row.user_id == who.user_id for row in rows),
         any(row.for_organisation for row in rows),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Who accepted a revision, when, and whether for the whole organisation."""
+
+    name: str
+    for_organisation: bool
+    accepted_at: datetime
+
+
+def list_signatures(tx: Tx, who: Principal, revision_id: int) -> list[Signature]:
+    """What the caller's going on rests on: the own acceptance, and those for the organisation."""
+    rows = tx.execute(
+        select(
+            users.c.given_name,
+            users.c.family_name,
+            acceptances.c.for_organisation,
+            acceptances.c.accepted_at,
+        )
+        .join(users, users.c.id == acceptances.c.user_id)
+        .where(
+            acceptances.c.revision_id == revision_id,
+            acceptances.c.organisation_id == who.organisation_id,
+            or_(acceptances.c.user_id == who.user_id, is_set(acceptances.c.for_organisation)),
+        )
+        .order_by(acceptances.c.accepted_at, acceptances.c.id)
+    )
+    return [
+        Signature(f"{given} {family}".strip(), for_organisation, accepted_at)
+        for given, family, for_organisation, accepted_at in rows
+    ]
 
 
 def accept_licence(

@@ -1,0 +1,46 @@
+"""The page where a person makes an access token to paste into a command."""
+
+from typing import Any
+
+from litestar import Request, Response, get, post
+from litestar.handlers import HTTPRouteHandler
+
+from entrepot.core.accounts import AccessToken, issue_token
+from entrepot.core.events import Event, record
+from entrepot.db import Tx
+from entrepot.web.http.edge import Edge
+from entrepot.web.portal._pages import Pages
+from entrepot.web.portal._visitors import Person, find_person, read_post
+
+
+def token_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
+    """GET and POST /token. The token is shown once and kept nowhere."""
+    hub = edge.hub
+    minutes = hub.policy.token_seconds // 60
+
+    @get("/token")
+    async def show_token_page(request: Request[Any, Any, Any]) -> Response[Any]:
+        person = await find_person(request, edge)
+        return pages.page("token.html", person.visitor, token=None, minutes=minutes)
+
+    @post("/token")
+    async def generate_token(request: Request[Any, Any, Any]) -> Response[Any]:
+        person, _ = await read_post(request, edge, page="/token")
+        token = await edge.write(lambda tx: issue(tx, person))
+        return pages.page("token.html", person.visitor, token=token, minutes=minutes, script=True)
+
+    def issue(tx: Tx, person: Person) -> AccessToken:
+        who, now = person.who, hub.now()
+        token = issue_token(
+            tx,
+            hub.keys.current,
+            who,
+            issuer=hub.policy.public_url,
+            seconds=hub.policy.token_seconds,
+            now=now,
+        )
+        data = {"scopes": token.scopes}
+        record(tx, Event("token.issued", who.label, who.label, who.organisation_id, data), now=now)
+        return token
+
+    return [show_token_page, generate_token]
