@@ -17,8 +17,9 @@ def openapi_config(policy: Policy) -> OpenAPIConfig:
             "Download hub: entitlements, releases, artifacts, and signed links to their bytes."
         ),
         servers=[Server(url=policy.public_url)],
-        path="/",
-        render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+        # The document alone: at path="/" Litestar would claim the portal's home as well.
+        path="/openapi.json",
+        render_plugins=[JsonRenderPlugin(path="/")],
         components=Components(
             security_schemes={
                 "bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")

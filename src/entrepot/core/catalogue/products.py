@@ -10,7 +10,7 @@ from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from entrepot.core.catalogue.licences import find_licence
-from entrepot.core.catalogue.tables import product_members, products
+from entrepot.core.catalogue.tables import licences, product_members, products
 from entrepot.core.events import Event, record
 from entrepot.db import Tx
 from entrepot.db.schema import is_set
@@ -41,12 +41,15 @@ class ProductSpec:
     members: Sequence[str] | None = None
 
 
+_PRODUCTS = select(products, licences.c.code.label("licence_code")).outerjoin(licences)
+
+
 def find_product(tx: Tx, reference: str | int) -> Row[Any]:
-    """The product with this code or number; NotFound where there is none."""
+    """The product with this code or number, with `licence_code`; NotFound where there is none."""
     text = str(reference)
     number = parse_number(text)
     match = products.c.code == text if number is None else products.c.id == number
-    row = tx.execute(select(products).where(match)).one_or_none() if is_storable(text) else None
+    row = tx.execute(_PRODUCTS.where(match)).one_or_none() if is_storable(text) else None
     if row is None:
         raise NotFound(f"There is no product {text!r}.")
     return row
@@ -140,11 +143,29 @@ def _set_members(tx: Tx, group_id: int, codes: Sequence[str] | None) -> None:
 def list_products(
     tx: Tx, *, listed_only: bool = False, skip: int = 0, take: int = 100
 ) -> list[Row[Any]]:
-    """Products by code. `listed_only`: what anybody may know of."""
-    query = select(products).order_by(products.c.code).offset(skip).limit(take)
+    """Products by code, with `licence_code`. `listed_only`: what anybody may know of."""
+    query = _PRODUCTS.order_by(products.c.code).offset(skip).limit(take)
     if listed_only:
         query = query.where(is_set(products.c.listed))
     return list(tx.execute(query))
+
+
+def describe_product(tx: Tx, reference: str | int) -> ProductSpec:
+    """What is said of a product now, to be changed in part and given to `change_product`."""
+    row = find_product(tx, reference)
+    return ProductSpec(
+        code=row.code,
+        name=row.name,
+        description=row.description,
+        listed=row.listed,
+        us_eccn=row.us_eccn,
+        eccn_restricted=row.eccn_restricted,
+        delivery_method=row.delivery_method,
+        foundries=row.foundries,
+        process=row.process,
+        licence_code=row.licence_code,
+        members=list_members(tx, row.id) if row.grouped else None,
+    )
 
 
 def list_members(tx: Tx, group_id: int) -> list[str]:

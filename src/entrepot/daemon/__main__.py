@@ -1,0 +1,5 @@
+"""`python -m entrepot.daemon`."""
+
+from entrepot.daemon import main
+
+main()

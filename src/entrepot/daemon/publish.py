@@ -1,0 +1,85 @@
+"""`entrepotd publish`: a release with its files, in one go."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import click
+
+from entrepot.core import catalogue
+from entrepot.core.catalogue import ArtifactSpec, ReleaseSpec, Source
+from entrepot.daemon.desk import OPERATOR, Desk
+from entrepot.daemon.options import INSTANT, hub_command, json_option
+from entrepot.daemon.progress import ProgressFile
+from entrepot.daemon.releases import show_release
+
+
+@click.command()
+@click.argument("product")
+@click.argument("version")
+@click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    metavar="FILE...",
+    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+)
+@click.option("--quality", default="EAC", show_default=True)
+@click.option("--type", "type_", default="Release", show_default=True, help="Type of the release.")
+@click.option("--revision")
+@click.option("--patch")
+@click.option("--major", "major_version")
+@click.option("--minor", "minor_version")
+@click.option("--available-at", type=INSTANT, help="[default: now]")
+@click.option(
+    "--repository",
+    default="general",
+    show_default=True,
+    help="One whose name holds `controlled` makes customers declare their country.",
+)
+@click.option("--file-type", default="File", show_default=True, help="Type of the files.")
+@json_option
+@hub_command
+def publish(
+    desk: Desk,
+    product: str,
+    version: str,
+    files: Sequence[Path],
+    *,
+    quality: str,
+    type_: str,
+    revision: str | None,
+    patch: str | None,
+    major_version: str | None,
+    minor_version: str | None,
+    available_at: datetime | None,
+    repository: str,
+    file_type: str,
+    as_json: bool,
+) -> None:
+    """Publish VERSION of PRODUCT (code or number) with its files; prints the release.
+
+    All or nothing: customers see the release when every file is stored safely. A run that was
+    interrupted can simply be repeated.
+    """
+    release = ReleaseSpec(version, revision, patch, major_version, minor_version, quality, type_)
+    specs = [ArtifactSpec(p.name, type=file_type, repository=repository) for p in files]
+    with desk.hub() as hub:
+        # What killed runs left behind; the files of those at work are locked.
+        hub.blobs.sweep(older_than_seconds=0)
+        release_id = catalogue.publish(
+            hub.database,
+            hub.blobs,
+            product=product,
+            release=release,
+            sources=[Source(spec, _opener(path)) for spec, path in zip(specs, files, strict=True)],
+            available_at=available_at,
+            actor=OPERATOR,
+            now=hub.now,
+        )
+        show_release(hub, release_id, as_json=as_json)
+
+
+def _opener(path: Path) -> Callable[[], BinaryIO]:
+    return lambda: cast("BinaryIO", ProgressFile(path))

@@ -1,0 +1,155 @@
+"""`entrepotd user`: people. Passwords come from a prompt or from stdin, never as an argument."""
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from entrepot.core.accounts import (
+    CUSTOMER,
+    ROLES,
+    add_user,
+    disable_user,
+    find_organisation,
+    find_user,
+    list_users,
+    set_password,
+    set_roles,
+)
+from entrepot.daemon.console import say, show_rows
+from entrepot.daemon.desk import OPERATOR, Desk
+from entrepot.daemon.options import hub_command, json_option, page_options
+from entrepot.daemon.paging import note_rest
+
+_FIELDS = (
+    "id",
+    "email",
+    "given_name",
+    "family_name",
+    "organisation_id",
+    "organisation_name",
+    "roles",
+    "disabled_at",
+    "created_at",
+)
+_COLUMNS = ("id", "email", "given_name", "family_name", "organisation_name", "roles", "disabled_at")
+_LINE_LENGTH_MAX = 1024
+
+
+@click.group()
+def user() -> None:
+    """Add and list people, set passwords and roles, disable and enable."""
+
+
+@user.command()
+@click.argument("email")
+@click.option("--organisation", required=True, help="Number or name of the organisation.")
+@click.option("--given-name", help="[default: what comes before the @]")
+@click.option("--family-name", default="")
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    type=click.Choice(ROLES),
+    default=(CUSTOMER,),
+    show_default=True,
+    help="May be given several times.",
+)
+@click.option(
+    "--ask-password",
+    is_flag=True,
+    help="Ask for a password, or read it from stdin. Without: cannot sign in by password.",
+)
+@hub_command
+def add(
+    desk: Desk,
+    email: str,
+    organisation: str,
+    given_name: str | None,
+    family_name: str,
+    roles: Sequence[str],
+    ask_password: bool,
+) -> None:
+    """Add a person; prints the number."""
+    password = _read_password() if ask_password else None
+    with desk.hub() as hub, hub.database.write() as tx:
+        number = add_user(
+            tx,
+            email=email,
+            given_name=given_name or email.partition("@")[0],
+            family_name=family_name,
+            organisation_id=find_organisation(tx, organisation).id,
+            roles=roles,
+            password=password,
+            actor=OPERATOR,
+            now=hub.now(),
+        )
+    click.echo(number)
+
+
+@user.command(name="list")
+@click.option("--organisation", help="Only of this one (number or name).")
+@page_options
+@json_option
+@hub_command
+def list_(desk: Desk, organisation: str | None, *, skip: int, take: int, as_json: bool) -> None:
+    """List people by number."""
+    with desk.hub() as hub, hub.database.read() as tx:
+        owner = None if organisation is None else find_organisation(tx, organisation).id
+        found, total = list_users(tx, organisation_id=owner, skip=skip, take=take)
+    rows = [{name: row._mapping[name] for name in _FIELDS} for row in found]
+    show_rows(rows, columns=_COLUMNS, as_json=as_json)
+    note_rest(len(found), skip=skip, total=total)
+
+
+@user.command(name="set-password")
+@click.argument("user")
+@hub_command
+def set_password_(desk: Desk, user: str) -> None:
+    """Set the password of USER (number or mail address), asked for or read from stdin."""
+    password = _read_password()
+    with desk.hub() as hub, hub.database.write() as tx:
+        row = find_user(tx, user)
+        set_password(tx, row.id, password, actor=OPERATOR, now=hub.now())
+    say(f"{row.email} has a new password; open sessions have ended.")
+
+
+@user.command()
+@click.argument("user")
+@hub_command
+def disable(desk: Desk, user: str) -> None:
+    """Shut USER (number or mail address) out; tokens and links die within seconds."""
+    _set_disabled(desk, user, disabled=True)
+
+
+@user.command()
+@click.argument("user")
+@hub_command
+def enable(desk: Desk, user: str) -> None:
+    """Let USER (number or mail address) in again."""
+    _set_disabled(desk, user, disabled=False)
+
+
+@user.command()
+@click.argument("user")
+@click.argument("roles", nargs=-1, required=True, type=click.Choice(ROLES))
+@hub_command
+def roles(desk: Desk, user: str, roles: Sequence[str]) -> None:
+    """Give USER (number or mail address) exactly these roles."""
+    with desk.hub() as hub, hub.database.write() as tx:
+        row = find_user(tx, user)
+        set_roles(tx, row.id, roles, actor=OPERATOR, now=hub.now())
+    say(f"{row.email} has the roles: {', '.join(roles)}.")
+
+
+def _set_disabled(desk: Desk, reference: str, *, disabled: bool) -> None:
+    with desk.hub() as hub, hub.database.write() as tx:
+        row = find_user(tx, reference)
+        disable_user(tx, row.id, disabled=disabled, actor=OPERATOR, now=hub.now())
+    say(f"{row.email} is {'disabled' if disabled else 'enabled'}.")
+
+
+def _read_password() -> str:
+    if sys.stdin.isatty():
+        return str(click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+    return sys.stdin.readline(_LINE_LENGTH_MAX).rstrip("\r\n")
