@@ -6,14 +6,13 @@ can act on carries it: a licence that has to be accepted. Elsewhere it would tur
 """
 
 from typing import Any, TypeAlias
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from msgspec import UNSET
 
-from entrepot.assembly import Policy
 from entrepot.errors import EntrepotError, Invalid, NotFound, TooMany, Unavailable
 from entrepot.web.entitlement_api._wire import Fault
 from entrepot.web.http.errors import explain, headers_of, status_of
@@ -35,12 +34,13 @@ class LicenceRequired(EntrepotError):  # noqa: N818 - as in the error tree
         self.agreement_url = agreement_url
 
 
-def licence_required(refusal: EntrepotError, policy: Policy) -> LicenceRequired:
-    """The refusal with the portal's page for the licence it names."""
+def licence_required(refusal: EntrepotError, public_url: str, number: str) -> LicenceRequired:
+    """The refusal with the portal's page for the licence, which leads on to the entitlement's."""
     code = quote(str(refusal.details["licence"]), safe="")
-    home = quote(f"{policy.path_prefix}/", safe="")
-    query = f"revision={refusal.details['revision']}&return={home}"
-    return LicenceRequired(refusal, f"{policy.public_url}/licences/{code}?{query}")
+    query = urlencode(
+        {"revision": refusal.details["revision"], "return": f"/entitlements/{number}"}
+    )
+    return LicenceRequired(refusal, f"{public_url}/licences/{code}?{query}")
 
 
 def _answer(fault: Fault, headers: dict[str, str]) -> Response[bytes]:

@@ -162,7 +162,7 @@ _LICENCE = ResponseSpec(
             "licence-required",
             "Read and accept it, then ask again.",
             error_name="download-error-eula-required",
-            agreement_url="https://hub.example.com/licences/TOOLS?revision=2&return=%2F",
+            agreement_url="https://hub.example.com/licences/TOOLS?revision=2&return=%2Fentitlements%2F169189",
         )
     ),
 )

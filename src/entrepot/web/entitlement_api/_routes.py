@@ -112,14 +112,14 @@ class _Door:
         """Run a verb that reads, and encode on its thread: a list may be long."""
         return _answer(await self.edge.read(lambda tx: _encode(verb(tx))))
 
-    async def decide(self, decision: Awaitable[T]) -> T:
+    async def decide(self, number: str, decision: Awaitable[T]) -> T:
         """Await a decision on an artifact; where a licence is missing, say where to accept it."""
         try:
             return await decision
         except Denied as error:
             if error.code != "licence-required":
                 raise
-            raise licence_required(error, self.policy) from error
+            raise licence_required(error, self.policy.public_url, number) from error
 
 
 def _answer(body: bytes) -> ASGIResponse:
@@ -268,6 +268,7 @@ def _issue_link(door: _Door) -> HTTPRouteHandler:
         who, caller, _ = await door.enter(request)
         country = _declared_country(caller)
         link = await door.decide(
+            entitlement_id,
             door.edge.write(
                 lambda tx: issue_artifact_link(
                     tx,
@@ -281,7 +282,7 @@ def _issue_link(door: _Door) -> HTTPRouteHandler:
                     seconds=policy.link_seconds,
                     now=hub.now(),
                 )
-            )
+            ),
         )
         return _answer(_encode(door.writer.download_url(link.path, artifact_id)))
 
@@ -317,7 +318,10 @@ def _issue_transfer_spec(door: _Door) -> HTTPRouteHandler:
             declared_country=_declared_country(caller),
             embargoed=door.policy.embargoed,
         )
-        await door.decide(door.edge.read(lambda tx: permitted_artifact(tx, wanted, now=hub.now())))
+        await door.decide(
+            entitlement_id,
+            door.edge.read(lambda tx: permitted_artifact(tx, wanted, now=hub.now())),
+        )
         return answer_not_offered(artifact_id)
 
     return handler

@@ -1,0 +1,6 @@
+"""Security tests ask the doors, so they start from the same hub."""
+
+from tests.databases import *  # noqa: F403
+from tests.doors.conftest import hub
+
+__all__ = ["hub"]
