@@ -108,9 +108,11 @@ def count():
 threads = [threading.Thread(target=count) for _ in range(2)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
+metrics.flush()
 print("counted", flush=True)
 sys.stdin.read()
 metrics.download_ended(complete=True)
+metrics.flush()
 """
 REASONS = """
 from entrepot.web.http import metrics

@@ -11,6 +11,7 @@ JSON is plain ASCII: a value's line breaks, control and bidi characters stay ins
 escaped. On a terminal the same fields come in a form for people.
 """
 
+import contextlib
 import json
 import logging
 import sys
@@ -46,7 +47,7 @@ class _Stamps:
         return f"{text}.{int((seconds - whole) * 1000):03d}Z"
 
 
-_stamp = _Stamps()
+stamp = _Stamps()
 
 
 def _message(record: logging.LogRecord) -> str:
@@ -62,7 +63,7 @@ def _message(record: logging.LogRecord) -> str:
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
     fields: dict[str, object] = {
-        "ts": _stamp(record.created),
+        "ts": stamp(record.created),
         "level": _LEVELS.get(record.levelno) or record.levelname.lower(),
         "event": _message(record),
         "logger": record.name,
@@ -159,15 +160,37 @@ class _Handler(logging.StreamHandler[TextIO]):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Drop the record: the default prints it unredacted to a stream that fails anyway."""
 
+    def write(self, line: str) -> None:
+        """Write a line that has been formatted, redacted and ended elsewhere."""
+        # A stream that fails loses the record, as in handleError.
+        with contextlib.suppress(OSError, ValueError), self.lock or contextlib.nullcontext():
+            self.stream.write(line)
+            self.flush()
 
-def configure(level: int | str = logging.INFO, stream: TextIO | None = None) -> None:
+
+def json_handler(logger: logging.Logger) -> _Handler | None:
+    """The handler of `configure` where it writes JSON and nothing else hears of `logger`."""
+    root = logging.getLogger()
+    if logger.handlers or logger.filters or not logger.propagate or len(root.handlers) != 1:
+        return None
+    handler = root.handlers[0]
+    if isinstance(handler, _Handler) and not handler.filters:
+        return handler if isinstance(handler.formatter, JsonFormatter) else None
+    return None
+
+
+def configure(
+    level: int | str = logging.INFO, stream: TextIO | None = None, *, form: str = "auto"
+) -> None:
     """Send every record of `level` and above to `stream` (stderr), by JSON or for people.
 
-    Calling it again replaces what it set up before. Raises ValueError for an unknown level.
+    `form` is `json`, `text`, or `auto`: for people on a terminal. Calling it again
+    replaces what it set up before. Raises ValueError for an unknown level.
     """
     target = stream if stream is not None else sys.stderr
     handler = _Handler(target)
-    handler.setFormatter(HumanFormatter() if target.isatty() else JsonFormatter())
+    for_people = target.isatty() if form == "auto" else form == "text"
+    handler.setFormatter(HumanFormatter() if for_people else JsonFormatter())
     root = logging.getLogger()
     root.setLevel(level.upper() if isinstance(level, str) else level)
     for old in [each for each in root.handlers if isinstance(each, _Handler)]:

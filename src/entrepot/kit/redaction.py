@@ -31,7 +31,7 @@ _RULES: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
     # Our links authorise themselves: /dl/<token>/<file name>, also inside another URL.
     (
         ("/dl/", "dl%2f"),
-        _pattern(r"((?:/|%2f)dl(?:/|%2f))(?:[^/\s\"'?#&<>%\\]|%(?!2f))+"),
+        _pattern(r"((?:/|%2f)dl(?:/|%2f))(?:[^/\s\"'?#&<>%\\]++|%(?!2f))+"),
         rf"\1{HIDDEN}",
     ),
     (

@@ -5,6 +5,7 @@ the bytes; all other doors are Litestar routers.
 """
 
 import asyncio
+import gc
 import logging
 import re
 import time
@@ -18,6 +19,7 @@ from litestar.exceptions import HTTPException
 
 from entrepot.assembly import Hub
 from entrepot.errors import EntrepotError
+from entrepot.kit.access_log import log_request
 from entrepot.kit.context import request_id
 from entrepot.kit.ids import new_uuid
 from entrepot.web import admin_api, entitlement_api, oauth, portal
@@ -35,6 +37,10 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 KEYS_REFRESH_SECONDS = 5.0
+METRICS_FLUSH_SECONDS = 1.0
+# Young objects before the collector looks: a response makes about a hundred, and those that
+# wait (transfers not yet recorded) are looked at again and again for nothing below this.
+YOUNG_OBJECTS_MAX = 5_000
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 _DOORS = (
     ("/dl/", "links"),
@@ -45,7 +51,7 @@ _DOORS = (
     ("/readyz", "health"),
     ("/metrics", "health"),
 )
-_log = logging.getLogger("entrepot.access")
+_log = logging.getLogger(__name__)
 
 
 def build_app(hub: Hub) -> "Server":
@@ -77,11 +83,14 @@ class Server:
         await receive()
         self._links.start()
         self._tasks.append(asyncio.create_task(self._refresh_keys()))
+        self._tasks.append(asyncio.create_task(_flush_metrics()))
+        _settle_memory()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         for task in self._tasks:
             task.cancel()
         await self._links.stop()
+        metrics.flush()
         self._edge.close()
         self._hub.close()
         await send({"type": "lifespan.shutdown.complete"})
@@ -130,7 +139,14 @@ class Server:
         finally:
             seconds = time.perf_counter() - started
             metrics.count_request(door, scope["method"], status, seconds)
-            self._log_access(scope, status, seconds)
+            log_request(
+                request_id=identity,
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                seconds=seconds,
+                peer=(scope.get("client") or ("",))[0],
+            )
 
     def _strip_prefix(self, scope: Scope) -> None:
         """Take the path prefix of the public URL off, where the proxy in front left it on."""
@@ -139,20 +155,18 @@ class Server:
             scope["raw_path"] = raw[len(prefix) :] or b"/"
             scope["path"] = scope["path"][len(prefix.decode()) :] or "/"
 
-    def _log_access(self, scope: Scope, status: int, seconds: float) -> None:
-        if not _log.isEnabledFor(logging.INFO):
-            return
-        client = scope.get("client") or ("", 0)
-        _log.info(
-            "request",
-            extra={
-                "method": scope["method"],
-                "path": scope["path"],
-                "status": status,
-                "ms": round(seconds * 1000, 2),
-                "peer": client[0],
-            },
-        )
+
+async def _flush_metrics() -> None:
+    while True:
+        await asyncio.sleep(METRICS_FLUSH_SECONDS)
+        metrics.flush()
+
+
+def _settle_memory() -> None:
+    """Take what lives as long as the process (modules, routes) out of the collector's sight."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS_MAX, 10, 10)
 
 
 def _litestar(edge: Edge) -> Litestar:
@@ -172,7 +186,7 @@ def _litestar(edge: Edge) -> Litestar:
         ],
         exception_handlers={
             EntrepotError: answer_error,
-            HTTPException: answer_http_error,
+            HTTPException: portal.answer_unknown_page(policy, answer_http_error),
             Exception: answer_defect,
         },
         openapi_config=openapi_config(policy),

@@ -40,6 +40,14 @@ def caller_of(scope: Mapping[str, Any], policy: Policy) -> Caller:
     return Caller(headers, _client(headers, peer, policy), upper if upper in COUNTRIES else "")
 
 
+def address_of(scope: Mapping[str, Any], policy: Policy) -> str:
+    """`caller_of(...).address`, without reading the headers where no proxy is trusted."""
+    if policy.trusted_proxies:
+        return caller_of(scope, policy).address
+    peer: str = (scope.get("client") or ("",))[0]
+    return peer
+
+
 def _client(headers: Mapping[str, str], peer: str, policy: Policy) -> str:
     """The nearest address in X-Forwarded-For that is no trusted proxy itself."""
     hops = [hop.strip() for hop in headers.get("x-forwarded-for", "").split(",") if hop.strip()]

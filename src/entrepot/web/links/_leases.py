@@ -4,11 +4,12 @@ import asyncio
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 from entrepot.blobs import BlobStore
 from entrepot.core.delivery import RedeemedLink, redeem_link
-from entrepot.kit.ranges import Representation
+from entrepot.kit.ranges import Full, Outcome, Representation
+from entrepot.web.http.bodies import Answer, Headers, answer
 from entrepot.web.http.disposition import attachment
 from entrepot.web.http.edge import Edge
 
@@ -24,8 +25,23 @@ class Lease:
     link: RedeemedLink
     representation: Representation
     content_type: str
-    headers: tuple[tuple[bytes, bytes], ...]
+    headers: Headers
+    whole_headers: Headers  # of the answer that most requests get: all of the object
     checked_at: float  # seconds of the monotonic clock
+
+    def answer(self, outcome: Outcome, blobs: BlobStore) -> Answer:
+        """The response to a request with this outcome."""
+        artifact = self.link.artifact
+        if isinstance(outcome, Full):
+            extents = blobs.extents(artifact.sha256, 0, artifact.size)
+            return Answer(200, self.whole_headers, extents)
+        made = answer(
+            outcome,
+            self.representation,
+            content_type=self.content_type,
+            slice_extents=partial(blobs.extents, artifact.sha256),
+        )
+        return Answer(made.status, [*made.headers, *self.headers], made.extents)
 
 
 class Leases:
@@ -80,15 +96,22 @@ def _make_ready(link: RedeemedLink, checked_at: float) -> Lease:
     representation = Representation(
         size=artifact.size, etag=f'"{artifact.sha256}"', last_modified=artifact.available_at
     )
-    headers = (
+    headers = [
         (b"content-disposition", attachment(artifact.file_name)),
         (b"cache-control", b"private, no-store"),
         (b"content-security-policy", b"sandbox; default-src 'none'"),
+    ]
+    whole = answer(
+        Full(),
+        representation,
+        content_type=artifact.content_type,
+        slice_extents=lambda _start, _length: (),
     )
-    return Lease(link, representation, artifact.content_type, headers, checked_at)
-
-
-def slicer(blobs: BlobStore, lease: Lease) -> Any:
-    """The function that gives the extents of a stretch of the lease's object."""
-    sha256 = lease.link.artifact.sha256
-    return lambda start, length: blobs.extents(sha256, start, length)
+    return Lease(
+        link,
+        representation,
+        artifact.content_type,
+        headers,
+        [*whole.headers, *headers],
+        checked_at,
+    )

@@ -12,12 +12,11 @@ from entrepot.core.delivery import SignedLink, Transfer, invalid_link, key_id_of
 from entrepot.errors import EntrepotError, Invalid, Unavailable
 from entrepot.kit.ranges import ByteRange, Full, Outcome, Partial, conditions_of, evaluate
 from entrepot.web.http import metrics
-from entrepot.web.http.bodies import answer
-from entrepot.web.http.callers import caller_of
+from entrepot.web.http.callers import address_of
 from entrepot.web.http.edge import Edge
 from entrepot.web.http.errors import explain, headers_of, status_of
 from entrepot.web.http.problems import MEDIA_TYPE, problem_of
-from entrepot.web.links._leases import Lease, Leases, slicer
+from entrepot.web.links._leases import Lease, Leases
 from entrepot.web.links._recording import Recorder
 from entrepot.web.zerocopy import Sent, ShortBody, send_extents
 
@@ -83,18 +82,13 @@ class LinksDoor:
         started_at = hub.now()
         conditions = conditions_of(scope["headers"])
         outcome = evaluate(scope["method"], conditions, lease.representation, started_at)
-        response = answer(
-            outcome,
-            lease.representation,
-            content_type=lease.content_type,
-            slice_extents=slicer(hub.blobs, lease),
-        )
+        response = lease.answer(outcome, hub.blobs)
         sending = send_extents(
             scope,
             receive,
             send,
             status=response.status,
-            headers=[*response.headers, *lease.headers],
+            headers=response.headers,
             extents=response.extents,
         )
         asked = () if scope["method"] == "HEAD" else _asked(outcome, lease)
@@ -127,7 +121,7 @@ class LinksDoor:
         if not parts:
             return
         hub, link = self._edge.hub, lease.link
-        caller, ended_at = caller_of(scope, hub.policy), hub.now()
+        address, agent, ended_at = address_of(scope, hub.policy), _agent_of(scope), hub.now()
         self._recorder.note(
             [
                 Transfer(
@@ -142,12 +136,20 @@ class LinksDoor:
                     started_at=started_at,
                     ended_at=ended_at,
                     whole=whole,
-                    address=caller.address,
-                    agent=caller.headers.get("user-agent", ""),
+                    address=address,
+                    agent=agent,
                 )
                 for part in parts
             ]
         )
+
+
+def _agent_of(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"user-agent":
+            text: str = value.decode("latin-1")
+            return text
+    return ""
 
 
 def _damaged() -> Unavailable:
