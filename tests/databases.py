@@ -10,6 +10,7 @@ import shutil
 import uuid
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -91,6 +92,19 @@ def postgresql_shared(postgresql_server: str, postgresql_template: str) -> Itera
 def dialect(request: pytest.FixtureRequest) -> str:
     """Each database in turn."""
     return str(request.param)
+
+
+@contextmanager
+def empty_database(dialect: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+    """The URL of a database with nothing in it, not even the tables."""
+    if dialect == "sqlite":
+        yield f"sqlite:///{folder}/empty.sqlite3"
+        return
+    server = request.getfixturevalue("postgresql_server")
+    name = f"entrepot_{uuid.uuid4().hex[:16]}"
+    _execute(server, f"CREATE DATABASE {name}")
+    yield _url_of(server, name)
+    _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -212,8 +212,8 @@ def permitted_artifact(tx: Tx, request: ArtifactRequest, *, now: datetime) -> Pe
         "artifact_id": parse_uuid(request.artifact_id),
         "user_id": request.user_id,
         "api_client_id": request.api_client_id,
-        "country": request.country,
-        "declared_country": request.declared_country,
+        "country": _code(request.country),
+        "declared_country": _code(request.declared_country),
         "embargoed": "".join(f",{code}" for code in request.embargoed) + ",",
     }
     child = reference.child_product_id is not None
@@ -242,6 +242,11 @@ def permitted_artifact(tx: Tx, request: ArtifactRequest, *, now: datetime) -> Pe
         row.available_at,
         row.licence_revision_id,
     )
+
+
+def _code(country: str | None) -> str | None:
+    """The code as the lists of codes hold it: one that has a comma could pass for two of them."""
+    return None if country is None else country.replace(",", "")
 
 
 def _details(row: Any) -> dict[str, str | int | bool]:
