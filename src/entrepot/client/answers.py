@@ -49,6 +49,9 @@ def error_for(
     """
     said = _said(body)
     message, remedy = _text(said, "errorDescription"), _text(said, "remedy")
+    if remedy and message != remedy:
+        # The hub tells it twice, for clients that read the description only.
+        message = message.removesuffix(remedy).rstrip()
     reason = _text(said, "reason")
     if status == 403 and said.get("errorName") == LICENCE_ERROR_NAME:
         return LicenceNeeded(

@@ -106,7 +106,7 @@ class Tour:
         fetch = ("download-artifacts", "-e", bound["id"], "-r", release)
         target = ("-d", str(self.folder / "files"))
         code, said = self._entrepot(
-            *fetch, *target, expected={ExitCode.OK, ExitCode.LICENCE_NEEDED}
+            *fetch, *target, expected={ExitCode.OK, ExitCode.LICENCE_NEEDED}, heard=True
         )
         if code == ExitCode.OK:
             _say("It was accepted on an earlier run, and is not asked for again.")
@@ -140,27 +140,30 @@ class Tour:
         stdin: str | None = None,
         expected: set[ExitCode] | None = None,
         env: Mapping[str, str] | None = None,
+        heard: bool = False,
     ) -> tuple[int, str]:
-        """Show a command line and run it; its exit status and what it said on stderr.
+        """Show a command line and run it; its exit status and, if `heard`, what it said.
 
-        stdout goes straight to ours, so that a table fits the terminal.
+        Its output goes straight to ours, so that tables and progress fit the terminal; what
+        is to be heard, its stderr, comes when it has ended.
         """
         line = shlex.join(["entrepot", *arguments])
         _say(f"$ {line}{' < token' if stdin else ''}")
         ended = subprocess.run(  # noqa: S603
             [command("entrepot"), *arguments],
             input=f"{stdin}\n" if stdin else "",
-            stderr=subprocess.PIPE,
+            stderr=subprocess.PIPE if heard else None,
             text=True,
             env=self.environment | dict(env or {}),
             check=False,
         )
-        _say(*ended.stderr.splitlines())
+        said = ended.stderr or ""
+        _say(*said.splitlines())
         if ended.returncode not in (expected or {ExitCode.OK}):
             raise DemoFailure(f"`{line}` ended with {ended.returncode}.")
         if ended.returncode:
             _say(f"(exit status {ended.returncode})")
-        return ended.returncode, ended.stderr
+        return ended.returncode, said
 
     def _objects(
         self, *arguments: str, env: Mapping[str, str] | None = None

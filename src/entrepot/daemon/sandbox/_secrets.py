@@ -12,7 +12,7 @@ import msgspec
 from entrepot.errors import Conflict, Unavailable
 
 FILE_NAME = "sandbox.json"
-_PASSWORD_BYTES = 12
+_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that could be taken for another
 
 
 class UserSecret(msgspec.Struct, frozen=True):
@@ -45,8 +45,9 @@ class Secrets(msgspec.Struct, frozen=True):
 
 
 def new_password() -> str:
-    """96 random bits in 16 characters, short enough to type."""
-    return secrets.token_urlsafe(_PASSWORD_BYTES)
+    """Four groups of four letters or digits, 79 random bits: short enough to type."""
+    groups = ("".join(secrets.choice(_LETTERS) for _ in range(4)) for _ in range(4))
+    return "-".join(groups)
 
 
 def read_secrets(data: Path) -> Secrets:
