@@ -6,6 +6,7 @@ A page is a function from nothing to its text; tests compare each with the commi
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from docs._entrepotd import commands_page, exit_codes_page
 from entrepot.settings import DECLARED
 from entrepot.web.http.catalogue import CATALOGUE
 
@@ -54,6 +55,8 @@ def errors_page() -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {
+    "reference/entrepotd.md": lambda: commands_page(NOTE),
+    "reference/entrepotd-exit-codes.md": lambda: exit_codes_page(NOTE),
     "reference/errors.md": errors_page,
     "reference/settings.md": settings_page,
 }

@@ -1,0 +1,50 @@
+"""The reference of the operator's command, made from the command itself."""
+
+from collections.abc import Iterator
+
+import click
+
+from entrepot.daemon.app import cli
+from entrepot.daemon.exit_codes import ExitCode
+
+_INTRODUCTION = """\
+`entrepotd` runs a hub and is how its operator publishes, adds people and says who may have what.
+Settings come from the environment (see [settings](settings.md)); what is given on the command line
+wins. Data goes to stdout, messages to stderr, passwords are never arguments. How a command ended is
+in its [exit code](entrepotd-exit-codes.md).
+
+The plural of a group's name means the same: `entrepotd users list`."""
+_EXIT_CODES = """\
+What `entrepotd` leaves to a script. A failure is one line on stderr that says what to do; only
+wrong settings take a line each. There is never a traceback."""
+_WIDTH = 96
+
+
+def commands_page(note: str) -> str:
+    """docs/reference/entrepotd.md: every command with its arguments and options."""
+    root = click.Context(cli, info_name="entrepotd")
+    sections = [section for name in cli.list_commands(root) for section in _sections(root, name)]
+    return "\n".join([note, "", "# entrepotd", "", _INTRODUCTION, "", *sections])
+
+
+def _sections(parent: click.Context, name: str) -> Iterator[str]:
+    group = parent.command
+    assert isinstance(group, click.Group)
+    command = group.get_command(parent, name)
+    assert command is not None
+    context = click.Context(command, info_name=name, parent=parent, terminal_width=_WIDTH)
+    if isinstance(command, click.Group):
+        for each in command.list_commands(context):
+            yield from _sections(context, each)
+        return
+    # A width of its own, so that the page is the same on every terminal.
+    shown = command.get_help(context)
+    yield f"## {context.command_path}\n\n```text\n{shown}\n```\n"
+
+
+def exit_codes_page(note: str) -> str:
+    """docs/reference/entrepotd-exit-codes.md: every exit code and what it means."""
+    rows = [f"| {int(code)} | {code.meaning} |" for code in ExitCode]
+    head = ["| Code | Meaning |", "| --- | --- |"]
+    lines = [note, "", "# Exit codes of entrepotd", "", _EXIT_CODES, "", *head, *rows, ""]
+    return "\n".join(lines)
