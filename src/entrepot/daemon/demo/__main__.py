@@ -59,7 +59,7 @@ def _say_where(world: Mapping[str, Any], data: Path, folder: Path) -> None:
     print("Sign in as")
     for user in world["users"]:
         roles = ", ".join(user["roles"])
-        print(f"  {user['email']:<22}{user['password']:<18}{user['organisation']} ({roles})")
+        print(f"  {user['email']:<22}{user['password']:<21}{user['organisation']} ({roles})")
     sys.stdout.flush()
 
 

@@ -49,7 +49,8 @@ class Tour:
         self._show_licence()
 
     def _sign_in(self) -> None:
-        self._title(f"{CUSTOMER} signs in with a token (from the portal; here: of the sandbox)")
+        self._title(f"{CUSTOMER} signs in with a token")
+        _say("The portal's token page hands it out; here it comes from the sandbox.")
         self._entrepot("login", "token", "-", stdin=self._user(CUSTOMER)["token"])
 
     def _show_entitlements(self) -> str:
