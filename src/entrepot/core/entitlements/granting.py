@@ -10,7 +10,7 @@ from sqlalchemy import Row, func, insert, select, update
 from entrepot.core.accounts import find_organisation
 from entrepot.core.accounts.tables import organisations
 from entrepot.core.catalogue import check_quality, find_product, find_revision
-from entrepot.core.catalogue.tables import products
+from entrepot.core.catalogue.tables import licence_revisions, licences, products
 from entrepot.core.entitlements.predicate import CHILD_FACTOR, RIGHT_TO_DOWNLOAD
 from entrepot.core.entitlements.tables import entitlements
 from entrepot.core.events import Event, record
@@ -98,9 +98,27 @@ def revoke(tx: Tx, number: int, *, actor: str, now: datetime) -> None:
     record(tx, event, now=now)
 
 
+_STORED = (
+    select(
+        entitlements,
+        organisations.c.name.label("organisation_name"),
+        products.c.code.label("product_code"),
+        licences.c.code.label("pinned_licence"),
+        licence_revisions.c.revision.label("pinned_revision"),
+    )
+    .join(organisations, organisations.c.id == entitlements.c.organisation_id)
+    .join(products, products.c.id == entitlements.c.product_id)
+    .outerjoin(licence_revisions, licence_revisions.c.id == entitlements.c.licence_revision_id)
+    .outerjoin(licences, licences.c.id == licence_revisions.c.licence_id)
+)
+
+
 def find_entitlement(tx: Tx, number: int) -> Row[Any]:
-    """The stored entitlement with this number, of any organisation; NotFound otherwise."""
-    row = tx.execute(select(entitlements).where(entitlements.c.id == number)).one_or_none()
+    """The stored entitlement with this number, of any organisation; NotFound otherwise.
+
+    With `organisation_name`, `product_code`, and `pinned_licence` and `pinned_revision`.
+    """
+    row = tx.execute(_STORED.where(entitlements.c.id == number)).one_or_none()
     if row is None:
         raise NotFound(f"There is no entitlement {number}.")
     return row
@@ -111,17 +129,9 @@ def list_all_entitlements(
 ) -> tuple[list[Row[Any]], int]:
     """Stored entitlements by number, of one organisation or of all: the publisher's view.
 
-    Each with `organisation_name` and `product_code`; beside the page, how many there are.
+    Each as `find_entitlement` gives it; beside the page, how many there are.
     """
-    query = (
-        select(
-            entitlements,
-            organisations.c.name.label("organisation_name"),
-            products.c.code.label("product_code"),
-        )
-        .join(organisations, organisations.c.id == entitlements.c.organisation_id)
-        .join(products, products.c.id == entitlements.c.product_id)
-    )
+    query = _STORED
     count = select(func.count()).select_from(entitlements)
     if organisation_id is not None:
         mine = entitlements.c.organisation_id == organisation_id

@@ -1,0 +1,121 @@
+"""API clients: the machines."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Row
+
+from entrepot.core.accounts import (
+    add_client,
+    disable_client,
+    find_client,
+    find_organisation,
+    list_clients,
+)
+from entrepot.db import Tx
+from entrepot.web.admin_api._actions import (
+    ADMINISTERING,
+    OF_ORGANISATION,
+    Action,
+    AnyAction,
+    Call,
+    Outcome,
+)
+from entrepot.web.admin_api._bodies import field_named
+from entrepot.web.admin_api._wire import ClientItem, ClientPage, ClientSecret, NewClient, fill
+
+
+def client_actions() -> list[AnyAction]:
+    """The operations on API clients."""
+    tag, one = "clients", "/clients/{client_id:str}"
+    return [
+        Action(
+            tag,
+            "GET",
+            "/clients",
+            "listClients",
+            "List machines by client id, of all organisations or of one",
+            ADMINISTERING,
+            _list,
+            answer=ClientPage,
+            filters=(OF_ORGANISATION,),
+            paged=True,
+        ),
+        Action(
+            tag,
+            "POST",
+            "/clients",
+            "addClient",
+            "Add a machine; its secret is shown this once",
+            ADMINISTERING,
+            _add,
+            status=201,
+            answer=ClientSecret,
+            body=NewClient,
+            conflicts=True,
+        ),
+        Action(
+            tag, "GET", one, "showClient", "Show a machine", ADMINISTERING, _show, answer=ClientItem
+        ),
+        Action(
+            tag,
+            "POST",
+            f"{one}/disable",
+            "disableClient",
+            "Shut a machine out; tokens and links die within seconds",
+            ADMINISTERING,
+            _set_disabled(disabled=True),
+            status=204,
+        ),
+        Action(
+            tag,
+            "POST",
+            f"{one}/enable",
+            "enableClient",
+            "Let a machine in again",
+            ADMINISTERING,
+            _set_disabled(disabled=False),
+            status=204,
+        ),
+    ]
+
+
+def _list(tx: Tx, call: Call[None]) -> Outcome:
+    owner = call.query.get("organisation")
+    with field_named("organisation"):
+        number = None if owner is None else find_organisation(tx, owner).id
+    found, total = list_clients(
+        tx, organisation_id=number, skip=call.rows.skip, take=call.rows.take
+    )
+    return Outcome(ClientPage(total, [fill(ClientItem, row) for row in found]))
+
+
+def _show(tx: Tx, call: Call[None]) -> Outcome:
+    row: Row[Any] = find_client(tx, call.ids["client_id"])
+    name = find_organisation(tx, row.organisation_id).name
+    return Outcome(fill(ClientItem, row, organisation_name=name))
+
+
+def _add(tx: Tx, call: Call[NewClient]) -> Outcome:
+    new = call.body
+    with field_named("organisation"):
+        owner = find_organisation(tx, new.organisation)
+    made = add_client(
+        tx,
+        client_id=new.client_id,
+        name=new.name,
+        organisation_id=owner.id,
+        roles=new.roles,
+        scopes=new.scopes,
+        actor=call.actor,
+        now=call.now,
+    )
+    return Outcome(ClientSecret(made.client_id, made.secret), f"/clients/{made.client_id}")
+
+
+def _set_disabled(*, disabled: bool) -> Callable[[Tx, Call[None]], Outcome]:
+    def verb(tx: Tx, call: Call[None]) -> Outcome:
+        disable_client(tx, call.ids["client_id"], disabled=disabled, actor=call.actor, now=call.now)
+        return Outcome()
+
+    return verb

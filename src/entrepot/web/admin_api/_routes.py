@@ -1,0 +1,149 @@
+"""The door's routes: one for each action, and the one that takes files in."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from litestar import HttpMethod, Router, route
+from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
+from litestar.response.base import ASGIResponse
+from litestar.types import AnyCallable
+
+from entrepot.core.accounts import Principal, require_role
+from entrepot.db import Tx
+from entrepot.errors import EntrepotError
+from entrepot.web.admin_api._actions import Allowed, AnyAction, Call, Outcome
+from entrepot.web.admin_api._bodies import decode
+from entrepot.web.admin_api._clients import client_actions
+from entrepot.web.admin_api._downloads import download_actions
+from entrepot.web.admin_api._entitlements import entitlement_actions
+from entrepot.web.admin_api._errors import AnyRequest, answer_error
+from entrepot.web.admin_api._keys import key_actions
+from entrepot.web.admin_api._licences import licence_actions
+from entrepot.web.admin_api._operations import operation_class, responses
+from entrepot.web.admin_api._organisations import organisation_actions
+from entrepot.web.admin_api._products import product_actions
+from entrepot.web.admin_api._query import parse_parameters, parse_slice
+from entrepot.web.admin_api._releases import release_actions
+from entrepot.web.admin_api._uploads import UPLOAD, UPLOAD_BODY, Uploads
+from entrepot.web.admin_api._users import user_actions
+from entrepot.web.admin_api._wire import PATH
+from entrepot.web.http.callers import caller_of
+from entrepot.web.http.edge import Edge
+from entrepot.web.http.problems import answer_http_error
+
+_CACHE_CONTROL = "private, no-store"
+_encode = msgspec.json.Encoder().encode
+
+
+class _Door:
+    """What the operations share: who asks, what with, and how the answer is written."""
+
+    def __init__(self, edge: Edge) -> None:
+        self.edge = edge
+        self.hub = edge.hub
+        self.policy = edge.hub.policy
+
+    async def enter(self, request: AnyRequest, allowed: Allowed) -> Principal:
+        """The caller, who has the role and the scope."""
+        who = await self.edge.authenticate(caller_of(request.scope, self.policy))
+        require_role(who, *allowed.roles, scope=allowed.scope)
+        return who
+
+    def query_of(self, request: AnyRequest, action: AnyAction) -> dict[str, str]:
+        """The query's parameters, each known to the action."""
+        known = [*(("skip", "take") if action.paged else ()), *(p.name for p in action.filters)]
+        return parse_parameters(request.scope["query_string"], known)
+
+    def answer(self, status: int, outcome: Outcome, body: bytes) -> ASGIResponse:
+        """The response; its Location is an absolute URL."""
+        headers = [("cache-control", _CACHE_CONTROL)]
+        if outcome.location:
+            headers.append(("location", f"{self.policy.public_url}{PATH}{outcome.location}"))
+        return ASGIResponse(
+            status_code=status, body=body, headers=headers, media_type="application/json"
+        )
+
+
+def _handler(door: _Door, action: AnyAction) -> HTTPRouteHandler:
+    decoder = msgspec.json.Decoder(action.body) if action.body else None
+    edge = door.edge
+    transaction = edge.read if action.method == "GET" else edge.write
+    described = operation_class(action, take_max=door.policy.page_size_max)
+    limit = {"request_max_body_size": action.body_bytes_max} if action.body_bytes_max else {}
+
+    @_routed(action, operation_class=described, **limit)
+    async def handler(request: AnyRequest) -> ASGIResponse:
+        who = await door.enter(request, action.allowed)
+        query = door.query_of(request, action)
+        rows = parse_slice(query, take_max=door.policy.page_size_max)
+        body = None
+        if decoder is not None:
+            sent = await request.body()
+            body = decode(sent if sent or action.body_required else b"{}", decoder)
+        call: Call[Any] = Call(who, door.hub.now(), request.path_params, query, rows, body)
+
+        def run(tx: Tx) -> tuple[Outcome, bytes]:
+            outcome = action.verb(tx, call)
+            return outcome, b"" if outcome.item is None else _encode(outcome.item)
+
+        outcome, encoded = await transaction(run)
+        if outcome.afterwards is not None:
+            await edge.run(outcome.afterwards)
+        return door.answer(action.status, outcome, encoded)
+
+    return handler
+
+
+def _upload_handler(door: _Door) -> HTTPRouteHandler:
+    uploads = Uploads(door.edge)
+    described = operation_class(UPLOAD, take_max=1, body=UPLOAD_BODY)
+
+    # The limit on bodies is for those that are held in memory.
+    @_routed(UPLOAD, 413, operation_class=described, request_max_body_size=None)
+    async def handler(request: AnyRequest) -> ASGIResponse:
+        who = await door.enter(request, UPLOAD.allowed)
+        query = door.query_of(request, UPLOAD)
+        outcome = await uploads.take_in(request, who, request.path_params["release_id"], query)
+        return door.answer(UPLOAD.status, outcome, _encode(outcome.item))
+
+    return handler
+
+
+def _routed(
+    action: AnyAction, *more_refusals: int, **options: Any
+) -> Callable[[AnyCallable], HTTPRouteHandler]:
+    return route(
+        action.path,
+        http_method=HttpMethod(action.method),
+        status_code=200,
+        operation_id=action.operation_id,
+        summary=action.summary,
+        description=action.description or None,
+        tags=[action.tag],
+        responses=responses(action, *more_refusals),
+        **options,
+    )
+
+
+def create_router(edge: Edge) -> Router:
+    """The door, under /api/admin/v1."""
+    door = _Door(edge)
+    actions = [
+        *product_actions(),
+        *licence_actions(),
+        *release_actions(edge.hub),
+        *entitlement_actions(),
+        *download_actions(),
+        *organisation_actions(),
+        *user_actions(),
+        *client_actions(),
+        *key_actions(edge.hub),
+    ]
+    return Router(
+        path=PATH,
+        route_handlers=[*(_handler(door, action) for action in actions), _upload_handler(door)],
+        exception_handlers={EntrepotError: answer_error, HTTPException: answer_http_error},
+        security=[{"bearer": []}],
+    )

@@ -1,0 +1,174 @@
+"""People."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Row
+
+from entrepot.core.accounts import (
+    add_user,
+    disable_user,
+    find_organisation,
+    find_user,
+    list_users,
+    set_password,
+    set_roles,
+)
+from entrepot.db import Tx
+from entrepot.web.admin_api._actions import (
+    ADMINISTERING,
+    OF_ORGANISATION,
+    Action,
+    AnyAction,
+    Call,
+    Outcome,
+)
+from entrepot.web.admin_api._bodies import field_named
+from entrepot.web.admin_api._wire import (
+    NewPassword,
+    NewUser,
+    Roles,
+    UserItem,
+    UserPage,
+    fill,
+)
+
+
+def user_actions() -> list[AnyAction]:
+    """The operations on people."""
+    tag, one = "users", "/users/{user:str}"
+    return [
+        Action(
+            tag,
+            "GET",
+            "/users",
+            "listUsers",
+            "List people by number, of all organisations or of one",
+            ADMINISTERING,
+            _list,
+            answer=UserPage,
+            filters=(OF_ORGANISATION,),
+            paged=True,
+        ),
+        Action(
+            tag,
+            "POST",
+            "/users",
+            "addUser",
+            "Add a person",
+            ADMINISTERING,
+            _add,
+            status=201,
+            answer=UserItem,
+            body=NewUser,
+            conflicts=True,
+        ),
+        Action(tag, "GET", one, "showUser", "Show a person", ADMINISTERING, _show, answer=UserItem),
+        Action(
+            tag,
+            "POST",
+            f"{one}/disable",
+            "disableUser",
+            "Shut a person out; tokens and links die within seconds",
+            ADMINISTERING,
+            _set_disabled(disabled=True),
+            status=204,
+        ),
+        Action(
+            tag,
+            "POST",
+            f"{one}/enable",
+            "enableUser",
+            "Let a person in again",
+            ADMINISTERING,
+            _set_disabled(disabled=False),
+            status=204,
+        ),
+        Action(
+            tag,
+            "PUT",
+            f"{one}/roles",
+            "setRoles",
+            "Replace the roles of a person",
+            ADMINISTERING,
+            _set_roles,
+            status=204,
+            body=Roles,
+        ),
+        Action(
+            tag,
+            "PUT",
+            f"{one}/password",
+            "setPassword",
+            "Replace a person's password; open sessions end",
+            ADMINISTERING,
+            _set_password,
+            status=204,
+            body=NewPassword,
+        ),
+    ]
+
+
+def _list(tx: Tx, call: Call[None]) -> Outcome:
+    owner = call.query.get("organisation")
+    with field_named("organisation"):
+        number = None if owner is None else find_organisation(tx, owner).id
+    found, total = list_users(tx, organisation_id=number, skip=call.rows.skip, take=call.rows.take)
+    return Outcome(UserPage(total, [_item(row, row.organisation_name) for row in found]))
+
+
+def _item(row: Row[Any], organisation_name: str) -> UserItem:
+    return fill(
+        UserItem,
+        row,
+        organisation_name=organisation_name,
+        has_password=row.password_hash is not None,
+    )
+
+
+def _show(tx: Tx, call: Call[None]) -> Outcome:
+    return Outcome(_shown(tx, call.ids["user"]))
+
+
+def _shown(tx: Tx, reference: str | int) -> UserItem:
+    row = find_user(tx, reference)
+    return _item(row, find_organisation(tx, row.organisation_id).name)
+
+
+def _add(tx: Tx, call: Call[NewUser]) -> Outcome:
+    new = call.body
+    with field_named("organisation"):
+        owner = find_organisation(tx, new.organisation)
+    number = add_user(
+        tx,
+        email=new.email,
+        given_name=new.given_name,
+        family_name=new.family_name,
+        organisation_id=owner.id,
+        roles=new.roles,
+        password=new.password,
+        actor=call.actor,
+        now=call.now,
+    )
+    return Outcome(_shown(tx, number), f"/users/{number}")
+
+
+def _set_disabled(*, disabled: bool) -> Callable[[Tx, Call[None]], Outcome]:
+    def verb(tx: Tx, call: Call[None]) -> Outcome:
+        number = find_user(tx, call.ids["user"]).id
+        disable_user(tx, number, disabled=disabled, actor=call.actor, now=call.now)
+        return Outcome()
+
+    return verb
+
+
+def _set_roles(tx: Tx, call: Call[Roles]) -> Outcome:
+    number = find_user(tx, call.ids["user"]).id
+    set_roles(tx, number, call.body.roles, actor=call.actor, now=call.now)
+    return Outcome()
+
+
+def _set_password(tx: Tx, call: Call[NewPassword]) -> Outcome:
+    number = find_user(tx, call.ids["user"]).id
+    set_password(tx, number, call.body.password, actor=call.actor, now=call.now)
+    return Outcome()
