@@ -35,6 +35,7 @@ from entrepot.web.entitlement_api._errors import (
     answer_not_offered,
     licence_required,
 )
+from entrepot.web.entitlement_api._kept import Kept
 from entrepot.web.entitlement_api._operations import (
     ARTIFACT,
     DECLARED_COUNTRY,
@@ -108,9 +109,13 @@ class _Door:
         check_names(parameters, _LISTING)
         return who, caller, parameters
 
-    async def show(self, verb: Callable[[Tx], Wire]) -> ASGIResponse:
+    async def read(self, verb: Callable[[Tx], Wire]) -> bytes:
         """Run a verb that reads, and encode on its thread: a list may be long."""
-        return _answer(await self.edge.read(lambda tx: _encode(verb(tx))))
+        return await self.edge.read(lambda tx: _encode(verb(tx)))
+
+    async def show(self, verb: Callable[[Tx], Wire]) -> ASGIResponse:
+        """The answer with what a verb reads."""
+        return _answer(await self.read(verb))
 
     async def decide(self, number: str, decision: Awaitable[T]) -> T:
         """Await a decision on an artifact; where a licence is missing, say where to accept it."""
@@ -133,6 +138,7 @@ def _declared_country(caller: Caller) -> str | None:
 
 def _list_entitlements(door: _Door) -> HTTPRouteHandler:
     size_max = door.policy.page_size_max
+    kept = Kept()
 
     @get(
         "/",
@@ -149,12 +155,18 @@ def _list_entitlements(door: _Door) -> HTTPRouteHandler:
         who, _, parameters = await door.enter(request)
         page = parse_page(parameters, size_max=size_max)
         wanted = parse_entitlement_search(parameters)
-        now = door.edge.hub.now()
-        return await door.show(
-            lambda tx: door.writer.entitlement_page(
-                *list_entitlements(tx, who, wanted, page, now=now)
+        # The state comes before the reading: what is kept is at least as new.
+        state, now = door.edge.hub.database.state(), door.edge.hub.now()
+        key = (who.organisation_id, request.scope["query_string"])
+        body = kept.find(key, state, now)
+        if body is None:
+            body = await door.read(
+                lambda tx: door.writer.entitlement_page(
+                    *list_entitlements(tx, who, wanted, page, now=now)
+                )
             )
-        )
+            kept.keep(key, state, now, body)
+        return _answer(body)
 
     return handler
 
