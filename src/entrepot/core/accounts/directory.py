@@ -158,7 +158,7 @@ class NewClient:
 
 def hash_secret(secret: str) -> str:
     """SHA-256 in hexadecimal: enough for secrets that are 256 random bits."""
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
 
 
 def add_client(

@@ -95,7 +95,7 @@ def _subjects(email: str, address: str) -> tuple[str, str]:
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="replace")).hexdigest()
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def _neighbourhood(address: str) -> str:

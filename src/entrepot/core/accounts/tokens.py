@@ -4,6 +4,7 @@ The claims are those of the entitlement contract, section 4: `iss` and `exp` alw
 and `jti` as strings; `given_name`, `family_name`, `emails` and `ip_country` for people.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,6 +26,8 @@ TOKEN_LENGTH_MAX = 8192
 PORTAL_CLIENT_ID = "entrepot-portal"
 _TYPE = "at+jwt"
 _ALGORITHMS = ["RS256"]
+# RFC 7515 section 3.1: base64url without padding. The library would forgive padding and spaces.
+_COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ def verify_token(
 
 def _key_id(token: str) -> str | None:
     """The `kid` of the token's header, not trusted beyond choosing a key of ours."""
-    if len(token) > TOKEN_LENGTH_MAX or token.count(".") != 2:
+    if len(token) > TOKEN_LENGTH_MAX or not _COMPACT.fullmatch(token):
         raise _refused(None)
     try:
         header = extract_compact(token.encode()).headers()
