@@ -133,7 +133,7 @@ def _make_folder(settings: Settings) -> None:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             probe = folder / ".writable"
             probe.write_bytes(b"")
-            probe.unlink()
+            probe.unlink(missing_ok=True)  # another process may be at the same check
         except OSError as error:
             raise Unavailable(
                 f"The folder {folder} is not writable: {error.strerror}.",
