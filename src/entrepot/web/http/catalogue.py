@@ -63,6 +63,11 @@ CATALOGUE: Mapping[str, Entry] = {
         "Only a person can do this, not a program.",
         "Let a member of the organisation do it on the portal.",
     ),
+    "form-foreign": Entry(
+        403,
+        "The form did not come from a page of this hub, or from a page of an earlier session.",
+        "Open the page again and send the form once more.",
+    ),
     "denied": Entry(403, "This is not allowed.", "See the message."),
     # What is asked for
     "not-found": Entry(
@@ -77,6 +82,11 @@ CATALOGUE: Mapping[str, Entry] = {
     "country-invalid": Entry(
         400, "Not a country code.", "Give two letters as in ISO 3166-1, such as DE."
     ),
+    "value-invalid": Entry(
+        400,
+        "A value is beyond 64 bits or holds a character that the database does not take.",
+        "Leave out NUL characters and larger numbers.",
+    ),
     "date-invalid": Entry(
         400, "Not a date, or a time without its zone.", "Write 2026-01-31 or 2026-01-31T12:00:00Z."
     ),
@@ -88,6 +98,14 @@ CATALOGUE: Mapping[str, Entry] = {
     ),
     "object-too-large": Entry(
         400, "The file is larger than this hub takes in.", "Ask the operator for the limit."
+    ),
+    "digest-mismatch": Entry(
+        400,
+        "Other bytes came than their digest in the header announced; nothing was kept.",
+        "Send the file again.",
+    ),
+    "upload-incomplete": Entry(
+        400, "The upload broke off or stalled; nothing was kept.", "Send the whole file again."
     ),
     "method-not-allowed": Entry(
         405, "The address does not answer to this method.", "See the `Allow` header."
@@ -255,6 +273,19 @@ CATALOGUE: Mapping[str, Entry] = {
     ),
     "installation-incomplete": Entry(
         0, "A file of the installation is missing.", "Install Entrepot again."
+    ),
+    "secret-key-missing": Entry(
+        0,
+        "The hub has no secret key, or the one it was given is no good.",
+        "Let `entrepotd init` make one, or set ENTREPOT_SECRET_KEY_FILE.",
+    ),
+    "port-taken": Entry(
+        0,
+        "Another program listens on the port, or this user may not.",
+        "Choose another port with --bind.",
+    ),
+    "address-invalid": Entry(
+        0, "The address to listen on is not one of this machine.", "Choose another with --bind."
     ),
     "keys-missing": Entry(0, "The hub has no key to sign with.", "Run `entrepotd migrate`."),
 }
