@@ -1,4 +1,4 @@
-"""The entitlement API in process, and the objects its tests ask it for."""
+"""The web application in process, the objects its entitlement API shows, and how to ask."""
 
 import asyncio
 import contextlib
@@ -8,18 +8,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
-from litestar import Litestar
-from litestar.exceptions import HTTPException
 
 from entrepot.assembly import Hub
 from entrepot.core import accounts
 from entrepot.core.accounts import Principal
 from entrepot.db import Tx
-from entrepot.errors import EntrepotError
-from entrepot.web.entitlement_api import create_router
 from entrepot.web.http.edge import Edge
-from entrepot.web.http.problems import answer_error, answer_http_error
-from entrepot.web.openapi import openapi_config
+from entrepot.web.server import build_app
 from tests import factories
 
 ROOT = "/e-product-entitlement-customer/v1/entitlements"
@@ -90,17 +85,11 @@ class Door:
 
 @contextlib.contextmanager
 def open_door(hub: Hub, **policy: Any) -> Iterator[Door]:
-    """The door of `hub`, with some of its policy changed."""
+    """The doors of `hub`, with some of its policy changed."""
     changed = dataclasses.replace(hub, policy=dataclasses.replace(hub.policy, **policy))
-    edge = Edge(changed)
-    app = Litestar(
-        [create_router(edge)],
-        exception_handlers={EntrepotError: answer_error, HTTPException: answer_http_error},
-        openapi_config=openapi_config(changed.policy),
-        logging_config=None,
-    )
-    transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
-    door = Door(changed, edge, httpx.AsyncClient(transport=transport, base_url=URL))
+    app = build_app(changed)
+    transport = httpx.ASGITransport(app=app)
+    door = Door(changed, app._edge, httpx.AsyncClient(transport=transport, base_url=URL))
     try:
         yield door
     finally:

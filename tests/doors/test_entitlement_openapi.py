@@ -93,15 +93,20 @@ def test_bodies_have_no_field_that_the_schemas_lack(hub: Hub) -> None:
         with hub.database.write() as tx:
             offer = add_offer(tx, now=hub.now(), grant={"allowed_countries": ("DE",)})
         token = door.token(offer.who)
-        answers = {
-            "EntitlementPage": door.get("", token).json(),
-            "ReleasePage": door.get(releases_path(offer.number), token).json(),
-            "DownloadUrl": door.get(f"{offer.artifact}/http", token).json(),
-            "Fault": door.get("/1?x=1", token).json(),
-        }
-    schemas = document["components"]["schemas"]
-    for name, body in answers.items():
-        _conform(body, {"$ref": f"#/components/schemas/{name}"}, schemas)
+        answers = (
+            ("listEntitlements", "200", door.get("", token)),
+            ("listReleases", "200", door.get(releases_path(offer.number), token)),
+            ("issueDownloadUrl", "200", door.get(f"{offer.artifact}/http", token)),
+            ("issueTransferSpec", "501", door.get(f"{offer.artifact}/fasp", token)),
+            ("showEntitlement", "400", door.get("/1?x=1", token)),
+            ("showEntitlement", "404", door.get("/1", token)),
+            ("showEntitlement", "401", door.get("/1")),
+        )
+    found, schemas = _operations(document), document["components"]["schemas"]
+    for name, status, answer in answers:
+        assert answer.status_code == int(status)
+        content = found[name]["responses"][status]["content"]["application/json"]
+        _conform(answer.json(), content["schema"], schemas)
 
 
 def _conform(value: Any, schema: dict[str, Any], schemas: dict[str, Any]) -> None:

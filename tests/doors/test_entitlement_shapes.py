@@ -16,6 +16,7 @@ from tests.doors.entitlement_world import (
     ROOT,
     URL,
     Door,
+    Offer,
     add_offer,
     artifact_path,
     open_door,
@@ -31,13 +32,14 @@ def door(hub: Hub) -> Iterator[Door]:
         yield opened
 
 
-def test_an_entitlement_with_every_field(door: Door) -> None:
+def _add_full_offer(door: Door) -> Offer:
+    """An entitlement of which everything is said that can be said."""
     start = NOW - 100 * DAY
     with door.hub.database.write() as tx:
         catalogue.add_licence(
             tx, code="TOOLS", name="Tools", text="Be nice.", actor="operator", now=NOW
         )
-        offer = add_offer(
+        return add_offer(
             tx,
             now=door.hub.now(),
             product={
@@ -60,6 +62,10 @@ def test_an_entitlement_with_every_field(door: Door) -> None:
                 "sales_order_item": "4711-10",
             },
         )
+
+
+def test_an_entitlement_with_every_field(door: Door) -> None:
+    offer = _add_full_offer(door)
     number, organisation = offer.number, offer.who.organisation_id
     expected = {
         "id": str(number),
