@@ -3,6 +3,8 @@
 import hashlib
 import json
 import stat
+import subprocess
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,16 @@ from entrepot.core import accounts
 from entrepot.daemon.sandbox import describe_world, load_world, render_text
 from entrepot.errors import Conflict
 from entrepot.settings import Settings, from_env
-from tests.system.hubs import ENTREPOTD, ROOT, Hub, clean_environment, http_of, run
+from tests.system.hubs import (
+    ENTREPOTD,
+    ROOT,
+    Hub,
+    clean_environment,
+    free_port,
+    http_of,
+    run,
+    running_hub,
+)
 
 SHAPE = {
     "users": {"id", "email", "password", "organisation", "roles", "token"},
@@ -114,6 +125,32 @@ def test_loading_is_done_once_and_its_secrets_are_private(tmp_path: Path) -> Non
         assert count["plain"] > 3
     finally:
         hub.close()
+
+
+def test_a_kill_while_loading_leaves_nothing_or_all(tmp_path: Path, hub: Hub) -> None:
+    """Killed as its secrets reach the disk, just before the rows are committed or just after."""
+    data = tmp_path / "data"
+    bind = f"127.0.0.1:{free_port()}"
+    process = subprocess.Popen(
+        [*ENTREPOTD, "serve", "--sandbox", "--data", str(data), "--bind", bind],
+        env=clean_environment() | {"ENTREPOT_RESERVE_BYTES": "1 MiB"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    try:
+        while not (data / "sandbox.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.001)
+    finally:
+        process.kill()
+        process.wait()
+    assert (data / "sandbox.json").exists()
+    with running_hub(data) as again:
+        for name in SHAPE:
+            assert len(again.world[name]) == len(hub.world[name]), name
+        user = again.world["users"][0]
+        assert again.ask(ROOT, token=user["token"]).json()["totalNumberOfItems"] == 5
 
 
 def test_a_hub_with_data_is_left_as_it_is(tmp_path: Path) -> None:
