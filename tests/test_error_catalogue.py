@@ -47,8 +47,8 @@ def status_of_kind(name: str) -> int:
     return status_of(kind() if kind is NotFound else kind("text"))  # type: ignore[call-arg]
 
 
-# Codes given by the framework's errors, which carry a status and no kind of ours.
-FRAMEWORK = {"method-not-allowed", "body-too-large", "host-unknown"}
+# Codes of answers that carry a status and no kind of ours: the framework's, and 501.
+FRAMEWORK = {"method-not-allowed", "body-too-large", "host-unknown", "fasp-not-configured"}
 
 
 def test_every_code_in_the_source_is_in_the_catalogue() -> None:

@@ -82,6 +82,22 @@ CATALOGUE: Mapping[str, Entry] = {
     "country-invalid": Entry(
         400, "Not a country code.", "Give two letters as in ISO 3166-1, such as DE."
     ),
+    "parameter-unknown": Entry(
+        400,
+        "The endpoint has no parameter of that name; names are case-sensitive.",
+        "Leave it out, or mend its name: the answer lists those there are.",
+    ),
+    "parameter-repeated": Entry(
+        400, "A parameter of the query comes twice.", "Send each parameter once."
+    ),
+    "search-invalid": Entry(
+        400,
+        "`search` is not a JSON object, is too long, or a value in it is of the wrong kind.",
+        'Send a compact JSON object, such as {"product.id":"DS000B"}.',
+    ),
+    "search-key-unknown": Entry(
+        400, "`search` has no key of that name.", "Use one of the keys that the answer lists."
+    ),
     "value-invalid": Entry(
         400,
         "A value is beyond 64 bits or holds a character that the database does not take.",
@@ -117,6 +133,9 @@ CATALOGUE: Mapping[str, Entry] = {
         421,
         "The hub does not answer to that host name.",
         "Use its public address; operators: ENTREPOT_ALLOWED_HOSTS.",
+    ),
+    "fasp-not-configured": Entry(
+        501, "This hub has no Aspera server.", "Download over HTTP: http instead of fasp."
     ),
     # Why a right does not hold now
     "organisation-blocked": Entry(
