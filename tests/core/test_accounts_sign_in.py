@@ -2,12 +2,11 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 import pytest
-from argon2 import PasswordHasher
 from sqlalchemy import func, select
 
 from entrepot.core.accounts import (
@@ -20,7 +19,6 @@ from entrepot.core.accounts import (
     disable_client,
     disable_user,
     open_session,
-    passwords,
     refuse_client_guessing,
     session_principal,
     set_password,
@@ -36,6 +34,7 @@ from entrepot.core.events.tables import events
 from entrepot.db import Database, Tx
 from entrepot.errors import Invalid, TooMany, Unauthenticated
 from tests import factories
+from tests.hashing import *  # noqa: F403 - a fixture
 
 NOW = factories.NOW
 EMAIL = "ada@example.com"
@@ -58,15 +57,6 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture
-def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The same algorithm at a hundredth of the cost, for tests that count guesses."""
-    passwords._decoy_hash.cache_clear()
-    monkeypatch.setattr(passwords, "_hasher", PasswordHasher(1, 64, 1))
-    yield
-    passwords._decoy_hash.cache_clear()
 
 
 @pytest.fixture

@@ -7,13 +7,11 @@ from html.parser import HTMLParser
 from typing import Any
 
 from httpx import Response
-from litestar import Litestar
 from litestar.testing import TestClient
 
 from entrepot.assembly import Hub
 from entrepot.core.accounts import Principal, open_session
-from entrepot.web.http.edge import Edge
-from entrepot.web.portal import create_router
+from entrepot.web.server import build_app
 
 
 @dataclass
@@ -79,7 +77,7 @@ class Browser:
     """One browser with its cookies; `origin` is what it says of the page a form came from."""
 
     hub: Hub
-    http: TestClient[Litestar]
+    http: TestClient[Any]
     origin: str
 
     def get(self, path: str) -> Response:
@@ -111,12 +109,10 @@ class Browser:
 
 @contextlib.contextmanager
 def browsing(hub: Hub, origin: str = "http://127.0.0.1:8080") -> Iterator[Browser]:
-    """A browser at the portal of `hub`."""
-    edge = Edge(hub)
-    app = Litestar([create_router(edge)], logging_config=None, openapi_config=None)
+    """A browser at the portal of `hub`, which is closed at the end."""
+    app: Any = build_app(hub)
     with TestClient(app, base_url=origin, raise_server_exceptions=False) as http:
         yield Browser(hub, http, origin)
-    edge.close()
 
 
 def location(answer: Response) -> str:

@@ -159,8 +159,7 @@ def test_what_is_not_yours_looks_like_what_is_not_there(world: World) -> None:
             "/entitlements/x",
             "/entitlements/%00",
             "/licences/NONE",
-            "/no/such/page",
-        )[:5]
+        )
     ]
     assert {page.status_code for page in pages} == {404}
     assert len({page.content for page in pages}) == 1
@@ -177,6 +176,27 @@ def test_what_is_not_yours_looks_like_what_is_not_there(world: World) -> None:
         )
     ]
     assert {post.content for post in posts} == {pages[0].content}
+
+
+def test_an_address_of_no_door_is_a_page_for_browsers_only(world: World) -> None:
+    browser = world.browser
+    for path in ("/no/such/page", "/oauth/none", "/static"):
+        page = browser.http.get(path, headers={"accept": "text/html,*/*;q=0.8"})
+        assert page.status_code == 404
+        assert "There is no such page, or it is not yours." in Document(page.text).text
+        assert page.headers["cache-control"] == "no-store"
+        problem = browser.http.get(path, headers={"accept": "*/*"})
+        assert problem.status_code == 404
+        assert problem.headers["content-type"].startswith("application/problem+json")
+    wrong = browser.http.delete("/token", headers={"accept": "text/html"})
+    assert wrong.status_code == 405
+    assert "GET" in wrong.headers["allow"]
+
+
+def test_the_portal_is_not_in_the_api_document(world: World) -> None:
+    paths = world.browser.get("/openapi.json").json()["paths"]
+    assert "/oauth/token" in paths
+    assert not [path for path in paths if path.startswith(("/entitlements", "/token", "/sign"))]
 
 
 def test_a_visitor_sees_nothing_of_anybody(world: World) -> None:
@@ -280,8 +300,8 @@ def test_every_address_keeps_the_path_prefix(world: World) -> None:
             page = Document(browser.get(path).text)
             assert [link for link in page.links if not link.startswith(("/get/", "#"))] == []
             assert [form for form in page.forms if not form.action.startswith("/get/")] == []
-        form = browser.form_on(world.page, "/get/entitlements")
-        answer = browser.post(form.action.removeprefix("/get"), form.fields)
+        form = browser.form_on("/get" + world.page, "/get/entitlements")
+        answer = browser.submit(form)
         assert location(answer).startswith("/get/dl/")
         browser.http.cookies.clear()
         assert location(browser.get("/token")) == "/get/sign-in?next=%2Ftoken"

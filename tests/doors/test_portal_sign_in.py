@@ -9,12 +9,13 @@ from entrepot.assembly import Hub
 from entrepot.core.accounts import Principal, disable_user, session_principal
 from tests import factories
 from tests.doors.portal import Browser, browsing, location
+from tests.hashing import *  # noqa: F403 - a fixture
 
 EMAIL = "ada@example.com"
 
 
 @pytest.fixture
-def person(hub: Hub) -> Principal:
+def person(hub: Hub, quick_hashes: None) -> Principal:
     with hub.database.write() as tx:
         organisation = factories.add_organisation(tx, "Babbage & Sons")
         return factories.add_user(tx, organisation, password=factories.PASSWORD, email=EMAIL)
@@ -22,7 +23,8 @@ def person(hub: Hub) -> Principal:
 
 @pytest.fixture
 def browser(hub: Hub, person: Principal) -> Iterator[Browser]:
-    with browsing(hub) as browser:
+    hosts = hub.policy.allowed_hosts | {"hub.localhost"}
+    with browsing(replace(hub, policy=replace(hub.policy, allowed_hosts=hosts))) as browser:
         yield browser
 
 
@@ -62,6 +64,7 @@ def test_the_cookie_is_for_this_host_and_not_for_scripts(browser: Browser) -> No
 def test_with_https_the_cookie_is_secure_and_bound_to_the_host(hub: Hub, person: Principal) -> None:
     origin = "https://hub.example.com"
     policy = replace(hub.policy, public_url=f"{origin}/get", path_prefix="/get")
+    policy = replace(policy, allowed_hosts=frozenset({"hub.example.com"}))
     with browsing(replace(hub, policy=policy), origin) as browser:
         answer = browser.post("/sign-in", credentials(next="/token"))
         assert location(answer) == "/get/token"

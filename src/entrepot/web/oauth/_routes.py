@@ -7,6 +7,7 @@ import msgspec
 from litestar import Request, Response, Router, get, post
 from litestar.datastructures import CacheControlHeader
 from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import (
     OpenAPIMediaType,
@@ -17,7 +18,7 @@ from litestar.openapi.spec import (
 )
 from litestar.params import FromPath
 
-from entrepot.assembly import Policy
+from entrepot.assembly import Hub, Policy
 from entrepot.core.accounts import SCOPES
 from entrepot.errors import EntrepotError, NotFound
 from entrepot.web.http.callers import caller_of
@@ -60,6 +61,14 @@ class _TokenOperation(Operation):
 
 def create_router(edge: Edge) -> Router:
     """The door's routes."""
+    return Router(
+        path="/",
+        route_handlers=[_token_route(edge), *_key_routes(edge.hub), *_metadata_routes(edge.hub)],
+        exception_handlers={EntrepotError: answer_error, HTTPException: answer_http_error},
+    )
+
+
+def _token_route(edge: Edge) -> HTTPRouteHandler:
     hub = edge.hub
 
     @post(
@@ -85,6 +94,10 @@ def create_router(edge: Edge) -> Router:
             return answer_fault(answer.status, Fault(**answer.body))
         return Response(TokenAnswer(**answer.body), status_code=200, headers=NO_STORE)
 
+    return request_token
+
+
+def _key_routes(hub: Hub) -> list[HTTPRouteHandler]:
     def key_set() -> KeySet:
         return msgspec.convert(hub.keys.current.jwks(), KeySet)
 
@@ -110,6 +123,10 @@ def create_router(edge: Edge) -> Router:
     async def list_keys_alias() -> KeySet:
         return key_set()
 
+    return [list_keys, list_keys_alias]
+
+
+def _metadata_routes(hub: Hub) -> list[HTTPRouteHandler]:
     @get(
         _METADATA,
         operation_id="describeAuthorizationServer",
@@ -128,11 +145,7 @@ def create_router(edge: Edge) -> Router:
             raise NotFound
         return _metadata(hub.policy)
 
-    return Router(
-        path="/",
-        route_handlers=[request_token, list_keys, list_keys_alias, describe, describe_below],
-        exception_handlers={EntrepotError: answer_error, HTTPException: answer_http_error},
-    )
+    return [describe, describe_below]
 
 
 def _metadata(policy: Policy) -> Metadata:

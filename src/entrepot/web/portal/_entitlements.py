@@ -75,6 +75,13 @@ def entitlement_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
             return entitlement, [], 0, denial
         return entitlement, releases, total, None
 
+    return [show_start, show_entitlement, _download_page(edge, pages)]
+
+
+def _download_page(edge: Edge, pages: Pages) -> HTTPRouteHandler:
+    """A form that leads to a fresh link; where a licence is missing, to the licence."""
+    hub = edge.hub
+
     @post("/entitlements/{number:str}/releases/{release_id:str}/artifacts/{artifact_id:str}")
     async def download(
         request: Request[Any, Any, Any],
@@ -112,4 +119,4 @@ def entitlement_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
         metrics.count_link("issued")
         return pages.redirect(f"{hub.policy.path_prefix}/dl/{link.path}")
 
-    return [show_start, show_entitlement, download]
+    return download
