@@ -1,11 +1,30 @@
 """The OpenAPI document: what Litestar finds in the doors, plus the doors it does not see."""
 
+from litestar import Litestar
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme, Server
+from litestar.openapi.spec import (
+    Components,
+    Example,
+    OpenAPIHeader,
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    OpenAPIType,
+    Operation,
+    Parameter,
+    PathItem,
+    Reference,
+    Schema,
+    SecurityScheme,
+    Server,
+)
 
 from entrepot import __version__
 from entrepot.assembly import Policy
+from entrepot.web.http.problems import MEDIA_TYPE
+
+_TEXT = Schema(type=OpenAPIType.STRING)
+_PROBLEM = "Problem"
 
 
 def openapi_config(policy: Policy) -> OpenAPIConfig:
@@ -23,6 +42,130 @@ def openapi_config(policy: Policy) -> OpenAPIConfig:
         components=Components(
             security_schemes={
                 "bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")
-            }
+            },
+            schemas={_PROBLEM: _problem_schema()},
         ),
+    )
+
+
+def describe_raw_doors(app: Litestar) -> None:
+    """Add the doors that are plain ASGI: links, and the probes."""
+    paths = app.openapi_schema.paths
+    assert paths is not None
+    paths["/dl/{token}/{file_name}"] = PathItem(
+        get=_link_operation("followLink", "Download by a signed link"),
+        head=_link_operation("inspectLink", "What a signed link leads to, without the bytes"),
+        parameters=[
+            _in_path("token", "80 characters of base64url, as handed out."),
+            _in_path("file_name", "The file's name, percent-encoded, as handed out."),
+        ],
+    )
+    paths["/healthz"] = PathItem(get=_probe("isAlive", "Whether the process answers", ready=False))
+    paths["/readyz"] = PathItem(get=_probe("isReady", "Whether the hub can work", ready=True))
+    paths["/metrics"] = PathItem(
+        get=Operation(
+            operation_id="readMetrics",
+            tags=["Operation"],
+            summary="Metrics for Prometheus, for callers on loopback and operators",
+            responses={
+                "200": _response("The metrics.", "text/plain", _TEXT),
+                "403": _response("Not for this caller.", "application/json", Schema()),
+            },
+        )
+    )
+
+
+def _in_path(name: str, meaning: str) -> Parameter:
+    return Parameter(name=name, param_in="path", required=True, schema=_TEXT, description=meaning)
+
+
+def _in_header(name: str, meaning: str, example: str) -> Parameter:
+    return Parameter(
+        name=name,
+        param_in="header",
+        schema=_TEXT,
+        description=meaning,
+        examples={"usual": Example(value=example)},
+    )
+
+
+def _link_operation(operation_id: str, summary: str) -> Operation:
+    whole = {
+        "ETag": OpenAPIHeader(schema=_TEXT, description="The file's SHA-256, quoted; strong."),
+        "Content-Disposition": OpenAPIHeader(schema=_TEXT, description="The file's name."),
+    }
+    binary = Schema(type=OpenAPIType.STRING, content_media_type="application/octet-stream")
+    problem = Reference(ref=f"#/components/schemas/{_PROBLEM}")
+    refusals = {
+        "403": "Not a link of this hub, or the right behind it has ended since.",
+        "405": "Another method than GET and HEAD.",
+        "410": "The link has expired, or what it led to is gone.",
+        "503": "The hub cannot read the file now.",
+    }
+    return Operation(
+        operation_id=operation_id,
+        tags=["Links"],
+        summary=summary,
+        description="The link authorises itself: send no Authorization. Ranges as in RFC 9110.",
+        parameters=[
+            _in_header("Range", "Stretches of the file; at most 16.", "bytes=0-1023"),
+            _in_header("If-Range", "Send the range only of this ETag, else all.", '"5f2b..."'),
+            _in_header("If-Match", "Only of this ETag, else 412.", '"5f2b..."'),
+            _in_header("If-None-Match", "Only of another ETag, else 304.", '"5f2b..."'),
+        ],
+        responses={
+            "200": _response("The file.", "*/*", binary, headers=whole),
+            "206": _response("The stretches asked for.", "*/*", binary, headers=whole),
+            "304": OpenAPIResponse(description="The client's copy is the file."),
+            "412": _response("The file is another one than If-Match names.", "text/plain", _TEXT),
+            "416": _response("No range lies inside the file.", "text/plain", _TEXT),
+            **{code: _response(text, MEDIA_TYPE, problem) for code, text in refusals.items()},
+        },
+    )
+
+
+def _probe(operation_id: str, summary: str, *, ready: bool) -> Operation:
+    state = Schema(type=OpenAPIType.OBJECT, properties={"status": _TEXT}, required=["status"])
+    responses: dict[str, OpenAPIResponse | Reference] = {
+        "200": _response("Yes.", "application/json", state)
+    }
+    if ready:
+        responses["503"] = _response(
+            "No; the further members say what is wrong.", "application/json", state
+        )
+    return Operation(
+        operation_id=operation_id, tags=["Operation"], summary=summary, responses=responses
+    )
+
+
+def _response(
+    meaning: str,
+    media_type: str,
+    schema: Schema | Reference,
+    *,
+    headers: dict[str, OpenAPIHeader] | None = None,
+) -> OpenAPIResponse:
+    return OpenAPIResponse(
+        description=meaning,
+        content={media_type: OpenAPIMediaType(schema=schema)},
+        headers=dict(headers) if headers else None,
+    )
+
+
+def _problem_schema() -> Schema:
+    """RFC 9457, as web/http/problems.py writes it."""
+    return Schema(
+        type=OpenAPIType.OBJECT,
+        title="Problem details (RFC 9457)",
+        required=["title", "status", "code"],
+        properties={
+            "type": _TEXT,
+            "title": _TEXT,
+            "status": Schema(type=OpenAPIType.INTEGER),
+            "code": Schema(type=OpenAPIType.STRING, description="See the error catalogue."),
+            "detail": _TEXT,
+            "remedy": _TEXT,
+            "field": _TEXT,
+            "details": Schema(type=OpenAPIType.OBJECT),
+        },
     )

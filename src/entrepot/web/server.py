@@ -28,7 +28,7 @@ from entrepot.web.http.edge import Edge
 from entrepot.web.http.health import HealthDoor
 from entrepot.web.http.problems import Problem, answer_defect, answer_error, answer_http_error
 from entrepot.web.links import LinksDoor
-from entrepot.web.openapi import openapi_config
+from entrepot.web.openapi import describe_raw_doors, openapi_config
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -177,7 +177,7 @@ def _litestar(edge: Edge) -> Litestar:
         config.logging_config = None
         return config
 
-    return Litestar(
+    app = Litestar(
         route_handlers=[
             entitlement_api.create_router(edge),
             oauth.create_router(edge),
@@ -194,6 +194,8 @@ def _litestar(edge: Edge) -> Litestar:
         on_app_init=[keep_quiet],
         debug=False,
     )
+    describe_raw_doors(app)
+    return app
 
 
 def _common_headers(hub: Hub) -> list[tuple[bytes, bytes]]:
