@@ -1,12 +1,9 @@
 """What every door needs of the hub: transactions on worker threads, and who the caller is."""
 
-import asyncio
 import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from typing import TypeVar
 
 from entrepot.assembly import Hub
@@ -14,6 +11,7 @@ from entrepot.core.accounts import Principal, principal_of, verify_token
 from entrepot.db import Tx
 from entrepot.errors import Unauthenticated
 from entrepot.web.http.callers import Caller
+from entrepot.web.http.threads import Threads
 
 T = TypeVar("T")
 
@@ -28,13 +26,12 @@ class Edge:
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="entrepot-verb")
+        self._threads = Threads(THREADS, name="entrepot-verb")
         self._known: OrderedDict[bytes, tuple[float, float, Principal]] = OrderedDict()
 
     async def run(self, verb: Callable[[], T]) -> T:
         """Run a blocking call on a worker thread, with this request's context."""
-        call = copy_context().run
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call, verb)
+        return await self._threads.run(verb)
 
     async def read(self, verb: Callable[[Tx], T]) -> T:
         """Run a verb in a transaction that only reads."""
@@ -103,4 +100,4 @@ class Edge:
 
     def close(self) -> None:
         """Let running verbs finish and end the threads."""
-        self._threads.shutdown(wait=True)
+        self._threads.close()
