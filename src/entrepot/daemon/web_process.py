@@ -1,5 +1,7 @@
 """One web process: the application, and the server that runs it until it is told to stop."""
 
+import asyncio
+import logging
 import os
 import select
 import signal
@@ -28,6 +30,15 @@ def app() -> Server:
     return build_app(assemble(from_env(os.environ)))
 
 
+def _tell_cut_in_one_line(record: logging.LogRecord) -> bool:
+    """A request that outlives the grace time is cut on purpose: no reason for a traceback."""
+    if record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
+        record.exc_info = None
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.msg, record.args = "a request was cut: the grace time was over", ()
+    return True
+
+
 class _Server(uvicorn.Server):
     """uvicorn's server, stopped by SIGTERM from its parent alone.
 
@@ -50,6 +61,7 @@ def serve_requests(
     """
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.getLogger("uvicorn.error").addFilter(_tell_cut_in_one_line)
     config = uvicorn.Config(
         app,
         factory=True,
