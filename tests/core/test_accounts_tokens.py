@@ -175,6 +175,14 @@ def test_claims_that_do_not_hold_are_refused(
         verify(keyring, sign(key, claims_of(**changed)))
 
 
+def test_the_clock_of_the_node_that_issued_may_be_five_seconds_ahead(
+    keyring: Keyring, key: TokenKey
+) -> None:
+    assert verify(keyring, sign(key, claims_of(iat=int(NOW.timestamp()) + 5)))
+    with pytest.raises(Unauthenticated):
+        verify(keyring, sign(key, claims_of(iat=int(NOW.timestamp()) + 6)))
+
+
 @pytest.mark.parametrize(
     "header",
     [{"typ": None}, {"typ": "JWT"}, {"typ": "AT+JWT "}, {"alg": "RS384"}, {"alg": "PS256"}],
