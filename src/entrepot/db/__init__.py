@@ -1,7 +1,7 @@
 """The database: engine, transactions, prepared statements, column types, migrations."""
 
-from entrepot.db.engine import Database, Tx, connect, take_turns
+from entrepot.db.engine import Database, Tx, connect, is_lost, take_turns
 from entrepot.db.prepared import Prepared
 from entrepot.db.schema import metadata
 
-__all__ = ["Database", "Prepared", "Tx", "connect", "metadata", "take_turns"]
+__all__ = ["Database", "Prepared", "Tx", "connect", "is_lost", "metadata", "take_turns"]

@@ -66,6 +66,24 @@ class Database:
         with _translated(), self._turn, self._writer.begin() as tx:
             yield tx
 
+    @contextmanager
+    def part(self, tx: Tx) -> Iterator[None]:
+        """A part of a write transaction that an error takes back without the rest.
+
+        Where the database has given up the whole transaction (a full disk), `is_lost(tx)`.
+        """
+        driver: Any = tx.connection.driver_connection
+        with _translated():
+            driver.execute("SAVEPOINT part")
+            try:
+                yield
+            except BaseException:
+                if not is_lost(tx):
+                    driver.execute("ROLLBACK TO SAVEPOINT part")
+                    driver.execute("RELEASE SAVEPOINT part")
+                raise
+            driver.execute("RELEASE SAVEPOINT part")
+
     def close(self) -> None:
         """Close every connection."""
         if self._watch is not None:
@@ -83,6 +101,11 @@ def _open_watch(engine: Engine) -> sqlite3.Connection:
         isolation_level=None,
         check_same_thread=False,
     )
+
+
+def is_lost(tx: Tx) -> bool:
+    """Whether SQLite has rolled the transaction back by itself: nothing in it will hold."""
+    return tx.dialect.name == "sqlite" and not tx.connection.driver_connection.in_transaction  # type: ignore[union-attr]
 
 
 def take_turns(tx: Tx, task: str) -> None:

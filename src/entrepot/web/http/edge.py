@@ -12,6 +12,7 @@ from entrepot.db import Tx
 from entrepot.errors import Unauthenticated
 from entrepot.web.http.callers import Caller
 from entrepot.web.http.threads import Threads
+from entrepot.web.http.writing import SharedWrites
 
 T = TypeVar("T")
 
@@ -27,6 +28,9 @@ class Edge:
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
         self._threads = Threads(THREADS, name="entrepot-verb")
+        self._shared_writes = (
+            SharedWrites(hub.database, self._threads) if hub.database.dialect == "sqlite" else None
+        )
         self._known: OrderedDict[bytes, tuple[float, float, Principal]] = OrderedDict()
 
     async def run(self, verb: Callable[[], T]) -> T:
@@ -43,7 +47,9 @@ class Edge:
         return await self.run(call)
 
     async def write(self, verb: Callable[[Tx], T]) -> T:
-        """Run a verb in a transaction that may write."""
+        """Run a verb in a transaction that may write, and commit it."""
+        if self._shared_writes is not None:
+            return await self._shared_writes.write(verb)
 
         def call() -> T:
             with self.hub.database.write() as tx:

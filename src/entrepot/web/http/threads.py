@@ -70,12 +70,17 @@ def _work(calls: _Queue) -> None:
 def _perform(verb: Callable[[], Any], context: Context, future: asyncio.Future[Any]) -> None:
     try:
         outcome = context.run(verb)
-    except StopIteration as error:  # a future cannot carry it
-        _hand_back(future, _fail, RuntimeError(f"the call raised {error!r}"))
     except BaseException as error:
-        _hand_back(future, _fail, error)
+        _hand_back(future, _fail, portable(error))
     else:
         _hand_back(future, _succeed, outcome)
+
+
+def portable(error: BaseException) -> BaseException:
+    """`error`, or what stands for it: a future cannot carry StopIteration."""
+    if isinstance(error, StopIteration):
+        return RuntimeError(f"the call raised {error!r}")
+    return error
 
 
 def _hand_back(
