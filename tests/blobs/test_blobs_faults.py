@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from entrepot.blobs import LocalBlobStore
+from tests.mounts import in_own_mounts
 
 CHILD = Path(__file__).with_name("blob_child.py")
 MIB = 1 << 20
@@ -33,7 +34,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
 
 
 def answer(line: list[str]) -> dict[str, object]:
-    done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(line, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
     assert isinstance(facts, dict)
@@ -92,22 +93,6 @@ def test_sweep_spares_a_live_ingest_and_takes_it_once_dead(
         out, _ = alive.communicate(timeout=30)
     assert out == hashlib.sha256(b"a" * MIB).hexdigest() + "\n"
     assert store.verify(out.strip())
-
-
-def in_own_mounts(folder: Path) -> list[str] | None:
-    """A prefix that may mount: as root, or as root of a user namespace; None without either."""
-    for flags in (["--mount"], ["--map-root-user", "--mount"]):
-        prefix = ["unshare", *flags]
-        if (
-            shutil.which("unshare")
-            and not subprocess.run(
-                [*prefix, "mount", "-t", "tmpfs", "tmpfs", str(folder)],
-                capture_output=True,
-                check=False,
-            ).returncode
-        ):
-            return prefix
-    return None
 
 
 def test_a_full_disk_refuses_cleanly_and_heals(tmp_path: Path, store: LocalBlobStore) -> None:

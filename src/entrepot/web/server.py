@@ -36,7 +36,7 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-KEYS_REFRESH_SECONDS = 5.0
+HOUSEKEEPING_SECONDS = 5.0
 METRICS_FLUSH_SECONDS = 1.0
 # Young objects before the collector looks: a response makes about a hundred, and those that
 # wait (transfers not yet recorded) are looked at again and again for nothing below this.
@@ -82,7 +82,7 @@ class Server:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         self._links.start()
-        self._tasks.append(asyncio.create_task(self._refresh_keys()))
+        self._tasks.append(asyncio.create_task(self._keep_house()))
         self._tasks.append(asyncio.create_task(_flush_metrics()))
         _settle_memory()
         await send({"type": "lifespan.startup.complete"})
@@ -95,13 +95,14 @@ class Server:
         self._hub.close()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _refresh_keys(self) -> None:
+    async def _keep_house(self) -> None:
         while True:
-            await asyncio.sleep(KEYS_REFRESH_SECONDS)
-            try:
-                await self._edge.run(self._hub.keys.refresh)
-            except EntrepotError as error:
-                _log.warning("keys not refreshed", extra={"reason": error.message})
+            await asyncio.sleep(HOUSEKEEPING_SECONDS)
+            for chore in (self._hub.keys.refresh, self._hub.reserve.restore):
+                try:
+                    await self._edge.run(chore)
+                except EntrepotError as error:
+                    _log.warning("housekeeping failed", extra={"reason": error.message})
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()

@@ -1,15 +1,17 @@
 """What every door needs of the hub: transactions on worker threads, and who the caller is."""
 
 import hashlib
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import TypeVar
 
 from entrepot.assembly import Hub
+from entrepot.blobs import ReserveState
 from entrepot.core.accounts import Principal, principal_of, verify_token
 from entrepot.db import Tx
-from entrepot.errors import Unauthenticated
+from entrepot.errors import StorageFull, Unauthenticated
 from entrepot.web.http.callers import Caller
 from entrepot.web.http.threads import Threads
 from entrepot.web.http.writing import SharedWrites
@@ -18,6 +20,7 @@ T = TypeVar("T")
 
 THREADS = 12
 TOKENS_CACHED_MAX = 10_000
+_log = logging.getLogger(__name__)
 # A disabled account is shut out within this time, in every process.
 TOKEN_RECHECK_SECONDS = 5.0
 
@@ -47,7 +50,27 @@ class Edge:
         return await self.run(call)
 
     async def write(self, verb: Callable[[Tx], T]) -> T:
-        """Run a verb in a transaction that may write, and commit it."""
+        """Run a verb in a transaction that may write, and commit it.
+
+        Where the database's disk is full, the reserve beside it is given up and the verb run
+        once more: links and the log go on while uploads have stopped (DECISIONS: disk full).
+        """
+        try:
+            return await self._commit(verb)
+        except StorageFull:
+            if not await self.run(self._give_up_reserve):
+                raise
+            return await self._commit(verb)
+
+    def _give_up_reserve(self) -> bool:
+        reserve = self.hub.reserve
+        held = reserve.state() is ReserveState.HELD
+        if held:
+            reserve.release()
+            _log.error("disk full: the reserve is given up, free some space")
+        return held
+
+    async def _commit(self, verb: Callable[[Tx], T]) -> T:
         if self._shared_writes is not None:
             return await self._shared_writes.write(verb)
 
