@@ -1,11 +1,13 @@
 """Prepared statements give what SQLAlchemy gives, value for value and error for error."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
-from sqlalchemy import bindparam, insert, literal_column, select
+from sqlalchemy import Text, bindparam, insert, literal_column, select, update
 from sqlalchemy.exc import IntegrityError
 
+from entrepot.core.accounts.tables import organisations
 from entrepot.core.entitlements.tables import entitlements
 from entrepot.core.events.tables import events
 from entrepot.db import Prepared, Tx
@@ -85,3 +87,25 @@ def test_errors_are_those_of_sqlalchemy_and_show_no_values(tx: Tx) -> None:
     assert "hush-hush" not in str(caught.value).split("DETAIL")[0]
     point.rollback()
     assert Prepared(select(literal_column("1").label("one"))).all(tx, {})[0].one == 1
+
+
+def test_a_row_seen_before_is_not_made_again(tx: Tx) -> None:
+    number = factories.add_organisation(tx, "Acme")
+    by_name = Prepared(
+        select(organisations.c.id, organisations.c.name).where(
+            organisations.c.name.like(bindparam("like", type_=Text()))
+        )
+    )
+    made: list[int] = []
+
+    def make(row: Any) -> tuple[int, str]:
+        made.append(row.id)
+        return row.id, row.name
+
+    first = by_name.made(tx, {"like": "Acme"}, make)
+    again = by_name.made(tx, {"like": "Acm%"}, make)
+    assert first == [(number, "Acme")]
+    assert again[0] is first[0]
+    assert made == [number]
+    tx.execute(update(organisations).where(organisations.c.id == number).values(name="Acme 2"))
+    assert by_name.made(tx, {"like": "Acme%"}, make) == [(number, "Acme 2")]

@@ -214,19 +214,19 @@ def plans_of(
 ) -> str:
     """How the database goes about the statements of a listing."""
     plans: list[str] = []
-    run = Prepared.all
+    run = Prepared.made
 
-    def explain(statement: Prepared, tx: Tx, bound: dict[str, Any]) -> list[Any]:
+    def explain(statement: Prepared, tx: Tx, bound: dict[str, Any], make: Any) -> list[Any]:
         compiled = statement._for(tx)
         kept = compiled.text
         prefix = "EXPLAIN QUERY PLAN " if tx.dialect.name == "sqlite" else "EXPLAIN "
         compiled.text = prefix + kept
         plans.extend(str(tuple(row)) for row in compiled.execute(tx, bound).fetchall())
         compiled.text = kept
-        return run(statement, tx, bound)
+        return run(statement, tx, bound, make)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Prepared, "all", explain)
+        patch.setattr(Prepared, "made", explain)
         _, total = list_entitlements(tx, who, wanted, Page(1, 20), now=NOW)
     assert total == (EACH if wanted.product_code is None else 1)
     return "\n".join(plans)

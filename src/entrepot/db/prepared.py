@@ -4,12 +4,15 @@ SQLAlchemy looks a statement up, binds its values and wraps its rows anew each t
 where SQLite itself needs 4 for a row by its key. A `Prepared` statement keeps what cannot
 change (the text, the order of the values, the converters) and speaks to the driver. Errors
 leave it as SQLAlchemy's, as from any other statement.
+
+What is made of a row can be kept too (`made`). It is kept by the row itself, every cell as
+the driver gave it, so it is never out of date: a row that has changed is another row.
 """
 
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import Dialect, Insert, Select
 from sqlalchemy.exc import DBAPIError
@@ -17,6 +20,9 @@ from sqlalchemy.exc import DBAPIError
 from entrepot.db.engine import Tx
 
 Converter: TypeAlias = Callable[[Any], Any]
+T = TypeVar("T")
+
+MADE_MAX = 2048  # rows kept for each statement
 
 
 class Prepared:
@@ -35,6 +41,26 @@ class Prepared:
         """Every row."""
         compiled = self._for(tx)
         return [compiled.row(raw) for raw in compiled.execute(tx, bound).fetchall()]
+
+    def made(self, tx: Tx, bound: Mapping[str, Any], make: Callable[[Any], T]) -> list[T]:
+        """`make(row)` of every row; of a row that reads as one seen lately, the same object.
+
+        A statement has one `make`, a pure function, and nobody changes what it made. Making
+        an object of a row of thirty cells costs 5 us, finding it 0.5.
+        """
+        compiled = self._for(tx)
+        kept = compiled.made
+        if len(kept) >= MADE_MAX:
+            kept = compiled.made = {}
+        found: list[T] = []
+        for raw in compiled.execute(tx, bound).fetchall():
+            one = kept.get(raw)
+            if one is None:
+                one = make(compiled.row(raw))
+                if len(kept) < MADE_MAX:
+                    kept[raw] = one
+            found.append(one)
+        return found
 
     def one_or_none(self, tx: Tx, bound: Mapping[str, Any]) -> Any:
         """The first row, for statements that give at most one; None where there is none."""
@@ -78,6 +104,7 @@ class _Compiled:
         results = [column.type.dialect_impl(dialect) for column in shown]
         converters = [kind.result_processor(dialect, None) for kind in results]
         self._converters = [(at, each) for at, each in enumerate(converters) if each is not None]
+        self.made: dict[Sequence[Any], Any] = {}
 
     def execute(self, tx: Tx, bound: Mapping[str, Any]) -> Any:
         """A driver's cursor, after the statement."""

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from operator import add
@@ -80,6 +81,7 @@ def _columns(*, child: bool) -> list[Any]:
             "allowed_countries",
             "compliance",
             "compliance_reason",
+            "licence_revision_id",
             "sales_order_item",
             "created_at",
             "changed_at",
@@ -175,7 +177,7 @@ def _listing(wanted: _Wanted, *, paged: bool) -> Prepared:
         )
     page = page.cte("page")
     columns = [column for column in _columns(child=False) if column.key != "virtual"]
-    extra = [page.c.virtual, *([page.c.total] if paged else [])]
+    extra = [page.c.virtual, page.c.total if paged else _NO.label("total")]
     source = (
         page.join(entitlements, entitlements.c.id == page.c.entitlement_id)
         .join(organisations, organisations.c.id == entitlements.c.organisation_id)
@@ -217,20 +219,47 @@ def list_entitlements(
         "activated_from": wanted.activated_from,
     }
     if page is None:
-        rows = query.all(tx, bound)
-        return _entitlements(tx, rows), len(rows)
-    rows = query.all(tx, bound | {"take": page.size, "skip": page.skip})
-    if rows:
-        return _entitlements(tx, rows), rows[0].total
+        found = query.made(tx, bound, _owned)
+        return _with_children(tx, found), len(found)
+    found = query.made(tx, bound | {"take": page.size, "skip": page.skip}, _owned)
+    if found:
+        return _with_children(tx, found), found[0].total
     if page.number == 1:
         return [], 0
     return [], list_entitlements(tx, who, wanted, Page(1, 1), now=now)[1]
 
 
-def _entitlements(tx: Tx, rows: Sequence[Any]) -> list[Entitlement]:
-    groups = {row.product_id for row in rows if row.grouped and row.right_to == RIGHT_TO_DOWNLOAD}
+class _Owned(NamedTuple):
+    """A row of a listing: an entitlement, for now without children; how many there are in all."""
+
+    entitlement: Entitlement
+    pinned: bool  # to a revision of a licence, for all that it gives
+    total: int
+
+
+def _with_children(tx: Tx, found: Sequence[_Owned]) -> list[Entitlement]:
+    """The entitlements; groups with their members where the right is to download."""
+    groups = {each.entitlement.product.id for each in found if _is_group(each.entitlement)}
     members = _members(tx, groups) if groups else {}
-    return [_entitlement(row, members) for row in rows]
+    return [
+        _with_members(each, members[each.entitlement.product.id])
+        if _is_group(each.entitlement)
+        else each.entitlement
+        for each in found
+    ]
+
+
+def _is_group(given: Entitlement) -> bool:
+    return given.grouped and given.right_to == RIGHT_TO_DOWNLOAD
+
+
+def _with_members(owned: _Owned, members: Sequence[ProductFacts]) -> Entitlement:
+    """Each member as the child shows itself when asked for by its own number."""
+    given = owned.entitlement
+    if owned.pinned:
+        members = [replace(each, licence_code=given.product.licence_code) for each in members]
+    children = [(child_number(given.number, each.id), each) for each in members]
+    return replace(given, children=children)
 
 
 _OWN_LICENCE, _GROUP_LICENCE = licences.alias("own_licence"), licences.alias("group_licence")
@@ -251,10 +280,10 @@ _MEMBERS = (
 )
 
 
-def _members(tx: Tx, groups: set[int]) -> Mapping[int, list[Any]]:
-    members: dict[int, list[Any]] = {group: [] for group in groups}
+def _members(tx: Tx, groups: set[int]) -> Mapping[int, list[ProductFacts]]:
+    members: dict[int, list[ProductFacts]] = {group: [] for group in groups}
     for row in tx.execute(_MEMBERS, {"groups": sorted(groups)}):
-        members[row.group_id].append(row)
+        members[row.group_id].append(_facts(row))
     return members
 
 
@@ -272,10 +301,13 @@ def _facts(row: Any) -> ProductFacts:
     )
 
 
-def _entitlement(row: Any, members: Mapping[int, list[Any]]) -> Entitlement:
+def _owned(row: Any) -> _Owned:
+    return _Owned(_entitlement(row), row.licence_revision_id is not None, row.total)
+
+
+def _entitlement(row: Any) -> Entitlement:
     virtual = bool(row.virtual)
     lapsed = "Lapsed" if row.lapsed else "Active"
-    children = members.get(row.product_id, ()) if row.right_to == RIGHT_TO_DOWNLOAD else ()
     return Entitlement(
         number=child_number(row.id, row.product_id) if virtual else row.id,
         organisation_id=row.organisation_id,
@@ -299,14 +331,14 @@ def _entitlement(row: Any, members: Mapping[int, list[Any]]) -> Entitlement:
         sales_order_item=row.sales_order_item,
         created_at=row.created_at,
         changed_at=row.changed_at,
-        children=[(child_number(row.id, each.product_id), _facts(each)) for each in children],
+        children=(),
     )
 
 
 @cache
 def _one(*, child: bool) -> Prepared:
     return Prepared(
-        select(*_columns(child=child))
+        select(*_columns(child=child), _YES.label("total"))
         .select_from(entitlement_source(child=child))
         .where(of_reference(child=child))
     )
@@ -314,7 +346,8 @@ def _one(*, child: bool) -> Prepared:
 
 def permitted_entitlement(tx: Tx, who: Principal, number: str, *, now: datetime) -> Entitlement:
     """The caller's entitlement with this number, whatever its status; else NotFound."""
-    return _entitlements(tx, [entitlement_row(tx, who, number, now=now)])[0]
+    found = _owned(entitlement_row(tx, who, number, now=now))
+    return _with_children(tx, [found])[0]
 
 
 def entitlement_row(tx: Tx, who: Principal, number: str, *, now: datetime) -> Any:

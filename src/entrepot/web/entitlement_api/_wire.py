@@ -6,9 +6,10 @@ A field that may be missing is left out, never null: the field's common client f
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
-from msgspec import UNSET, Meta, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
+from msgspec.json import Encoder
 
 from entrepot.core.entitlements import Artifact, Entitlement, ProductFacts, Release
 from entrepot.kit.text import format_instant
@@ -228,16 +229,33 @@ def _maybe_moment(instant: datetime | None) -> str | UnsetType:
     return UNSET if instant is None else _moment(instant)
 
 
+WRITTEN_MAX = 2048  # entitlements kept encoded
+_encode = Encoder().encode
+
+
 class Writer:
     """Turns what core gives into wire objects, with URIs under `public_url`."""
 
     def __init__(self, public_url: str) -> None:
         self._base = public_url
         self._entitlements = f"{public_url}{PATH}/"
+        self._written: dict[int, tuple[Entitlement, Raw]] = {}
 
     def entitlement_page(self, found: Iterable[Entitlement], total: int) -> EntitlementPage:
         """Body of endpoint 1."""
-        return EntitlementPage(total, [self.entitlement(each) for each in found])
+        return EntitlementPage(total, [self._listed(each) for each in found])
+
+    def _listed(self, given: Entitlement) -> Any:
+        """As `entitlement`, encoded once: core gives the same object for an unchanged row."""
+        written = self._written.get(id(given))
+        if written is not None and written[0] is given:
+            return written[1]
+        item = Raw(_encode(self.entitlement(given)))
+        if not given.children:  # what has some is made anew each time
+            if len(self._written) >= WRITTEN_MAX:
+                self._written = {}
+            self._written[id(given)] = (given, item)
+        return item
 
     def entitlement(self, given: Entitlement) -> EntitlementItem:
         """Body of endpoint 2."""
