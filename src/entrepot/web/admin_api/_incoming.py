@@ -102,4 +102,9 @@ _ALL = EntrepotError("all has come")
 
 
 def _cut_off(reason: str) -> Invalid:
-    return Invalid(f"{reason} Nothing was kept.", field="body", remedy="Send the whole file again.")
+    return Invalid(
+        f"{reason} Nothing was kept.",
+        field="body",
+        code="upload-incomplete",
+        remedy="Send the whole file again.",
+    )
