@@ -93,6 +93,16 @@ def state_of(hub: Hub, name: str) -> str:
 
 
 def test_killed_at_any_moment(tmp_path: Path, environment: dict[str, str]) -> None:
+    survive_kills(tmp_path, environment, KILLS)
+
+
+@pytest.mark.soak
+def test_killed_at_any_of_200_moments(tmp_path: Path, environment: dict[str, str]) -> None:
+    survive_kills(tmp_path, environment, 200)
+
+
+def survive_kills(tmp_path: Path, environment: dict[str, str], kills: int) -> None:
+    """Publish and kill `kills` times; every release is absent or whole at every moment."""
     data = make_hub(tmp_path)
     files = write_files(tmp_path / "files")
     # About how long a run works once it has begun to store: kills fall anywhere in that time.
@@ -101,7 +111,7 @@ def test_killed_at_any_moment(tmp_path: Path, environment: dict[str, str]) -> No
     span = min((time.monotonic() - began) / 2, 1.0)
     outcomes: list[str] = []
     name = 1
-    for kill in range(KILLS):
+    for kill in range(kills):
         files = write_files(tmp_path / "files")
         # Every third kill comes within the first moments, where most of the storing is.
         delay = random.uniform(0, span / 4 if kill % 3 == 0 else span)
@@ -111,7 +121,7 @@ def test_killed_at_any_moment(tmp_path: Path, environment: dict[str, str]) -> No
         outcomes.append(f"{outcome}, {'killed' if killed else 'ended by itself'}")
         assert killed or outcome == "whole"
         name += outcome == "whole"
-    assert sum(outcome.endswith(" killed") for outcome in outcomes) >= KILLS // 3, outcomes
+    assert sum(outcome.endswith(" killed") for outcome in outcomes) >= kills // 3, outcomes
     assert "absent, killed" in outcomes, outcomes
     files = write_files(tmp_path / "files")
     again = run(publish(data, files, "last"), env=environment)
