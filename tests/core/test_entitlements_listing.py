@@ -114,6 +114,37 @@ def test_a_group_shows_its_members_in_order_with_their_licences(tx: Tx) -> None:
         assert permitted_entitlement(tx, who, str(number), now=NOW).product == facts
 
 
+def test_the_licence_shown_is_the_one_required(tx: Tx) -> None:
+    who = someone(tx)
+    for code in ("OWN", "GROUP", "PINNED"):
+        catalogue.add_licence(tx, code=code, name=code, text="x", actor=OPERATOR, now=NOW)
+    pin = {"pinned_licence": "PINNED", "pinned_revision": 1}
+    plain, bound = factories.add_product(tx), factories.add_product(tx, licence_code="OWN")
+    group = factories.add_product(tx, members=[plain, bound], licence_code="GROUP")
+    made = {
+        factories.grant(tx, who.organisation_id, product, **more): licences
+        for product, more, licences in (
+            (plain, {}, [None]),
+            (plain, pin, ["PINNED"]),
+            (bound, {}, ["OWN"]),
+            (bound, pin, ["PINNED"]),
+            (group, {}, ["GROUP", "GROUP", "OWN"]),
+            (group, pin, ["PINNED", "PINNED", "PINNED"]),
+        )
+    }
+    shown = {
+        each.number: [
+            each.product.licence_code,
+            *(facts.licence_code for _, facts in each.children),
+        ]
+        for each in list_entitlements(tx, who, now=NOW)[0]
+    }
+    assert shown == made
+    for each in list_entitlements(tx, who, now=NOW)[0]:
+        for number, facts in [(each.number, each.product), *each.children]:
+            assert permitted_entitlement(tx, who, str(number), now=NOW).product == facts
+
+
 def test_activated_from_includes_its_moment(tx: Tx) -> None:
     who = someone(tx)
     number = factories.grant(tx, who.organisation_id, factories.add_product(tx))

@@ -104,6 +104,8 @@ class _Compiled:
         results = [column.type.dialect_impl(dialect) for column in shown]
         converters = [kind.result_processor(dialect, None) for kind in results]
         self._converters = [(at, each) for at, each in enumerate(converters) if each is not None]
+        # psycopg reads numbers from their bytes in a fraction of what their digits cost.
+        self._options = {"binary": True} if dialect.driver == "psycopg" else {}
         self.made: dict[Sequence[Any], Any] = {}
 
     def execute(self, tx: Tx, bound: Mapping[str, Any]) -> Any:
@@ -115,7 +117,7 @@ class _Compiled:
         driver: Any = tx.connection.driver_connection
         arranged = self._arrange(values)
         try:
-            return driver.execute(self.text, arranged)
+            return driver.execute(self.text, arranged, **self._options)
         except tx.dialect.loaded_dbapi.Error as error:
             raise _wrapped(tx, self.text, error) from error
 

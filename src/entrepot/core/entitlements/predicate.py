@@ -159,9 +159,19 @@ _licence_id = func.coalesce(
     .scalar_subquery(),
 )
 
+# The licence of `required_revision`.
 licence_code = (
     select(licences.c.code)
-    .where(licences.c.id == _licence_id)
+    .where(
+        licences.c.id
+        == func.coalesce(
+            select(licence_revisions.c.licence_id)
+            .where(licence_revisions.c.id == entitlements.c.licence_revision_id)
+            .correlate(entitlements)
+            .scalar_subquery(),
+            _licence_id,
+        )
+    )
     .correlate(entitled, entitlements)
     .scalar_subquery()
 )
