@@ -102,11 +102,12 @@ def test_a_release_name_is_taken_once_a_product(tx: Tx) -> None:
     assert catalogue.count_releases(tx, product.id) == 1
 
 
-def test_a_file_name_is_taken_once_a_release_whatever_its_unicode_form(tx: Tx) -> None:
+@pytest.mark.parametrize("other", ["cafe\u0301.bin", "CAF\u00c9.bin", "caf\u00e9.BIN"])
+def test_a_file_name_is_taken_once_a_release_whatever_its_form_and_case(tx: Tx, other: str) -> None:
     release_id = draft(tx)
     add(tx, release_id, "caf\u00e9.bin")
     with pytest.raises(Conflict) as caught:
-        add(tx, release_id, "cafe\u0301.bin")
+        add(tx, release_id, other)
     assert caught.value.code == "file-name-taken"
     assert len(catalogue.list_artifacts(tx, release_id)) == 1
 

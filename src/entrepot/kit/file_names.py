@@ -34,6 +34,11 @@ def check_file_name(name: str, *, field: str) -> str:
     return normal
 
 
+def fold_file_name(name: str) -> str:
+    """The form in which two names are equal where a file system ignores case."""
+    return unicodedata.normalize("NFC", name.casefold())
+
+
 def _refused(name: str, field: str, rule: str) -> Invalid:
     shown = name[:80].encode("ascii", "backslashreplace").decode()
     return Invalid(f"{shown!r} is no safe file name: it {rule}.", field=field, code="file-name")

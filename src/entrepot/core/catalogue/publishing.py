@@ -30,6 +30,7 @@ from entrepot.core.catalogue.tables import releases
 from entrepot.db import Database, Tx
 from entrepot.errors import Conflict, Invalid
 from entrepot.kit.clock import Now
+from entrepot.kit.file_names import fold_file_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ def _check_sources(sources: Sequence[Source]) -> None:
     if not 1 <= len(sources) <= ARTIFACTS_MAX:
         raise Invalid(f"A release has 1 to {ARTIFACTS_MAX} files.", field="files")
     names = [artifact_values(source.spec)["file_name"] for source in sources]
+    folded = [fold_file_name(name) for name in names]
     for name in names:
-        if names.count(name) > 1:
+        if folded.count(fold_file_name(name)) > 1:
             raise Invalid(f"Two of the files are called {name!r}.", field="file_name")

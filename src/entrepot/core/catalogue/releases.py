@@ -19,7 +19,7 @@ from entrepot.core.catalogue.tables import artifacts, blobs, products, releases
 from entrepot.core.events import Event, record
 from entrepot.db import Tx
 from entrepot.errors import Conflict, Invalid, NotFound
-from entrepot.kit.file_names import check_file_name
+from entrepot.kit.file_names import check_file_name, fold_file_name
 from entrepot.kit.ids import new_uuid, parse_uuid
 from entrepot.kit.text import check_line
 
@@ -139,28 +139,27 @@ def add_artifact(
     """Add a file, whose bytes are stored already, to a draft; returns the artifact's UUID."""
     release = find_release(tx, release_id, lock=True)
     require_draft(release)
-    count = tx.execute(
-        select(func.coalesce(func.max(artifacts.c.position), 0)).where(
+    held = tx.execute(
+        select(artifacts.c.position, artifacts.c.file_name).where(
             artifacts.c.release_id == release.id
         )
-    ).scalar_one()
-    if count >= ARTIFACTS_MAX:
+    ).all()
+    if len(held) >= ARTIFACTS_MAX:
         raise Conflict(f"A release has at most {ARTIFACTS_MAX} artifacts.", code="release-full")
     values = artifact_values(spec) | {
         "id": new_uuid(),
         "release_id": release.id,
-        "position": count + 1,
+        "position": max((row.position for row in held), default=0) + 1,
         "sha256": digests.sha256,
         "created_at": now,
     }
+    # Names that differ in case only are one file on many customers' machines.
+    folded = fold_file_name(values["file_name"])
+    clash = next((row.file_name for row in held if fold_file_name(row.file_name) == folded), None)
+    if clash is not None:
+        raise Conflict(f"The release has a file {clash!r} already.", code="file-name-taken")
     remember_blob(tx, digests, now=now)
-    try:
-        with tx.begin_nested():
-            tx.execute(insert(artifacts), values)
-    except IntegrityError as error:
-        raise Conflict(
-            f"The release has a file {values['file_name']!r} already.", code="file-name-taken"
-        ) from error
+    tx.execute(insert(artifacts), values)
     event = Event(
         "artifact.added", actor, f"artifact:{values['id']}", data={"sha256": digests.sha256}
     )
