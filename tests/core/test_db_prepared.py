@@ -109,3 +109,21 @@ def test_a_row_seen_before_is_not_made_again(tx: Tx) -> None:
     assert made == [number]
     tx.execute(update(organisations).where(organisations.c.id == number).values(name="Acme 2"))
     assert by_name.made(tx, {"like": "Acme%"}, make) == [(number, "Acme 2")]
+
+
+def test_many_rows_in_one_go(tx: Tx) -> None:
+    INSERT.run_many(tx, ({**VALUES, "type": "many", "subject": f"s{n}"} for n in range(300)))
+    INSERT.run_many(tx, [])
+    found = Prepared(
+        select(events.c.subject, events.c.at, events.c.data).where(events.c.type == "many")
+    ).all(tx, {})
+    assert {row.subject for row in found} == {f"s{n}" for n in range(300)}
+    assert {row.at for row in found} == {NOW}
+    assert found[0].data == VALUES["data"]
+
+
+def test_errors_of_many_rows_are_those_of_sqlalchemy(tx: Tx) -> None:
+    point = tx.begin_nested()
+    with pytest.raises(IntegrityError):
+        INSERT.run_many(tx, [VALUES, {**VALUES, "actor": None}])
+    point.rollback()

@@ -72,6 +72,10 @@ class Prepared:
         """Execute for the effect."""
         self._for(tx).execute(tx, bound)
 
+    def run_many(self, tx: Tx, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Execute for the effect, once for each of `rows`, in one go."""
+        self._for(tx).execute_many(tx, rows)
+
     def _for(self, tx: Tx) -> "_Compiled":
         compiled = self._compiled.get(tx.dialect.name)
         if compiled is None:
@@ -110,16 +114,29 @@ class _Compiled:
 
     def execute(self, tx: Tx, bound: Mapping[str, Any]) -> Any:
         """A driver's cursor, after the statement."""
-        values = self._fixed.copy()
-        for name, convert in self._bound:
-            value = bound[name]
-            values[name] = value if convert is None else convert(value)
         driver: Any = tx.connection.driver_connection
-        arranged = self._arrange(values)
+        arranged = self._arranged(bound)
         try:
             return driver.execute(self.text, arranged, **self._options)
         except tx.dialect.loaded_dbapi.Error as error:
             raise _wrapped(tx, self.text, error) from error
+
+    def execute_many(self, tx: Tx, rows: Iterable[Mapping[str, Any]]) -> None:
+        """The statement, once for each row."""
+        driver: Any = tx.connection.driver_connection
+        arranged = [self._arranged(bound) for bound in rows]
+        try:
+            driver.cursor().executemany(self.text, arranged)
+        except tx.dialect.loaded_dbapi.Error as error:
+            raise _wrapped(tx, self.text, error) from error
+
+    def _arranged(self, bound: Mapping[str, Any]) -> Any:
+        """The values as the driver takes them."""
+        values = self._fixed.copy()
+        for name, convert in self._bound:
+            value = bound[name]
+            values[name] = value if convert is None else convert(value)
+        return self._arrange(values)
 
     def row(self, raw: Sequence[Any]) -> Any:
         """A driver's row with converted values."""

@@ -165,7 +165,7 @@ class _Handler(logging.StreamHandler[TextIO]):
         # A stream that fails loses the record, as in handleError.
         with contextlib.suppress(OSError, ValueError), self.lock or contextlib.nullcontext():
             self.stream.write(line)
-            self.flush()
+            self.stream.flush()
 
 
 def json_handler(logger: logging.Logger) -> _Handler | None:

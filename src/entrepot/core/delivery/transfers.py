@@ -11,7 +11,7 @@ from entrepot.core.accounts.tables import organisations
 from entrepot.core.catalogue.tables import artifacts, blobs, products, releases
 from entrepot.core.delivery.tables import downloads, transfers
 from entrepot.core.events import Event, record
-from entrepot.db import Tx, take_turns
+from entrepot.db import Prepared, Tx, take_turns
 
 SHARED_SECONDS = 24 * 3600
 AGENT_LENGTH_MAX = 200
@@ -50,11 +50,16 @@ def record_transfers(tx: Tx, batch: Sequence[Transfer], *, now: datetime) -> int
     if not batch:
         return 0
     take_turns(tx, "record of transfers")
-    tx.execute(insert(transfers), [_values(transfer) for transfer in batch])
+    _INSERT.run_many(tx, map(_values, batch))
     grouped: dict[tuple[str, str], list[Transfer]] = {}
     for transfer in batch:
         grouped.setdefault((transfer.principal, transfer.artifact_id), []).append(transfer)
     return sum(_add_to_download(tx, sent, now=now) for sent in grouped.values())
+
+
+_INSERT = Prepared(
+    insert(transfers).inline(), [each.name for each in transfers.c if each.name != "id"]
+)
 
 
 def _values(transfer: Transfer) -> dict[str, Any]:
