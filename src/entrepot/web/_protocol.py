@@ -2,8 +2,9 @@
 
 What uvicorn leaves open and is closed here: the time a client may take over a request head,
 its size and number of fields, how long a client may go without reading or sending, how many
-requests may queue on one connection, and bytes of our own that would land in the middle of
-a body when the client sends rubbish during a download.
+requests may queue on one connection, fields that come after a body (a trailer would count as
+a header that no proxy has seen), and bytes of our own that would land in the middle of a body
+when the client sends rubbish during a download.
 """
 
 import asyncio
@@ -94,6 +95,8 @@ class ZeroCopyProtocol(HttpToolsProtocol):
         self._since = 0.0  # when the head began, or the connection fell idle
         self._head_bytes = 0  # of the head so far, in earlier chunks
         self._chunk_bytes = 0
+        self._moved = False  # whether this chunk brought a head or some of a body
+        self._framing_bytes = 0  # since then: chunk extensions, trailers, empty lines
         self._refusal = 0  # status of the refusal; nothing more is read then
         self._mark: tuple[int, ...] = ()  # what had moved at the last look
         self._mark_at = 0.0
@@ -179,6 +182,7 @@ class ZeroCopyProtocol(HttpToolsProtocol):
         if self._refusal:
             return
         self._chunk_bytes = len(data)
+        self._moved = False
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -190,6 +194,16 @@ class ZeroCopyProtocol(HttpToolsProtocol):
             self._head_bytes += self._chunk_bytes
             if self._head_bytes > self.limits.head_bytes_max:
                 self._refuse(431, "The request head is too long.")
+            return
+        # The parser keeps a trailer that does not end: without this, in memory for ever.
+        self._framing_bytes = 0 if self._moved else self._framing_bytes + self._chunk_bytes
+        if self._framing_bytes > self.limits.head_bytes_max:
+            self._refuse(431, "There is too much around the request's body.")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a field of the head; drop a trailer (RFC 9110 section 6.5.1 lets us)."""
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -200,6 +214,7 @@ class ZeroCopyProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        self._moved = True
         self._check_head()
         http_version = self.parser.get_http_version()
         scope = self.scope
@@ -242,6 +257,8 @@ class ZeroCopyProtocol(HttpToolsProtocol):
             size = len(self.url) + sum(len(n) + len(v) + 4 for n, v in self.headers)
             if size > limits.head_bytes_max:
                 self._refusal = 431
+        if b"#" in self.url or _names_two_hosts(self.headers):
+            self._refusal = 400  # RFC 9112 sections 3.2 and 3.2.1
         if self._refusal:
             raise ValueError("beyond the limits")
 
@@ -257,6 +274,7 @@ class ZeroCopyProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
+        self._moved = True
         super().on_body(body)
 
     def _refuse(self, status: int, text: str) -> None:
@@ -308,3 +326,9 @@ class ZeroCopyProtocol(HttpToolsProtocol):
             self.transport.close()
         else:
             self.cycle.keep_alive = False
+
+
+def _names_two_hosts(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Whether `Host` comes twice, of which a proxy in front may have believed the other one."""
+    repeats = len(dict(headers)) != len(headers)
+    return repeats and sum(name == b"host" for name, _ in headers) > 1
