@@ -85,7 +85,7 @@ def test_an_answer_that_is_not_documented_is_caught(desk: Desk) -> None:
         drive(without_status)
     without_field = _document(desk)
     without_field["components"]["schemas"]["Problem"]["properties"]["code"] = {"type": "integer"}
-    with pytest.raises(FAULTS, match="is not of type .integer"):
+    with pytest.raises(FAULTS, match=r"is not of type .integer"):
         drive(without_field)
 
 

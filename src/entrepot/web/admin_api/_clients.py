@@ -25,61 +25,6 @@ from entrepot.web.admin_api._bodies import field_named
 from entrepot.web.admin_api._wire import ClientItem, ClientPage, ClientSecret, NewClient, fill
 
 
-def client_actions() -> list[AnyAction]:
-    """The operations on API clients."""
-    tag, one = "clients", "/clients/{client_id:str}"
-    return [
-        Action(
-            tag,
-            "GET",
-            "/clients",
-            "listClients",
-            "List machines by client id, of all organisations or of one",
-            ADMINISTERING,
-            _list,
-            answer=ClientPage,
-            filters=(OF_ORGANISATION,),
-            paged=True,
-        ),
-        Action(
-            tag,
-            "POST",
-            "/clients",
-            "addClient",
-            "Add a machine; its secret is shown this once",
-            ADMINISTERING,
-            _add,
-            status=201,
-            answer=ClientSecret,
-            body=NewClient,
-            conflicts=True,
-        ),
-        Action(
-            tag, "GET", one, "showClient", "Show a machine", ADMINISTERING, _show, answer=ClientItem
-        ),
-        Action(
-            tag,
-            "POST",
-            f"{one}/disable",
-            "disableClient",
-            "Shut a machine out; tokens and links die within seconds",
-            ADMINISTERING,
-            _set_disabled(disabled=True),
-            status=204,
-        ),
-        Action(
-            tag,
-            "POST",
-            f"{one}/enable",
-            "enableClient",
-            "Let a machine in again",
-            ADMINISTERING,
-            _set_disabled(disabled=False),
-            status=204,
-        ),
-    ]
-
-
 def _list(tx: Tx, call: Call[None]) -> Outcome:
     owner = call.query.get("organisation")
     with field_named("organisation"):
@@ -119,3 +64,57 @@ def _set_disabled(*, disabled: bool) -> Callable[[Tx, Call[None]], Outcome]:
         return Outcome()
 
     return verb
+
+
+_TAG = "clients"
+_ONE = "/clients/{client_id:str}"
+CLIENT_ACTIONS: tuple[AnyAction, ...] = (
+    Action(
+        _TAG,
+        "GET",
+        "/clients",
+        "listClients",
+        "List machines by client id, of all organisations or of one",
+        ADMINISTERING,
+        _list,
+        answer=ClientPage,
+        filters=(OF_ORGANISATION,),
+        paged=True,
+    ),
+    Action(
+        _TAG,
+        "POST",
+        "/clients",
+        "addClient",
+        "Add a machine; its secret is shown this once",
+        ADMINISTERING,
+        _add,
+        status=201,
+        answer=ClientSecret,
+        body=NewClient,
+        conflicts=True,
+    ),
+    Action(
+        _TAG, "GET", _ONE, "showClient", "Show a machine", ADMINISTERING, _show, answer=ClientItem
+    ),
+    Action(
+        _TAG,
+        "POST",
+        f"{_ONE}/disable",
+        "disableClient",
+        "Shut a machine out; tokens and links die within seconds",
+        ADMINISTERING,
+        _set_disabled(disabled=True),
+        status=204,
+    ),
+    Action(
+        _TAG,
+        "POST",
+        f"{_ONE}/enable",
+        "enableClient",
+        "Let a machine in again",
+        ADMINISTERING,
+        _set_disabled(disabled=False),
+        status=204,
+    ),
+)

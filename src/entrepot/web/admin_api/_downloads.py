@@ -18,24 +18,6 @@ from entrepot.web.admin_api._bodies import field_named
 from entrepot.web.admin_api._wire import DownloadItem, DownloadPage, fill
 
 
-def download_actions() -> list[AnyAction]:
-    """The operation on downloads."""
-    return [
-        Action(
-            "downloads",
-            "GET",
-            "/downloads",
-            "listDownloads",
-            "List who took what, newest first",
-            PUBLISHING,
-            _list,
-            answer=DownloadPage,
-            filters=(OF_ORGANISATION, OF_ARTIFACT),
-            paged=True,
-        )
-    ]
-
-
 def _list(tx: Tx, call: Call[None]) -> Outcome:
     owner, artifact_id = call.query.get("organisation"), call.query.get("artifact")
     with field_named("organisation"):
@@ -53,3 +35,19 @@ def _list(tx: Tx, call: Call[None]) -> Outcome:
     )
     total = count_downloads(tx, artifact_id=artifact_id, organisation_id=number)
     return Outcome(DownloadPage(total, [fill(DownloadItem, row) for row in found]))
+
+
+DOWNLOAD_ACTIONS: tuple[AnyAction, ...] = (
+    Action(
+        "downloads",
+        "GET",
+        "/downloads",
+        "listDownloads",
+        "List who took what, newest first",
+        PUBLISHING,
+        _list,
+        answer=DownloadPage,
+        filters=(OF_ORGANISATION, OF_ARTIFACT),
+        paged=True,
+    ),
+)

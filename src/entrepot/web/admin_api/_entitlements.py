@@ -54,70 +54,6 @@ _GRANTED = (
 )
 
 
-def entitlement_actions() -> list[AnyAction]:
-    """The operations on entitlements."""
-    tag, one = "grants", "/entitlements/{entitlement_id:str}"
-    return [
-        Action(
-            tag,
-            "GET",
-            "/entitlements",
-            "listAllEntitlements",
-            "List the entitlements of all organisations, or of one",
-            PUBLISHING,
-            _list,
-            answer=StoredEntitlementPage,
-            filters=(OF_ORGANISATION,),
-            paged=True,
-        ),
-        Action(
-            tag,
-            "POST",
-            "/entitlements",
-            "grantEntitlement",
-            "Give an organisation an entitlement",
-            PUBLISHING,
-            _grant,
-            status=201,
-            answer=StoredEntitlement,
-            body=NewEntitlement,
-        ),
-        Action(
-            tag,
-            "GET",
-            one,
-            "showStoredEntitlement",
-            "Show an entitlement of any organisation",
-            PUBLISHING,
-            _show,
-            answer=StoredEntitlement,
-        ),
-        Action(
-            tag,
-            "PATCH",
-            one,
-            "changeEntitlement",
-            "Change what an entitlement gives",
-            PUBLISHING,
-            _change,
-            answer=StoredEntitlement,
-            body=EntitlementChange,
-            conflicts=True,
-        ),
-        Action(
-            tag,
-            "POST",
-            f"{one}/revoke",
-            "revokeEntitlement",
-            "End an entitlement at once; its links die within seconds",
-            PUBLISHING,
-            _revoke,
-            status=204,
-            conflicts=True,
-        ),
-    ]
-
-
 def _list(tx: Tx, call: Call[None]) -> Outcome:
     owner = call.query.get("organisation")
     with field_named("organisation"):
@@ -190,3 +126,66 @@ def _check_pinned(tx: Tx, given: Grant) -> None:
 def _revoke(tx: Tx, call: Call[None]) -> Outcome:
     revoke(tx, _find(tx, call).id, actor=call.actor, now=call.now)
     return Outcome()
+
+
+_TAG = "grants"
+_ONE = "/entitlements/{entitlement_id:str}"
+ENTITLEMENT_ACTIONS: tuple[AnyAction, ...] = (
+    Action(
+        _TAG,
+        "GET",
+        "/entitlements",
+        "listAllEntitlements",
+        "List the entitlements of all organisations, or of one",
+        PUBLISHING,
+        _list,
+        answer=StoredEntitlementPage,
+        filters=(OF_ORGANISATION,),
+        paged=True,
+    ),
+    Action(
+        _TAG,
+        "POST",
+        "/entitlements",
+        "grantEntitlement",
+        "Give an organisation an entitlement",
+        PUBLISHING,
+        _grant,
+        status=201,
+        answer=StoredEntitlement,
+        body=NewEntitlement,
+    ),
+    Action(
+        _TAG,
+        "GET",
+        _ONE,
+        "showStoredEntitlement",
+        "Show an entitlement of any organisation",
+        PUBLISHING,
+        _show,
+        answer=StoredEntitlement,
+    ),
+    Action(
+        _TAG,
+        "PATCH",
+        _ONE,
+        "changeEntitlement",
+        "Change what an entitlement gives",
+        PUBLISHING,
+        _change,
+        answer=StoredEntitlement,
+        body=EntitlementChange,
+        conflicts=True,
+    ),
+    Action(
+        _TAG,
+        "POST",
+        f"{_ONE}/revoke",
+        "revokeEntitlement",
+        "End an entitlement at once; its links die within seconds",
+        PUBLISHING,
+        _revoke,
+        status=204,
+        conflicts=True,
+    ),
+)

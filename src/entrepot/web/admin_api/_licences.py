@@ -28,73 +28,6 @@ TEXT_BYTES_MAX = 8 << 20
 _REVISION_MAX = 2**31 - 1
 
 
-def licence_actions() -> list[AnyAction]:
-    """The operations on licences."""
-    tag, one = "licences", "/licences/{licence:str}"
-    revisions = f"{one}/revisions"
-    return [
-        Action(
-            tag,
-            "GET",
-            "/licences",
-            "listLicences",
-            "List licences by code",
-            PUBLISHING,
-            _list,
-            answer=LicencePage,
-            paged=True,
-        ),
-        Action(
-            tag,
-            "POST",
-            "/licences",
-            "addLicence",
-            "Add a licence with its first text",
-            PUBLISHING,
-            _add,
-            status=201,
-            answer=LicenceText,
-            body=NewLicence,
-            conflicts=True,
-            body_bytes_max=TEXT_BYTES_MAX,
-        ),
-        Action(
-            tag,
-            "GET",
-            one,
-            "showLicence",
-            "Show the newest text of a licence",
-            PUBLISHING,
-            _show,
-            answer=LicenceText,
-        ),
-        Action(
-            tag,
-            "POST",
-            revisions,
-            "reviseLicence",
-            "Publish a new text; everyone has to accept it anew",
-            PUBLISHING,
-            _revise,
-            status=201,
-            answer=LicenceText,
-            body=NewRevision,
-            conflicts=True,
-            body_bytes_max=TEXT_BYTES_MAX,
-        ),
-        Action(
-            tag,
-            "GET",
-            f"{revisions}/{{revision:str}}",
-            "showLicenceRevision",
-            "Show one text of a licence",
-            PUBLISHING,
-            _show,
-            answer=LicenceText,
-        ),
-    ]
-
-
 def _list(tx: Tx, call: Call[None]) -> Outcome:
     found = list_licences(tx, skip=call.rows.skip, take=call.rows.take)
     return Outcome(LicencePage(count_licences(tx), [fill(LicenceItem, row) for row in found]))
@@ -135,3 +68,69 @@ def _revise(tx: Tx, call: Call[NewRevision]) -> Outcome:
 def _published(tx: Tx, code: str, number: int) -> Outcome:
     item = _item(find_revision(tx, code, number))
     return Outcome(item, f"/licences/{code}/revisions/{number}")
+
+
+_TAG = "licences"
+_ONE = "/licences/{licence:str}"
+_REVISIONS = f"{_ONE}/revisions"
+LICENCE_ACTIONS: tuple[AnyAction, ...] = (
+    Action(
+        _TAG,
+        "GET",
+        "/licences",
+        "listLicences",
+        "List licences by code",
+        PUBLISHING,
+        _list,
+        answer=LicencePage,
+        paged=True,
+    ),
+    Action(
+        _TAG,
+        "POST",
+        "/licences",
+        "addLicence",
+        "Add a licence with its first text",
+        PUBLISHING,
+        _add,
+        status=201,
+        answer=LicenceText,
+        body=NewLicence,
+        conflicts=True,
+        body_bytes_max=TEXT_BYTES_MAX,
+    ),
+    Action(
+        _TAG,
+        "GET",
+        _ONE,
+        "showLicence",
+        "Show the newest text of a licence",
+        PUBLISHING,
+        _show,
+        answer=LicenceText,
+    ),
+    Action(
+        _TAG,
+        "POST",
+        _REVISIONS,
+        "reviseLicence",
+        "Publish a new text; everyone has to accept it anew",
+        PUBLISHING,
+        _revise,
+        status=201,
+        answer=LicenceText,
+        body=NewRevision,
+        conflicts=True,
+        body_bytes_max=TEXT_BYTES_MAX,
+    ),
+    Action(
+        _TAG,
+        "GET",
+        f"{_REVISIONS}/{{revision:str}}",
+        "showLicenceRevision",
+        "Show one text of a licence",
+        PUBLISHING,
+        _show,
+        answer=LicenceText,
+    ),
+)

@@ -18,67 +18,6 @@ from entrepot.web.admin_api._wire import (
 )
 
 
-def organisation_actions() -> list[AnyAction]:
-    """The operations on organisations."""
-    tag, one = "organisations", "/organisations/{organisation:str}"
-    return [
-        Action(
-            tag,
-            "GET",
-            "/organisations",
-            "listOrganisations",
-            "List organisations by number",
-            ADMINISTERING,
-            _list,
-            answer=OrganisationPage,
-            paged=True,
-        ),
-        Action(
-            tag,
-            "POST",
-            "/organisations",
-            "addOrganisation",
-            "Add an organisation",
-            ADMINISTERING,
-            _add,
-            status=201,
-            answer=OrganisationItem,
-            body=NewOrganisation,
-            conflicts=True,
-        ),
-        Action(
-            tag,
-            "GET",
-            one,
-            "showOrganisation",
-            "Show an organisation",
-            ADMINISTERING,
-            _show,
-            answer=OrganisationItem,
-        ),
-        Action(
-            tag,
-            "POST",
-            f"{one}/block",
-            "blockOrganisation",
-            "Stop every download of an organisation",
-            ADMINISTERING,
-            _set_blocked(blocked=True),
-            status=204,
-        ),
-        Action(
-            tag,
-            "POST",
-            f"{one}/unblock",
-            "unblockOrganisation",
-            "Allow the downloads of an organisation again",
-            ADMINISTERING,
-            _set_blocked(blocked=False),
-            status=204,
-        ),
-    ]
-
-
 def _list(tx: Tx, call: Call[None]) -> Outcome:
     found, total = list_organisations(tx, skip=call.rows.skip, take=call.rows.take)
     return Outcome(OrganisationPage(total, [fill(OrganisationItem, row) for row in found]))
@@ -104,3 +43,63 @@ def _set_blocked(*, blocked: bool) -> Callable[[Tx, Call[None]], Outcome]:
         return Outcome()
 
     return verb
+
+
+_TAG = "organisations"
+_ONE = "/organisations/{organisation:str}"
+ORGANISATION_ACTIONS: tuple[AnyAction, ...] = (
+    Action(
+        _TAG,
+        "GET",
+        "/organisations",
+        "listOrganisations",
+        "List organisations by number",
+        ADMINISTERING,
+        _list,
+        answer=OrganisationPage,
+        paged=True,
+    ),
+    Action(
+        _TAG,
+        "POST",
+        "/organisations",
+        "addOrganisation",
+        "Add an organisation",
+        ADMINISTERING,
+        _add,
+        status=201,
+        answer=OrganisationItem,
+        body=NewOrganisation,
+        conflicts=True,
+    ),
+    Action(
+        _TAG,
+        "GET",
+        _ONE,
+        "showOrganisation",
+        "Show an organisation",
+        ADMINISTERING,
+        _show,
+        answer=OrganisationItem,
+    ),
+    Action(
+        _TAG,
+        "POST",
+        f"{_ONE}/block",
+        "blockOrganisation",
+        "Stop every download of an organisation",
+        ADMINISTERING,
+        _set_blocked(blocked=True),
+        status=204,
+    ),
+    Action(
+        _TAG,
+        "POST",
+        f"{_ONE}/unblock",
+        "unblockOrganisation",
+        "Allow the downloads of an organisation again",
+        ADMINISTERING,
+        _set_blocked(blocked=False),
+        status=204,
+    ),
+)

@@ -30,52 +30,6 @@ from entrepot.web.admin_api._wire import (
 )
 
 
-def product_actions() -> list[AnyAction]:
-    """The operations on products."""
-    tag, one = "products", "/products/{product:str}"
-    return [
-        Action(
-            tag,
-            "GET",
-            "/products",
-            "listProducts",
-            "List products by code",
-            PUBLISHING,
-            _list,
-            answer=ProductPage,
-            paged=True,
-        ),
-        Action(
-            tag,
-            "POST",
-            "/products",
-            "addProduct",
-            "Add a product, or a group of products",
-            PUBLISHING,
-            _add,
-            status=201,
-            answer=ProductItem,
-            body=NewProduct,
-            conflicts=True,
-        ),
-        Action(
-            tag, "GET", one, "showProduct", "Show a product", PUBLISHING, _show, answer=ProductItem
-        ),
-        Action(
-            tag,
-            "PATCH",
-            one,
-            "changeProduct",
-            "Change what is said of a product",
-            PUBLISHING,
-            _change,
-            answer=ProductItem,
-            body=ProductChange,
-            conflicts=True,
-        ),
-    ]
-
-
 def _list(tx: Tx, call: Call[None]) -> Outcome:
     found = list_products(tx, skip=call.rows.skip, take=call.rows.take)
     return Outcome(ProductPage(count_products(tx), [_item(tx, row) for row in found]))
@@ -116,3 +70,48 @@ def _check_references(tx: Tx, spec: ProductSpec) -> None:
     with field_named("members"):
         for member in spec.members or ():
             find_product(tx, member)
+
+
+_TAG = "products"
+_ONE = "/products/{product:str}"
+PRODUCT_ACTIONS: tuple[AnyAction, ...] = (
+    Action(
+        _TAG,
+        "GET",
+        "/products",
+        "listProducts",
+        "List products by code",
+        PUBLISHING,
+        _list,
+        answer=ProductPage,
+        paged=True,
+    ),
+    Action(
+        _TAG,
+        "POST",
+        "/products",
+        "addProduct",
+        "Add a product, or a group of products",
+        PUBLISHING,
+        _add,
+        status=201,
+        answer=ProductItem,
+        body=NewProduct,
+        conflicts=True,
+    ),
+    Action(
+        _TAG, "GET", _ONE, "showProduct", "Show a product", PUBLISHING, _show, answer=ProductItem
+    ),
+    Action(
+        _TAG,
+        "PATCH",
+        _ONE,
+        "changeProduct",
+        "Change what is said of a product",
+        PUBLISHING,
+        _change,
+        answer=ProductItem,
+        body=ProductChange,
+        conflicts=True,
+    ),
+)

@@ -15,19 +15,19 @@ from entrepot.db import Tx
 from entrepot.errors import EntrepotError
 from entrepot.web.admin_api._actions import Allowed, AnyAction, Call, Outcome
 from entrepot.web.admin_api._bodies import decode
-from entrepot.web.admin_api._clients import client_actions
-from entrepot.web.admin_api._downloads import download_actions
-from entrepot.web.admin_api._entitlements import entitlement_actions
+from entrepot.web.admin_api._clients import CLIENT_ACTIONS
+from entrepot.web.admin_api._downloads import DOWNLOAD_ACTIONS
+from entrepot.web.admin_api._entitlements import ENTITLEMENT_ACTIONS
 from entrepot.web.admin_api._errors import AnyRequest, answer_error
 from entrepot.web.admin_api._keys import key_actions
-from entrepot.web.admin_api._licences import licence_actions
+from entrepot.web.admin_api._licences import LICENCE_ACTIONS
 from entrepot.web.admin_api._operations import operation_class, responses
-from entrepot.web.admin_api._organisations import organisation_actions
-from entrepot.web.admin_api._products import product_actions
+from entrepot.web.admin_api._organisations import ORGANISATION_ACTIONS
+from entrepot.web.admin_api._products import PRODUCT_ACTIONS
 from entrepot.web.admin_api._query import parse_parameters, parse_slice
 from entrepot.web.admin_api._releases import release_actions
 from entrepot.web.admin_api._uploads import UPLOAD, UPLOAD_BODY, Uploads
-from entrepot.web.admin_api._users import user_actions
+from entrepot.web.admin_api._users import USER_ACTIONS
 from entrepot.web.admin_api._wire import PATH
 from entrepot.web.http.callers import caller_of
 from entrepot.web.http.edge import Edge
@@ -131,14 +131,14 @@ def create_router(edge: Edge) -> Router:
     """The door, under /api/admin/v1."""
     door = _Door(edge)
     actions = [
-        *product_actions(),
-        *licence_actions(),
+        *PRODUCT_ACTIONS,
+        *LICENCE_ACTIONS,
         *release_actions(edge.hub),
-        *entitlement_actions(),
-        *download_actions(),
-        *organisation_actions(),
-        *user_actions(),
-        *client_actions(),
+        *ENTITLEMENT_ACTIONS,
+        *DOWNLOAD_ACTIONS,
+        *ORGANISATION_ACTIONS,
+        *USER_ACTIONS,
+        *CLIENT_ACTIONS,
         *key_actions(edge.hub),
     ]
     return Router(

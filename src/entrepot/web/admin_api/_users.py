@@ -34,81 +34,6 @@ from entrepot.web.admin_api._wire import (
 )
 
 
-def user_actions() -> list[AnyAction]:
-    """The operations on people."""
-    tag, one = "users", "/users/{user:str}"
-    return [
-        Action(
-            tag,
-            "GET",
-            "/users",
-            "listUsers",
-            "List people by number, of all organisations or of one",
-            ADMINISTERING,
-            _list,
-            answer=UserPage,
-            filters=(OF_ORGANISATION,),
-            paged=True,
-        ),
-        Action(
-            tag,
-            "POST",
-            "/users",
-            "addUser",
-            "Add a person",
-            ADMINISTERING,
-            _add,
-            status=201,
-            answer=UserItem,
-            body=NewUser,
-            conflicts=True,
-        ),
-        Action(tag, "GET", one, "showUser", "Show a person", ADMINISTERING, _show, answer=UserItem),
-        Action(
-            tag,
-            "POST",
-            f"{one}/disable",
-            "disableUser",
-            "Shut a person out; tokens and links die within seconds",
-            ADMINISTERING,
-            _set_disabled(disabled=True),
-            status=204,
-        ),
-        Action(
-            tag,
-            "POST",
-            f"{one}/enable",
-            "enableUser",
-            "Let a person in again",
-            ADMINISTERING,
-            _set_disabled(disabled=False),
-            status=204,
-        ),
-        Action(
-            tag,
-            "PUT",
-            f"{one}/roles",
-            "setRoles",
-            "Replace the roles of a person",
-            ADMINISTERING,
-            _set_roles,
-            status=204,
-            body=Roles,
-        ),
-        Action(
-            tag,
-            "PUT",
-            f"{one}/password",
-            "setPassword",
-            "Replace a person's password; open sessions end",
-            ADMINISTERING,
-            _set_password,
-            status=204,
-            body=NewPassword,
-        ),
-    ]
-
-
 def _list(tx: Tx, call: Call[None]) -> Outcome:
     owner = call.query.get("organisation")
     with field_named("organisation"):
@@ -172,3 +97,77 @@ def _set_password(tx: Tx, call: Call[NewPassword]) -> Outcome:
     number = find_user(tx, call.ids["user"]).id
     set_password(tx, number, call.body.password, actor=call.actor, now=call.now)
     return Outcome()
+
+
+_TAG = "users"
+_ONE = "/users/{user:str}"
+USER_ACTIONS: tuple[AnyAction, ...] = (
+    Action(
+        _TAG,
+        "GET",
+        "/users",
+        "listUsers",
+        "List people by number, of all organisations or of one",
+        ADMINISTERING,
+        _list,
+        answer=UserPage,
+        filters=(OF_ORGANISATION,),
+        paged=True,
+    ),
+    Action(
+        _TAG,
+        "POST",
+        "/users",
+        "addUser",
+        "Add a person",
+        ADMINISTERING,
+        _add,
+        status=201,
+        answer=UserItem,
+        body=NewUser,
+        conflicts=True,
+    ),
+    Action(_TAG, "GET", _ONE, "showUser", "Show a person", ADMINISTERING, _show, answer=UserItem),
+    Action(
+        _TAG,
+        "POST",
+        f"{_ONE}/disable",
+        "disableUser",
+        "Shut a person out; tokens and links die within seconds",
+        ADMINISTERING,
+        _set_disabled(disabled=True),
+        status=204,
+    ),
+    Action(
+        _TAG,
+        "POST",
+        f"{_ONE}/enable",
+        "enableUser",
+        "Let a person in again",
+        ADMINISTERING,
+        _set_disabled(disabled=False),
+        status=204,
+    ),
+    Action(
+        _TAG,
+        "PUT",
+        f"{_ONE}/roles",
+        "setRoles",
+        "Replace the roles of a person",
+        ADMINISTERING,
+        _set_roles,
+        status=204,
+        body=Roles,
+    ),
+    Action(
+        _TAG,
+        "PUT",
+        f"{_ONE}/password",
+        "setPassword",
+        "Replace a person's password; open sessions end",
+        ADMINISTERING,
+        _set_password,
+        status=204,
+        body=NewPassword,
+    ),
+)
