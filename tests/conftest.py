@@ -19,7 +19,8 @@ import pytest
 
 TESTS = Path(__file__).parent
 SPEAKS_HTTP = {"client", "doors", "security", "system", "web"}
-# What a test may need and a machine may lack: the commands that provide it, best first.
+# What a test may need and a machine may lack: the commands that provide it, best first. Beside
+# them `mounts`: a mount namespace of its own, for a small disk.
 COMMANDS = {
     "chromium": ("chromium", "chromium-browser"),
     "git": ("git",),
@@ -35,7 +36,11 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 
 def find(need: str) -> str | None:
-    """The path of the command that provides `need`, or None on a machine that lacks it."""
+    """What provides `need`, the path of a command in most cases, or None where it lacks."""
+    if need == "mounts":
+        from tests.mounts import in_own_mounts
+
+        return " ".join(in_own_mounts() or ()) or None
     return next((path for name in COMMANDS[need] if (path := shutil.which(name))), None)
 
 

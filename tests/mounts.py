@@ -2,20 +2,19 @@
 
 import shutil
 import subprocess
-from pathlib import Path
+import tempfile
+from functools import cache
 
 
-def in_own_mounts(folder: Path) -> list[str] | None:
+@cache
+def in_own_mounts() -> tuple[str, ...] | None:
     """A prefix that may mount: as root, or as root of a user namespace; None without either."""
-    for flags in (["--mount"], ["--map-root-user", "--mount"]):
-        prefix = ["unshare", *flags]
-        if (
-            shutil.which("unshare")
-            and not subprocess.run(
-                [*prefix, "mount", "-t", "tmpfs", "tmpfs", str(folder)],
-                capture_output=True,
-                check=False,
-            ).returncode
-        ):
-            return prefix
+    if shutil.which("unshare") is None:
+        return None
+    for flags in (("--mount",), ("--map-root-user", "--mount")):
+        with tempfile.TemporaryDirectory() as folder:
+            command = ["unshare", *flags, "mount", "-t", "tmpfs", "tmpfs", folder]
+            tried = subprocess.run(command, capture_output=True, check=False)
+        if tried.returncode == 0:
+            return ("unshare", *flags)
     return None

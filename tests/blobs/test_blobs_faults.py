@@ -97,7 +97,7 @@ def test_sweep_spares_a_live_ingest_and_takes_it_once_dead(
 
 def test_a_full_disk_refuses_cleanly_and_heals(tmp_path: Path, store: LocalBlobStore) -> None:
     """On a tmpfs of 8 MiB in a mount namespace; where none is to be had, by a file size limit."""
-    prefix = in_own_mounts(tmp_path)
+    prefix = in_own_mounts()
     if prefix is None:
         file_size_limit_refuses(tmp_path / "blobs", store)
         return
