@@ -29,7 +29,7 @@ class Writes:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.threads = Threads(4, name="writing")
-        self.shared = SharedWrites(database, self.threads)
+        self.shared = SharedWrites(lambda: database, self.threads)
         self.commits = 0
         event.listen(database.engine, "commit", self._count)
 

@@ -31,9 +31,7 @@ class Edge:
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
         self._threads = Threads(THREADS, name="entrepot-verb")
-        self._shared_writes = (
-            SharedWrites(hub.database, self._threads) if hub.database.dialect == "sqlite" else None
-        )
+        self._shared_writes = SharedWrites(lambda: self.hub.database, self._threads)
         self._known: OrderedDict[bytes, tuple[float, float, Principal]] = OrderedDict()
 
     async def run(self, verb: Callable[[], T]) -> T:
@@ -71,7 +69,7 @@ class Edge:
         return held
 
     async def _commit(self, verb: Callable[[Tx], T]) -> T:
-        if self._shared_writes is not None:
+        if self.hub.database.dialect == "sqlite":
             return await self._shared_writes.write(verb)
 
         def call() -> T:

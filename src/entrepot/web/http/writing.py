@@ -41,7 +41,7 @@ class _Outcome:
 class SharedWrites:
     """The writes of one process that wait for the database's only writer."""
 
-    def __init__(self, database: Database, threads: Threads) -> None:
+    def __init__(self, database: Callable[[], Database], threads: Threads) -> None:
         self._database = database
         self._threads = threads
         self._waiting: deque[_Write] = deque()
@@ -87,21 +87,23 @@ class SharedWrites:
     def _perform(self, writes: Sequence[_Write]) -> list[_Outcome]:
         """The outcomes of as many as there was time for, committed."""
         end = time.monotonic() + SHARED_SECONDS_MAX
-        with self._database.write() as tx:
+        database = self._database()
+        with database.write() as tx:
             if len(writes) == 1:  # an error takes back the transaction
                 return [_Outcome(writes[0].context.run(writes[0].verb, tx))]
             outcomes = []
             for write in writes:
-                outcomes.append(self._attempt(tx, write))
+                outcomes.append(_attempt(database, tx, write))
                 if time.monotonic() > end:
                     break
             return outcomes
 
-    def _attempt(self, tx: Tx, write: _Write) -> _Outcome:
-        try:
-            with self._database.part(tx):
-                return _Outcome(write.context.run(write.verb, tx))
-        except Exception as error:
-            if is_lost(tx):
-                raise
-            return _Outcome(error=portable(error))
+
+def _attempt(database: Database, tx: Tx, write: _Write) -> _Outcome:
+    try:
+        with database.part(tx):
+            return _Outcome(write.context.run(write.verb, tx))
+    except Exception as error:
+        if is_lost(tx):
+            raise
+        return _Outcome(error=portable(error))
