@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -91,8 +91,17 @@ class Setup:
         """Send the log to stderr at the chosen level. Raises UsageError."""
         import logging
 
-        logging.basicConfig(
-            level=self.log_level().upper(),
-            stream=sys.stderr,
-            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        )
+        from entrepot.client.names import printable
+
+        class Printable(logging.Formatter):
+            """What a hub said gets into log lines; a terminal must not obey it there either."""
+
+            def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+                return printable(super().formatMessage(record))
+
+            def formatException(self, ei: Any) -> str:  # noqa: N802
+                return printable(super().formatException(ei), keep="\n")
+
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(Printable("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logging.basicConfig(level=self.log_level().upper(), handlers=[handler])

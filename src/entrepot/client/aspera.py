@@ -1,7 +1,8 @@
 """A transfer by IBM Aspera, run by its own program `ascli` where that is installed.
 
 No shell takes part, so nothing the hub says can become a command; the program gets a folder of
-its own inside the download folder, and what it brings is verified like any other download.
+its own inside the download folder, of the hub's specification it sees only what says where
+from and how fast, and what it brings is verified like any other download.
 """
 
 import json
@@ -21,6 +22,27 @@ from entrepot.client.verification import Expected, hash_file, is_complete
 
 PROGRAM = "ascli"
 TRANSFER_SECONDS_MAX = 24 * 3600.0
+# What a hub may decide of a transfer. All else in a specification steers this machine: the
+# direction, the folders, arguments for the program underneath.
+_TAKEN_OVER = (
+    "remote_host",
+    "remote_user",
+    "ssh_port",
+    "fasp_port",
+    "wss_enabled",
+    "wss_port",
+    "sshfp",
+    "token",
+    "authentication",
+    "cookie",
+    "tags",
+    "cipher",
+    "rate_policy",
+    "target_rate_kbps",
+    "min_rate_kbps",
+    "http_fallback",
+    "http_fallback_port",
+)
 
 
 def download_by_aspera(
@@ -67,9 +89,10 @@ def _run(program: str, spec: dict[str, Any], work: Path, fetched: Path) -> None:
     port = spec.get("ssh_port", 33001)
     # The specification holds a token: it goes through a private file, not the command line.
     spec_file = work / "spec.json"
+    taken = {name: spec[name] for name in _TAKEN_OVER if name in spec}
+    paths = [{"source": source, "destination": str(fetched)}]
     spec_file.write_text(
-        json.dumps({**spec, "paths": [{"source": source, "destination": str(fetched)}]}),
-        encoding="utf-8",
+        json.dumps({**taken, "direction": "receive", "paths": paths}), encoding="utf-8"
     )
     command = [
         program,

@@ -16,6 +16,7 @@ from entrepot.client.errors import InvalidUse, Unreachable
 
 USER_AGENT = f"entrepot/{__version__}"
 _URL_CHARS_MAX = 8192
+_INTERIM_ANSWERS_MAX = 16
 _SAFE_IN_URL = "%/:=&?~+!$,;'@()*-._"
 
 
@@ -102,6 +103,18 @@ def parse_hub_address(url: str) -> Address:
     return Address(address.scheme, address.host, address.port, address.path.rstrip("/"), "")
 
 
+class _Response(HTTPResponse):
+    """http.client's, which would read interim answers (100) for as long as a hub sends them."""
+
+    heads = 0
+
+    def _read_status(self) -> tuple[str, int, str]:
+        self.heads += 1
+        if self.heads > _INTERIM_ANSWERS_MAX:
+            raise HTTPException("interim answers without an end")
+        return super()._read_status()  # type: ignore[misc,no-any-return]
+
+
 class Connection:
     """One connection to the host of an address, directly or through the proxy of the environment.
 
@@ -126,6 +139,7 @@ class Connection:
                 self._http.set_tunnel(address.host, address.port, headers=_proxy_headers(proxy))
         else:
             self._http = HTTPConnection(host, port, timeout=times.connect_seconds)
+        self._http.response_class = _Response
 
     def send(
         self,
