@@ -1,0 +1,1 @@
+"""What the hub costs: `python -m bench` (see docs/reference/benchmarks.md)."""
