@@ -1,5 +1,6 @@
 """Settings -> Hub: the one place where the parts are put together."""
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from entrepot.blobs import BlobStore, DiskReserve, LocalBlobStore
 from entrepot.core.accounts import Keyring, SecretBox, ensure_keys, load_keyring
@@ -116,6 +117,7 @@ def prepare(settings: Settings) -> None:
     store.prepare()
     store.sweep(older_than_seconds=STALE_SECONDS)
     DiskReserve(settings.data, size_bytes=settings.reserve_bytes).restore()
+    _make_database_file(settings.database_url)
     database = connect(settings.database_url)
     try:
         migrate(database)
@@ -140,6 +142,20 @@ def _make_folder(settings: Settings) -> None:
                 code="folder-not-writable",
                 remedy="Choose another folder, or give the user that runs Entrepot write access.",
             ) from error
+
+
+def _make_database_file(url: str) -> None:
+    """An embedded database holds hashes and names: only its owner may read it, and its log.
+
+    SQLite would make the file as readable as the umask lets it, in a folder that may be open.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        return
+    try:
+        os.close(os.open(parsed.database, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError:
+        return  # opening the database says what is wrong
 
 
 def _hub(settings: Settings, database: Database, now: Now) -> Hub:

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import msgspec
 from litestar import Litestar
 from litestar.config.app import AppConfig
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, InternalServerException
 
 from entrepot.assembly import Hub
 from entrepot.errors import EntrepotError
@@ -26,7 +26,13 @@ from entrepot.web import admin_api, entitlement_api, oauth, portal
 from entrepot.web.http import metrics
 from entrepot.web.http.edge import Edge
 from entrepot.web.http.health import HealthDoor
-from entrepot.web.http.problems import Problem, answer_defect, answer_error, answer_http_error
+from entrepot.web.http.problems import (
+    Problem,
+    answer_cut_off,
+    answer_defect,
+    answer_error,
+    answer_http_error,
+)
 from entrepot.web.links import LinksDoor
 from entrepot.web.openapi import describe_raw_doors, openapi_config
 
@@ -188,6 +194,7 @@ def _litestar(edge: Edge) -> Litestar:
         exception_handlers={
             EntrepotError: answer_error,
             HTTPException: portal.answer_unknown_page(policy, answer_http_error),
+            InternalServerException: answer_cut_off,
             Exception: answer_defect,
         },
         openapi_config=openapi_config(policy),

@@ -28,6 +28,7 @@ GUESS_WINDOW_SECONDS = 15 * 60
 ACCOUNT_GUESSES_MAX = 5
 ADDRESS_GUESSES_MAX = 50
 CLIENT_GUESSES_MAX = 20
+CLIENT_ADDRESS_GUESSES_MAX = 200  # for all client ids, also those that nobody has
 _IPV6_NETWORK_BITS = 64  # what one household or machine is given
 
 
@@ -198,17 +199,20 @@ def refuse_client_guessing(tx: Tx, *, client_id: str, address: str, now: datetim
     """TooMany after 20 wrong secrets for a client from one address within 15 minutes.
 
     Other addresses are not held up: a client id is no secret, and nobody shall be able to
-    shut a machine out by guessing. The 256 bits of a secret need no stricter limit.
+    shut a machine out by guessing. The 256 bits of a secret need no stricter limit. All of an
+    address's guesses together end after 200: each is a row, and made-up client ids are free.
     """
-    limits = {_client_subject(client_id, address): CLIENT_GUESSES_MAX}
+    subjects = _client_subjects(client_id, address)
+    limits = dict(zip(subjects, (CLIENT_GUESSES_MAX, CLIENT_ADDRESS_GUESSES_MAX), strict=True))
     _refuse_guessing(tx, limits, now=now)
 
 
 def count_client_guess(tx: Tx, *, client_id: str, address: str, now: datetime) -> None:
     """Remember a wrong secret for `refuse_client_guessing`."""
-    subject = _client_subject(client_id, address)
-    tx.execute(insert(sign_in_attempts), {"subject": subject, "at": now})
+    for subject in _client_subjects(client_id, address):
+        tx.execute(insert(sign_in_attempts), {"subject": subject, "at": now})
 
 
-def _client_subject(client_id: str, address: str) -> str:
-    return f"client:{_digest(f'{client_id} {_neighbourhood(address)}')}"
+def _client_subjects(client_id: str, address: str) -> tuple[str, str]:
+    near = _neighbourhood(address)
+    return f"client:{_digest(f'{client_id} {near}')}", f"clients-from:{near}"

@@ -16,12 +16,14 @@ from entrepot.web.http.callers import Caller, caller_of
 from entrepot.web.http.edge import Edge
 
 READY_SECONDS_MAX = 2.0
+# A proxy on this machine looks like loopback: what it passes on comes from elsewhere.
+_PASSED_ON = frozenset({"forwarded", "x-forwarded-for", "x-real-ip", "via"})
 
 
 class HealthDoor:
     """ASGI for /healthz (the process answers), /readyz (it can do its work) and /metrics.
 
-    Metrics are given to callers on loopback and to operators.
+    Metrics are given to callers on loopback, not through a proxy there, and to operators.
     """
 
     def __init__(self, edge: Edge) -> None:
@@ -79,6 +81,8 @@ class HealthDoor:
 
     async def _may_see_metrics(self, caller: Caller) -> bool:
         if caller.bearer_token() is None:
+            if _PASSED_ON.intersection(caller.headers):
+                return False
             try:
                 return ip_address(caller.address).is_loopback
             except ValueError:

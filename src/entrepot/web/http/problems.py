@@ -67,6 +67,17 @@ def answer_http_error(_request: Request[Any, Any, Any], error: HTTPException) ->
     return Response(problem, status_code=error.status_code, headers=headers, media_type=MEDIA_TYPE)
 
 
+def answer_cut_off(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
+    """Litestar exception handler for its own 500, which it also gives where the client left.
+
+    Nobody hears that answer, but logs and alarms must not take a client's doing for a defect.
+    """
+    if "disconnected" not in error.detail:
+        return answer_defect(request, error)
+    problem = Problem("The request ended before its body did.", 400, "invalid")
+    return Response(problem, status_code=400, media_type=MEDIA_TYPE)
+
+
 def answer_defect(_request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     """Litestar exception handler for what nobody expected: logged whole, told in one line."""
     _log.error("defect", exc_info=error)
