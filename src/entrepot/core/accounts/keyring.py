@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from cryptography.fernet import Fernet, InvalidToken
@@ -136,7 +137,13 @@ def load_keyring(tx: Tx, box: SecretBox, *, now: datetime) -> Keyring:
 
 
 def _token_key(row: Row[Any], box: SecretBox) -> TokenKey:
-    return TokenKey(row.kid, RSAKey.import_key(box.unseal(row.sealed)), row.public, row.signs_from)
+    return TokenKey(row.kid, _import_key(box.unseal(row.sealed)), row.public, row.signs_from)
+
+
+@lru_cache(maxsize=16)
+def _import_key(pem: bytes) -> RSAKey:
+    """Kept, because the keys are read anew every few seconds and importing checks the primes."""
+    return RSAKey.import_key(pem)
 
 
 def list_keys(tx: Tx) -> list[Row[Any]]:

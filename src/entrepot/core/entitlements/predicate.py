@@ -21,6 +21,7 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     FromClause,
+    Integer,
     Text,
     and_,
     bindparam,
@@ -233,8 +234,12 @@ def verdict_of(*rules: Rule) -> ColumnElement[str]:
 
 
 def holds(*rules: Rule) -> Condition:
-    """Whether no rule fails. A comparison with NULL is no failure, as in `verdict_of`."""
-    return verdict_of(*rules) == _constant(GRANTED)
+    """Whether no rule fails. A comparison with NULL is no failure, as in `verdict_of`.
+
+    Numbers, not verdicts: ranking asks it of every entitlement an organisation has.
+    """
+    no, yes = literal_column("0", Integer()), literal_column("1", Integer())
+    return case(*((rule.fails_when, no) for rule in rules), else_=yes) == yes
 
 
 release_in_chain: Condition = and_(
