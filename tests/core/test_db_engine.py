@@ -51,6 +51,26 @@ def test_a_reader_sees_one_snapshot(database: Database) -> None:
     assert names(database) == ["before", "meanwhile"]
 
 
+def test_a_glance_reads_and_leaves_its_connection_as_the_others_want_it(
+    database_url: str,
+) -> None:
+    database = connect(database_url, pool_size=1)
+    try:
+        for at in range(3):
+            with database.glance() as tx:
+                found = tx.execute(select(organisations.c.name)).scalars().all()
+            assert len(found) == at
+            with pytest.raises(RuntimeError, match="on purpose"), database.write() as tx:
+                tx.execute(insert(organisations), organisation("taken back"))
+                raise RuntimeError("on purpose")
+            with pytest.raises((DBAPIError, Unavailable)), database.read() as tx:
+                tx.execute(insert(organisations), organisation("by a reader"))
+            add(database, f"kept {at}")
+        assert names(database) == ["kept 0", "kept 1", "kept 2"]
+    finally:
+        database.close()
+
+
 def test_a_reader_cannot_write_and_the_next_writer_on_its_connection_can(
     database_url: str,
 ) -> None:

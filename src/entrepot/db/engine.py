@@ -24,7 +24,7 @@ Tx: TypeAlias = Connection
 BUSY_SECONDS_MAX = 10
 POOL_SIZE = 16
 _MODE = "entrepot_mode"
-_READS, _WRITES = "reads", "writes"
+_READS, _WRITES, _GLANCES = "reads", "writes", "glances"
 
 
 class Database:
@@ -35,6 +35,7 @@ class Database:
         self.dialect = engine.dialect.name
         self._reader = engine.execution_options(**{_MODE: _READS})
         self._writer = engine.execution_options(**{_MODE: _WRITES})
+        self._glancer = engine.execution_options(**{_MODE: _GLANCES})
         # Threads queue here, first come first served, instead of polling SQLite's lock.
         self._turn = _Turn() if self.dialect == "sqlite" else nullcontext()
         self._watch: sqlite3.Connection | None = None
@@ -58,6 +59,16 @@ class Database:
     def read(self) -> Iterator[Tx]:
         """A transaction that sees one snapshot; the database refuses to write in it."""
         with _translated(), self._reader.begin() as tx:
+            yield tx
+
+    @contextmanager
+    def glance(self) -> Iterator[Tx]:
+        """Reading that needs no snapshot beyond each statement's own.
+
+        PostgreSQL then needs no BEGIN and COMMIT, two of three round trips for one statement
+        (and cannot refuse to write). SQLite begins a transaction as in `read`.
+        """
+        with _translated(), self._glancer.begin() as tx:
             yield tx
 
     @contextmanager
@@ -189,8 +200,11 @@ def _begin_postgresql(connection: Connection) -> None:
     """Say how the transaction begins; the driver sends it with the first statement."""
     from psycopg import IsolationLevel
 
-    reads = connection.get_execution_options().get(_MODE) == _READS
+    mode = connection.get_execution_options().get(_MODE)
+    reads, glances = mode == _READS, mode == _GLANCES
     driver: Any = connection.connection.driver_connection
+    if driver.autocommit is not glances:
+        driver.autocommit = glances
     if driver.read_only is not reads:
         driver.read_only = reads
         driver.isolation_level = IsolationLevel.REPEATABLE_READ if reads else None
@@ -232,7 +246,7 @@ def _set_pragmas(connection: sqlite3.Connection, _record: Any) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     mode = connection.get_execution_options().get(_MODE)
     driver: Any = connection.connection.driver_connection
-    reads = mode == _READS
+    reads = mode in (_READS, _GLANCES)
     if connection.info.get(_MODE) is not reads:
         driver.execute(f"PRAGMA query_only={int(reads)}")
         connection.info[_MODE] = reads

@@ -160,9 +160,9 @@ def _list_entitlements(door: _Door) -> HTTPRouteHandler:
         key = (who.organisation_id, request.scope["query_string"])
         body = kept.find(key, state, now)
         if body is None:
-            body = await door.read(
-                lambda tx: door.writer.entitlement_page(
-                    *list_entitlements(tx, who, wanted, page, now=now)
+            body = await door.edge.glance(
+                lambda tx: _encode(
+                    door.writer.entitlement_page(*list_entitlements(tx, who, wanted, page, now=now))
                 )
             )
             kept.keep(key, state, now, body)

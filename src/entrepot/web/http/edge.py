@@ -47,6 +47,15 @@ class Edge:
 
         return await self.run(call)
 
+    async def glance(self, verb: Callable[[Tx], T]) -> T:
+        """Run a verb that reads and needs no snapshot beyond each statement's own."""
+
+        def call() -> T:
+            with self.hub.database.glance() as tx:
+                return verb(tx)
+
+        return await self.run(call)
+
     async def write(self, verb: Callable[[Tx], T]) -> T:
         """Run a verb in a transaction that may write, and commit it.
 
