@@ -44,7 +44,7 @@ def in_source() -> set[tuple[str, str]]:
 
 def status_of_kind(name: str) -> int:
     kind = KINDS[name]
-    return status_of(kind() if kind is NotFound else kind("text"))  # type: ignore[call-arg]
+    return status_of(kind() if kind is NotFound else kind("text"))
 
 
 # Codes of answers that carry a status and no kind of ours: the framework's, and 501.

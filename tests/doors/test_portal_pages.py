@@ -333,3 +333,11 @@ def test_a_database_that_does_not_answer_is_a_page_with_503(world: World) -> Non
         assert int(answer.headers["retry-after"]) > 0
         assert "Not available now" in Document(answer.text).text
     gone.dispose()
+
+
+def test_every_error_code_can_be_looked_up_where_problems_point_to(hub: Hub) -> None:
+    with browsing(hub) as browser:
+        page = browser.get("/docs/errors")
+    assert page.status_code == 200
+    for code in ("name-taken", "link-expired", "licence-required"):
+        assert f'id="{code}"' in page.text

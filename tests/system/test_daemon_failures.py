@@ -22,6 +22,7 @@ from sqlalchemy import text
 
 from entrepot.daemon.app import run as run_here
 from entrepot.daemon.listening import listen
+from entrepot.daemon.sole import sole_server
 from entrepot.db import connect
 from entrepot.errors import EntrepotError
 from tests.system.hubs import ENTREPOTD, Ran, clean_environment
@@ -133,6 +134,15 @@ def test_a_port_that_is_taken(data: Path) -> None:
         ended = entrepotd("serve", "--data", data, "--bind", bind)
     assert ended.code == 14, ended
     assert bind in ended.err
+    assert ended.err.count("\n") == 1, ended.err
+
+
+def test_a_second_server_on_a_folder_names_the_first(data: Path) -> None:
+    (data / "served.json").write_text('{"public_url": "http://127.0.0.1:4711"}')
+    with sole_server(data):
+        ended = entrepotd("serve", "--data", data, *ANY_PORT)
+    assert ended.code == 6, ended
+    assert "http://127.0.0.1:4711" in ended.err
     assert ended.err.count("\n") == 1, ended.err
 
 

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from entrepot.errors import EntrepotError
+from entrepot.errors import EntrepotError, NotFound
 from entrepot.kit.text import format_instant
 
-_COLUMN_WIDTH_MAX = 60
+_COLUMN_WIDTH_MAX = 72  # a SHA-256 is never cut
+
+_LOOK_IT_UP = "List what there is: `entrepotd organisation list`, `user list`, `product list`, ..."
 
 
 def printable(text: str) -> str:
@@ -25,7 +27,9 @@ def say(text: str) -> None:
 def complain(error: EntrepotError) -> None:
     """One clear line: what is wrong and what to do; more only where several faults are listed."""
     gap = "\n" if "\n" in error.message else " "
-    say(f"entrepotd: {error.message}{gap if error.remedy else ''}{error.remedy}")
+    # The error's own remedy is for customers, who list what they are entitled to.
+    remedy = _LOOK_IT_UP if isinstance(error, NotFound) else error.remedy
+    say(f"entrepotd: {error.message}{gap if remedy else ''}{remedy}")
 
 
 def show_json(value: object) -> None:

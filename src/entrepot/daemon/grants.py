@@ -101,7 +101,7 @@ def grant(
 @click.argument("entitlement", type=click.IntRange(1, 2**63 - 1))
 @hub_command
 def revoke(desk: Desk, entitlement: int) -> None:
-    """End ENTITLEMENT (its number) at once; links already out die within seconds."""
+    """End ENTITLEMENT (its number): links die in seconds, running downloads go on to their end."""
     with desk.hub() as hub, hub.database.write() as tx:
         take_back(tx, entitlement, actor=OPERATOR, now=hub.now())
     say("The entitlement is revoked.")

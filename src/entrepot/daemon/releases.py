@@ -80,7 +80,7 @@ def show_release(hub: Hub, release_id: str, *, as_json: bool) -> None:
 @click.argument("release")
 @hub_command
 def withdraw(desk: Desk, release: str) -> None:
-    """Stop every download of RELEASE (its UUID); links already out die within seconds."""
+    """Withdraw RELEASE (its UUID): links die in seconds, running downloads go on to their end."""
     with desk.hub() as hub, hub.database.write() as tx:
         withdraw_release(tx, release, actor=OPERATOR, now=hub.now())
     say("The release is withdrawn.")

@@ -18,6 +18,7 @@ from entrepot.daemon.desk import Desk, note_served, read_served
 from entrepot.daemon.listening import open_listener, raise_descriptor_limit
 from entrepot.daemon.options import hub_command, remember
 from entrepot.daemon.sandbox import load_world
+from entrepot.daemon.sole import sole_server
 from entrepot.daemon.supervisor import Supervisor
 from entrepot.kit import log
 from entrepot.settings import Settings
@@ -80,11 +81,16 @@ def serve(desk: Desk, grace_seconds: int) -> int:
         for chatty in ("alembic", "uvicorn"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
         raise_descriptor_limit()
-        prepare(settings)
-        _open_once(settings)
-        with _shared_metrics(settings) as folder:
-            note_served(settings, metrics=str(folder or ""))
-            return _supervise(settings, listener, grace_seconds)
+        with sole_server(settings.data):
+            return _serve(settings, listener, grace_seconds)
+
+
+def _serve(settings: Settings, listener: socket, grace_seconds: int) -> int:
+    prepare(settings)
+    _open_once(settings)
+    with _shared_metrics(settings) as folder:
+        note_served(settings, metrics=str(folder or ""))
+        return _supervise(settings, listener, grace_seconds)
 
 
 def _open_once(settings: Settings) -> None:

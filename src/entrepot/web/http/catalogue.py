@@ -259,6 +259,11 @@ CATALOGUE: Mapping[str, Entry] = {
         "Operators: free some space. Downloads go on.",
     ),
     # Starting the hub
+    "already-serving": Entry(
+        0,
+        "Another `entrepotd serve` works on the data folder.",
+        "Stop that one first, or choose another folder.",
+    ),
     "settings-invalid": Entry(
         0,
         "One or more settings are wrong; every fault is listed.",

@@ -1,4 +1,4 @@
-"""The public page of product codes and names."""
+"""The public pages to look things up in: product codes, and what an error code means."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 
 from entrepot.core.catalogue import count_products, list_products
+from entrepot.web.http.catalogue import CATALOGUE
 from entrepot.web.http.edge import Edge
 from entrepot.web.portal._pages import Pages
 from entrepot.web.portal._paging import PageLinks, page_number
@@ -15,7 +16,7 @@ PAGE_SIZE = 100
 
 
 def product_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
-    """GET /product-codes: listed products, by code."""
+    """GET /product-codes: listed products, by code. GET /docs/errors: the error catalogue."""
 
     @get("/product-codes")
     async def show_product_codes(request: Request[Any, Any, Any]) -> Response[Any]:
@@ -31,4 +32,9 @@ def product_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
         links = PageLinks(number, PAGE_SIZE, total)
         return pages.page("product_codes.html", visitor, products=products, links=links)
 
-    return [show_product_codes]
+    @get("/docs/errors")
+    async def show_errors(request: Request[Any, Any, Any]) -> Response[Any]:
+        visitor = await find_visitor(request, edge)
+        return pages.page("errors.html", visitor, errors=CATALOGUE.items())
+
+    return [show_product_codes, show_errors]
