@@ -7,21 +7,26 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 SECONDS_MAX = 40.0
+Answer: TypeAlias = tuple[str, str | Callable[[], str]]  # what is asked, what is typed
 
 
 def run_on_terminal(
     arguments: Sequence[str],
-    answers: Sequence[tuple[str, str]],
+    answers: Sequence[Answer],
     *,
     env: Mapping[str, str],
     cwd: Path,
     interrupt_at: str = "",
 ) -> tuple[int, str]:
-    """Exit code and everything shown. Each answer is typed when its question appears."""
+    """Exit code and everything shown. Each answer is typed when its question appears.
+
+    An answer that is a function is asked for then: it may wait for something to have happened.
+    """
     master, slave = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "entrepot.cli", *arguments],
@@ -50,7 +55,9 @@ def run_on_terminal(
                 break
             if waiting and waiting[0][0] in shown[seen:]:
                 seen = len(shown)
-                os.write(master, waiting.pop(0)[1].encode() + b"\n")
+                answer = waiting.pop(0)[1]
+                text = answer if isinstance(answer, str) else answer()
+                os.write(master, text.encode() + b"\n")
             if interrupt_at and interrupt_at in shown:
                 interrupt_at = ""
                 process.send_signal(signal.SIGINT)

@@ -24,7 +24,7 @@ from tests.client.hub import (
     Hub,
     make_token,
 )
-from tests.client.terminal import run_on_terminal
+from tests.client.terminal import Answer, run_on_terminal
 
 Run = Callable[..., Ran]
 ALL = ["download-artifacts", "-e", ENTITLEMENT, "-r", RELEASE]
@@ -178,10 +178,14 @@ def test_a_licence_on_a_terminal_is_opened_and_the_download_goes_on(
     env = clean_environment(home, hub) | {"BROWSER": str(browser)}
     watch = threading.Thread(target=_accept_when, args=(hub, opened))
     watch.start()
-    answers = [("Open it in your web browser", "y"), ("Accepted", "y")]
+
+    def accepted() -> str:
+        watch.join(30)
+        return "y"
+
+    answers: list[Answer] = [("Open it in your web browser", "y"), ("Accepted", accepted)]
     order = ["download-artifacts", "-e", LICENSED, "-r", RELEASE]
     code, shown = run_on_terminal(order, answers, env=env, cwd=home)
-    watch.join()
     assert code == 0, shown
     assert opened.read_text() == hub.licence_url
     assert names(home / "Artifacts") == ["installer.tar.gz", "two.zip"]
