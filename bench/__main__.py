@@ -15,12 +15,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from bench import ingest, issuing, listing, redeeming, sending, slow_readers
+from bench import baseline, ingest, issuing, listing, redeeming, sending, slow_readers
 from bench._cpu import load, machine, pin_clients, raise_descriptor_limit, versions
 from bench._document import DOCUMENT, Run, replace_section
 from bench._figures import Report
 
 BENCHES: Mapping[str, Callable[[], Report]] = {
+    "baseline": baseline.measure,
     "listing": listing.measure,
     "issuing": issuing.measure,
     "redeeming": redeeming.measure,

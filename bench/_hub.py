@@ -47,7 +47,7 @@ def running_hub(
 ) -> Iterator[Served[T]]:
     """Prepare a hub, seed it, serve it by one process on SERVER_CORE, and take it down again."""
     with tempfile.TemporaryDirectory(prefix="entrepot-bench-", dir=folder) as data:
-        port = _free_port()
+        port = free_port()
         environ = _environ(Path(data), port, database_url)
         settings = from_env(environ)
         prepare(settings)
@@ -110,7 +110,8 @@ def _await_answer(process: subprocess.Popen[bytes], port: int, log: Path) -> Non
     raise RuntimeError(f"the hub did not start:\n{log.read_text()[-4000:]}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port that was free a moment ago."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 
