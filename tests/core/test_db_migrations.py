@@ -15,7 +15,15 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import delete, insert, text
 
-from entrepot.core import accounts, catalogue, delivery, entitlements, events
+from entrepot.core import (
+    accounts,
+    catalogue,
+    conversions,
+    delivery,
+    entitlements,
+    events,
+    orders,
+)
 from entrepot.core.accounts.tables import organisations
 from entrepot.db import Database, connect, metadata
 from entrepot.db.migrate import migrate, require_current, schema_state
@@ -25,7 +33,7 @@ from tests.databases import empty_database
 from tests.factories import NOW
 
 # Each of them puts its tables into the metadata.
-CONCEPTS = (accounts, catalogue, delivery, entitlements, events)
+CONCEPTS = (accounts, catalogue, conversions, delivery, entitlements, events, orders)
 
 # Kills itself with no way to tidy up before the statement with the given number.
 KILLED = """

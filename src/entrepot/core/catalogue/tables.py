@@ -123,3 +123,51 @@ artifacts = Table(
     sqlite_strict=True,
 )
 Index("ix_artifacts_sha256", artifacts.c.sha256)
+
+assets = Table(
+    "assets",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=True),
+    Column("identifier", Text, nullable=False, unique=True),
+    Column("title", Document, nullable=False),  # culture -> text
+    Column("folder", Text, nullable=False),  # '' or 'a/b', as it was added
+    Column("media_group", Text, nullable=False),  # Images, Videos, ... by content
+    Column("file_name", Text, nullable=False),
+    Column("content_type", Text, nullable=False),
+    Column("sha256", Text, ForeignKey("blobs.sha256"), nullable=False),
+    Column("facts", Document, nullable=False),  # width, height, pages, duration_seconds, ...
+    Column("visibility", Text, nullable=False),
+    Column("product_id", Number, ForeignKey("products.id")),  # whose entitlement gives it
+    Column("created_at", Instant, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+    Column("deleted_at", Instant),
+    CheckConstraint("visibility IN ('public', 'entitled')", name="visibility"),
+    CheckConstraint("visibility = 'public' OR product_id IS NOT NULL", name="product_id"),
+    sqlite_strict=True,
+    sqlite_autoincrement=True,
+)
+Index("ix_assets_product_id", assets.c.product_id)
+Index("ix_assets_sha256", assets.c.sha256)
+Index("ix_assets_media_group", assets.c.media_group)
+
+# Kept from orders at the customer's wish; standard renditions are results of conversions.
+user_renditions = Table(
+    "user_renditions",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=True),
+    Column("asset_id", Number, ForeignKey("assets.id", ondelete="CASCADE"), nullable=False),
+    Column("organisation_id", Number, ForeignKey("organisations.id"), nullable=False),
+    Column("label", Text, nullable=False),
+    Column("culture", Text),
+    Column("description", Text),
+    Column("recipe_key", Text, nullable=False),
+    Column("sha256", Text, ForeignKey("blobs.sha256"), nullable=False),
+    Column("extension", Text, nullable=False),  # without the dot
+    Column("content_type", Text, nullable=False),
+    Column("created_by", Text, nullable=False),  # principal
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("asset_id", "organisation_id", "label", "recipe_key"),
+    sqlite_strict=True,
+    sqlite_autoincrement=True,
+)
+Index("ix_user_renditions_sha256", user_renditions.c.sha256)

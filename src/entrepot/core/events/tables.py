@@ -20,3 +20,4 @@ events = Table(
 )
 Index("ix_events_type_at", events.c.type, events.c.at)
 Index("ix_events_organisation_id_id", events.c.organisation_id, events.c.id)
+Index("ix_events_subject_id", events.c.subject, events.c.id)
