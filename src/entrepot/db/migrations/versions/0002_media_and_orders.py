@@ -21,6 +21,7 @@ def upgrade() -> None:
     _create_orders()
     _create_selected_assets()
     _create_assets()
+    _create_order_files()
     _create_order_items()
     _create_order_recipes()
     _create_order_targets()
@@ -99,13 +100,16 @@ def _create_orders() -> None:
         sa.Column("culture", sa.Text(), nullable=True),
         sa.Column("resolver_id", sa.Text(), nullable=True),
         sa.Column("request", schema.Document(), nullable=False),
+        sa.Column("plan", schema.Document(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("planned", schema.Flag(), nullable=False),
+        sa.Column("planned_to", schema.Number, nullable=False),
         sa.Column("generation", sa.Integer(), nullable=False),
         sa.Column("job_id", sa.Text(), nullable=True),
         sa.Column("priority", sa.Integer(), nullable=False),
         sa.Column("has_conversions", schema.Flag(), nullable=False),
         sa.Column("target_count", schema.Number, nullable=False),
+        sa.Column("left_out", schema.Number, nullable=False),
         sa.Column("files_total", schema.Number, nullable=False),
         sa.Column("files_completed", schema.Number, nullable=False),
         sa.Column("files_failed", schema.Number, nullable=False),
@@ -116,6 +120,7 @@ def _create_orders() -> None:
         sa.Column("created_at", schema.Instant(), nullable=False),
         sa.Column("modified_at", schema.Instant(), nullable=False),
         sa.Column("modified_by", sa.Text(), nullable=False),
+        sa.Column("lives_days", sa.Integer(), nullable=False),
         sa.Column("started_at", schema.Instant(), nullable=True),
         sa.Column("completed_at", schema.Instant(), nullable=True),
         sa.Column("expires_at", schema.Instant(), nullable=True),
@@ -198,6 +203,27 @@ def _create_assets() -> None:
     op.create_index("ix_assets_sha256", "assets", ["sha256"], unique=False)
 
 
+def _create_order_files() -> None:
+    op.create_table(
+        "order_files",
+        sa.Column("order_id", schema.Number, nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("sha256", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["order_id"],
+            ["orders.id"],
+            name=op.f("fk_order_files_order_id_orders"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["sha256"], ["blobs.sha256"], name=op.f("fk_order_files_sha256_blobs")
+        ),
+        sa.PrimaryKeyConstraint("order_id", "name", name=op.f("pk_order_files")),
+        sqlite_strict=True,
+    )
+    op.create_index("ix_order_files_sha256", "order_files", ["sha256"], unique=False)
+
+
 def _create_order_items() -> None:
     op.create_table(
         "order_items",
@@ -226,14 +252,29 @@ def _create_order_items() -> None:
         sa.ForeignKeyConstraint(
             ["result_sha256"], ["blobs.sha256"], name=op.f("fk_order_items_result_sha256_blobs")
         ),
+        sa.ForeignKeyConstraint(
+            ["source_sha256"], ["blobs.sha256"], name=op.f("fk_order_items_source_sha256_blobs")
+        ),
         sa.PrimaryKeyConstraint("order_id", "asset_id", "position", name=op.f("pk_order_items")),
         sqlite_strict=True,
         sqlite_with_rowid=False,
     )
     op.create_index(
-        "ix_order_items_order_id_state", "order_items", ["order_id", "state"], unique=False
+        "ix_order_items_pending",
+        "order_items",
+        ["order_id"],
+        unique=False,
+        sqlite_where=sa.text("state = 'pending'"),
+        postgresql_where=sa.text("state = 'pending'"),
     )
-    op.create_index("ix_order_items_result_sha256", "order_items", ["result_sha256"], unique=False)
+    op.create_index(
+        "ix_order_items_result_sha256",
+        "order_items",
+        ["result_sha256"],
+        unique=False,
+        sqlite_where=sa.text("result_sha256 IS NOT NULL"),
+        postgresql_where=sa.text("result_sha256 IS NOT NULL"),
+    )
     op.create_index(
         "ix_order_items_source_sha256_recipe_key",
         "order_items",
@@ -271,20 +312,17 @@ def _create_order_targets() -> None:
         sa.Column("file_name", sa.Text(), nullable=False),
         sa.Column("content_type", sa.Text(), nullable=False),
         sa.Column("sha256", sa.Text(), nullable=False),
+        sa.Column("product_id", schema.Number, nullable=True),
         sa.ForeignKeyConstraint(
             ["order_id"],
             ["orders.id"],
             name=op.f("fk_order_targets_order_id_orders"),
             ondelete="CASCADE",
         ),
-        sa.ForeignKeyConstraint(
-            ["sha256"], ["blobs.sha256"], name=op.f("fk_order_targets_sha256_blobs")
-        ),
         sa.PrimaryKeyConstraint("order_id", "asset_id", name=op.f("pk_order_targets")),
         sqlite_strict=True,
         sqlite_with_rowid=False,
     )
-    op.create_index("ix_order_targets_sha256", "order_targets", ["sha256"], unique=False)
 
 
 def _create_user_renditions() -> None:
