@@ -3,7 +3,7 @@
 import hashlib
 import io
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -120,6 +120,36 @@ def add_release(
     if not draft:
         catalogue.make_available(tx, release_id, available_at=available_at, actor=OPERATOR, now=NOW)
     return Published(release_id, tuple(artifact_ids))
+
+
+def add_asset(
+    tx: Tx,
+    product: str | None = None,
+    *,
+    data: bytes = b"",
+    file_name: str = "",
+    content_type: str = "",
+    store: BlobStore | None = None,
+    facts: Mapping[str, object] | None = None,
+    **values: object,
+) -> int:
+    """An asset of `product`, else a public one; returns its number.
+
+    Without `data` its bytes are its own. They are stored only where a store is given.
+    """
+    serial = next(_serial)
+    name = file_name or f"file{serial}.txt"
+    content = data or f"bytes {serial}".encode()
+    spec = catalogue.AssetSpec(
+        name, visibility=catalogue.ENTITLED if product else catalogue.PUBLIC, product=product
+    )
+    spec = replace(spec, **values)  # type: ignore[arg-type]
+    stored = catalogue.StoredFile(
+        store.ingest(io.BytesIO(content)) if store else digests_of(content),
+        content_type or catalogue.sniff(content, name),
+        dict(facts or {}),
+    )
+    return catalogue.add_asset(tx, spec, stored, actor=OPERATOR, now=NOW)
 
 
 def grant(tx: Tx, organisation_id: int, product: str, **values: object) -> int:
