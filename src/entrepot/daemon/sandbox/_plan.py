@@ -53,8 +53,10 @@ class SampleClient:
 
 
 CLIENTS = (
-    SampleClient("halden-ci", "Halden build server", HALDEN, (CUSTOMER,), ("entitlements",)),
-    SampleClient("okabe-ci", "Okabe build server", OKABE, (CUSTOMER,), ("entitlements",)),
+    SampleClient(
+        "halden-ci", "Halden build server", HALDEN, (CUSTOMER,), ("entitlements", "orders")
+    ),
+    SampleClient("okabe-ci", "Okabe build server", OKABE, (CUSTOMER,), ("entitlements", "orders")),
     SampleClient(
         "harbour-release", "Harbour release job", HARBOUR, (CUSTOMER, PUBLISHER), ("publish",)
     ),

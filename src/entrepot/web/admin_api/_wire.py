@@ -56,7 +56,7 @@ DeliveryMethod: TypeAlias = Literal["download", "physical", "none"]
 Right: TypeAlias = Literal["download", "use"]
 ComplianceStatus: TypeAlias = Literal["approved", "pending", "blocked"]
 Role: TypeAlias = Literal["customer", "organisation-admin", "publisher", "operator"]
-Scope: TypeAlias = Literal["entitlements", "publish", "admin"]
+Scope: TypeAlias = Literal["entitlements", "orders", "publish", "admin"]
 Purpose: TypeAlias = Literal["token", "link"]
 Revision: TypeAlias = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 
