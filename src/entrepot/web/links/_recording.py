@@ -40,9 +40,13 @@ class Recorder:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write all that is waiting; what cannot be written now stays for the next time."""
-        while self._waiting:
-            batch = self._waiting[:BATCH_MAX]
+        """Write all that is waiting; what cannot be written now stays for the next time.
+
+        What comes meanwhile waits too: a commit for a handful costs as much as one for many.
+        """
+        left = len(self._waiting)
+        while left > 0:
+            batch = self._waiting[: min(left, BATCH_MAX)]
             try:
                 await self._edge.write(
                     lambda tx, batch=batch: record_transfers(  # type: ignore[misc]
@@ -56,6 +60,7 @@ class Recorder:
                 )
                 return
             del self._waiting[: len(batch)]
+            left -= len(batch)
         if self._dropped:
             _log.error("transfers dropped unrecorded", extra={"count": self._dropped})
             self._dropped = 0

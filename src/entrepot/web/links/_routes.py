@@ -62,11 +62,16 @@ class LinksDoor:
         if scope["method"] not in ("GET", "HEAD"):
             raise Invalid("A link answers to GET and HEAD only.", code="method-not-allowed")
         raw: bytes = scope["raw_path"]
+        known = self._leases.known(raw, self._edge.hub.now())
+        if known is not None and not scope["query_string"]:
+            return known
         token, slash, name = raw[len(_PREFIX) :].partition(b"/")
         if scope["query_string"] or not slash or not raw.startswith(_PREFIX):
             raise invalid_link()
         link = await self._verify(token, name)
-        return self._leases.warm(link.lease_id) or await self._leases.hold(link.lease_id)
+        lease = await self._leases.hold(link.lease_id)
+        self._leases.remember(raw, link)
+        return lease
 
     async def _verify(self, token: bytes, name: bytes) -> SignedLink:
         hub = self._edge.hub
