@@ -69,14 +69,14 @@ def _create_locked(folder: Path) -> tuple[Path, int]:
     raise BlockingIOError("every new temporary file was swept away at once")
 
 
-def sweep(folder: Path, *, older_than_seconds: float) -> int:
+def sweep(folder: Path, *, older_than_seconds: float, dry_run: bool = False) -> int:
     """Remove files in `folder` that no process owns and none wrote to lately; how many."""
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if entry.name.endswith(_SUFFIX)]
-    return sum(_remove_orphan(folder / name, older_than_seconds) for name in names)
+    return sum(_remove_orphan(folder / name, older_than_seconds, dry_run) for name in names)
 
 
-def _remove_orphan(path: Path, older_than_seconds: float) -> bool:
+def _remove_orphan(path: Path, older_than_seconds: float, dry_run: bool) -> bool:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -86,7 +86,8 @@ def _remove_orphan(path: Path, older_than_seconds: float) -> bool:
         status = os.fstat(fd)
         if status.st_nlink == 0 or time.time() - status.st_mtime < older_than_seconds:
             return False
-        path.unlink()
+        if not dry_run:
+            path.unlink()
     except (BlockingIOError, FileNotFoundError):
         return False
     finally:

@@ -13,6 +13,7 @@ import io
 import os
 import re
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -94,7 +95,7 @@ class LocalBlobStore(BlobStore):
         for folder in (final.parent.parent, final.parent):
             folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
         # A copy of another size is damaged: the good one takes its name.
-        if _size_of(final) != digests.size:
+        if _size_of(final) != digests.size or not _renewed(final):
             part.publish(final)
         # Also where the object was there: whoever renamed it may not have come this far.
         self._fsync_folders(final.parent)
@@ -164,10 +165,22 @@ class LocalBlobStore(BlobStore):
             raise self._unreadable(fault) from fault
         return found.hexdigest() == sha256
 
-    def sweep(self, *, older_than_seconds: float) -> int:
+    def age_seconds(self, sha256: str) -> float | None:
+        """See BlobStore; by the wall clock, never negative."""
+        path = self._path(sha256)
+        try:
+            return max(0.0, time.time() - path.stat().st_mtime)
+        except FileNotFoundError:
+            return None
+        except OSError as fault:
+            raise self._unreadable(fault) from fault
+
+    def sweep(self, *, older_than_seconds: float, dry_run: bool = False) -> int:
         """See BlobStore."""
         with store_faults(self._root):
-            return _incoming.sweep(self._incoming, older_than_seconds=older_than_seconds)
+            return _incoming.sweep(
+                self._incoming, older_than_seconds=older_than_seconds, dry_run=dry_run
+            )
 
     def check(self) -> None:
         """See BlobStore. Tries to write for real; a full disk passes: reading goes on."""
@@ -213,6 +226,15 @@ def _size_of(path: Path) -> int | None:
         return path.stat().st_size
     except FileNotFoundError:
         return None
+
+
+def _renewed(path: Path) -> bool:
+    """Make the object as young as if it were new; False where it went away meanwhile."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _size_ahead(source: BinaryIO) -> int:

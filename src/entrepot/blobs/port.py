@@ -92,10 +92,18 @@ class BlobStore(Protocol):
         """
         ...
 
-    def sweep(self, *, older_than_seconds: float) -> int:
+    def age_seconds(self, sha256: str) -> float | None:
+        """Seconds since the object was last ingested, None where there is no such object.
+
+        Storing bytes again that are there already counts: whoever did so wants them to stay.
+        """
+        ...
+
+    def sweep(self, *, older_than_seconds: float, dry_run: bool = False) -> int:
         """Remove what killed ingests left behind, last written at least so long ago.
 
-        Returns how many were removed. A live ingest is never touched, however slow it is.
+        Returns how many were removed, or with `dry_run` would be. A live ingest is never
+        touched, however slow it is.
         """
         ...
 

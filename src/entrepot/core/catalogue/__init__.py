@@ -77,6 +77,7 @@ from entrepot.core.catalogue.releases import (
     require_draft,
     withdraw_release,
 )
+from entrepot.core.catalogue.sweeping import Swept, sweep_bytes
 
 __all__ = [
     "AVAILABLE",
@@ -97,6 +98,7 @@ __all__ = [
     "ReleaseSpec",
     "Source",
     "StoredFile",
+    "Swept",
     "TakenIn",
     "add_artifact",
     "add_asset",
@@ -143,6 +145,7 @@ __all__ = [
     "revise_licence",
     "sniff",
     "store_file",
+    "sweep_bytes",
     "take_in_assets",
     "title_in",
     "withdraw_release",

@@ -14,7 +14,7 @@ from sqlalchemy import delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from entrepot.blobs import BlobStore, Digests
-from entrepot.core.catalogue.tables import artifacts, blobs
+from entrepot.core.catalogue.tables import blobs
 from entrepot.db import Database, Tx
 from entrepot.errors import EntrepotError, Unavailable
 
@@ -61,24 +61,32 @@ def hold_bytes(tx: Tx, store: BlobStore, stored: Iterable[Digests], *, now: date
 
 
 def drop_unused_bytes(database: Database, store: BlobStore, identities: Iterable[str]) -> None:
-    """Remove stored bytes that no artifact has. What cannot be removed now is logged and stays.
+    """Remove stored bytes that nothing refers to. What cannot be removed now is logged and stays.
 
     Meant for the way out of an error, so that it raises none of its own.
     """
     try:
         for sha256 in sorted(set(identities)):
             with database.write() as tx:
-                _drop(tx, store, sha256)
+                drop_bytes(tx, store, sha256)
     except EntrepotError as error:
         _log.warning("unused bytes stay", extra={"reason": error.message})
 
 
-def _drop(tx: Tx, store: BlobStore, sha256: str) -> None:
+def drop_bytes(tx: Tx, store: BlobStore, sha256: str) -> bool:
+    """Remove stored bytes and their row unless a row refers to them; whether they went.
+
+    What refers to bytes has a foreign key to them, so the database knows, and this module
+    need not: artifacts, assets, results of conversions, packages, and what comes later.
+    """
     if tx.dialect.name == "postgresql":
         tx.execute(select(func.pg_advisory_xact_lock(_LOCK)))
-    if tx.execute(select(artifacts.c.id).where(artifacts.c.sha256 == sha256).limit(1)).first():
-        return
-    tx.execute(delete(blobs).where(blobs.c.sha256 == sha256))
+    try:
+        with tx.begin_nested():
+            tx.execute(delete(blobs).where(blobs.c.sha256 == sha256))
+    except IntegrityError:
+        return False
     # Under the lock. Should the commit fail now, a row without bytes stays, which the next
     # ingest of the same bytes makes good.
     store.delete(sha256)
+    return True

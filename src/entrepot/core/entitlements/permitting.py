@@ -32,12 +32,14 @@ from entrepot.core.entitlements.views import (
     Artifact,
     ArtifactRequest,
     PermittedArtifact,
+    PermittedArtifacts,
+    PermittedFile,
     Release,
     ReleaseFilter,
 )
 from entrepot.db import Prepared, Tx
 from entrepot.db.schema import Number
-from entrepot.errors import NotFound
+from entrepot.errors import Denied, NotFound
 from entrepot.kit.ids import parse_uuid
 from entrepot.kit.paging import Page
 
@@ -78,7 +80,7 @@ def list_permitted_releases(
     if row.right_to != RIGHT_TO_DOWNLOAD:
         raise NotFound
     if row.verdict != GRANTED:
-        raise denial(row.verdict, _details(row))
+        raise denial(row.verdict, period_details(row))
     reference = refer(number)
     bound = bind_reference(who, reference, now=now)
     if wanted.latest:
@@ -197,39 +199,21 @@ def _permission_row(
     if row is None:
         raise NotFound
     if row.verdict != GRANTED:
-        raise denial(row.verdict, _details(row) | _newest_owned(tx, reference, bound, row.verdict))
+        raise denial(
+            row.verdict, period_details(row) | _newest_owned(tx, reference, bound, row.verdict)
+        )
     return row
 
 
 def permitted_artifact(tx: Tx, request: ArtifactRequest, *, now: datetime) -> PermittedArtifact:
     """Ask the predicate for one artifact; NotFound, or Denied with reason and remedy."""
-    reference = request.reference
-    bound: dict[str, Any] = {
-        "now": now,
-        "organisation_id": request.organisation_id,
-        "entitlement_id": reference.entitlement_id,
-        "release_id": parse_uuid(request.release_id),
-        "artifact_id": parse_uuid(request.artifact_id),
-        "user_id": request.user_id,
-        "api_client_id": request.api_client_id,
-        "country": _code(request.country),
-        "declared_country": _code(request.declared_country),
-        "embargoed": "".join(f",{code}" for code in request.embargoed) + ",",
-    }
-    child = reference.child_product_id is not None
-    if child:
-        bound["child_product_id"] = reference.child_product_id
+    bound = _bind(request, now) | {"artifact_id": parse_uuid(request.artifact_id)}
+    child = request.reference.child_product_id is not None
     row = permission("artifact", child=child).one_or_none(tx, bound)
     if row is None:
         raise NotFound
     if row.verdict != GRANTED:
-        details = _details(row) | {
-            "country": request.country,
-            "declared_country": request.declared_country or "",
-        }
-        if row.verdict == "licence-required":
-            details |= _licence_details(tx, row.licence_revision_id)
-        raise denial(row.verdict, details | _newest_owned(tx, reference, bound, row.verdict))
+        raise _refusal(tx, request, row, bound)
     return PermittedArtifact(
         row.entitlement_id,
         row.product_id,
@@ -244,12 +228,72 @@ def permitted_artifact(tx: Tx, request: ArtifactRequest, *, now: datetime) -> Pe
     )
 
 
-def _code(country: str | None) -> str | None:
+def permitted_artifacts(tx: Tx, request: ArtifactRequest, *, now: datetime) -> PermittedArtifacts:
+    """Ask the predicate for every artifact of a release (`artifact_id` does not count).
+
+    NotFound, or Denied with reason and remedy of the first that the caller may not have now.
+    """
+    bound = _bind(request, now)
+    child = request.reference.child_product_id is not None
+    rows = permission("artifacts", child=child).all(tx, bound)
+    if not rows:
+        raise NotFound
+    for row in rows:
+        if row.verdict != GRANTED:
+            raise _refusal(tx, request, row, bound)
+    first = rows[0]
+    files = [PermittedFile(row.file_name, row.size, row.crc32, row.sha256) for row in rows]
+    return PermittedArtifacts(
+        first.entitlement_id,
+        first.product_code,
+        first.release_id,
+        first.release_name,
+        first.available_at,
+        first.licence_revision_id,
+        files,
+    )
+
+
+def _bind(request: ArtifactRequest, now: datetime) -> dict[str, Any]:
+    reference = request.reference
+    bound: dict[str, Any] = {
+        "now": now,
+        "organisation_id": request.organisation_id,
+        "entitlement_id": reference.entitlement_id,
+        "release_id": parse_uuid(request.release_id),
+        "user_id": request.user_id,
+        "api_client_id": request.api_client_id,
+        "country": plain_code(request.country),
+        "declared_country": plain_code(request.declared_country),
+        "embargoed": bound_codes(request.embargoed),
+    }
+    if reference.child_product_id is not None:
+        bound["child_product_id"] = reference.child_product_id
+    return bound
+
+
+def _refusal(tx: Tx, request: ArtifactRequest, row: Any, bound: Mapping[str, Any]) -> Denied:
+    details = period_details(row) | {
+        "country": request.country,
+        "declared_country": request.declared_country or "",
+    }
+    if row.verdict == "licence-required":
+        details |= licence_details(tx, row.licence_revision_id)
+    return denial(row.verdict, details | _newest_owned(tx, request.reference, bound, row.verdict))
+
+
+def bound_codes(codes: Sequence[str]) -> str:
+    """A list of codes as the predicate takes it: `,AA,BB,`."""
+    return "".join(f",{code}" for code in codes) + ","
+
+
+def plain_code(country: str | None) -> str | None:
     """The code as the lists of codes hold it: one that has a comma could pass for two of them."""
     return None if country is None else country.replace(",", "")
 
 
-def _details(row: Any) -> dict[str, str | int | bool]:
+def period_details(row: Any) -> dict[str, str | int | bool]:
+    """The periods of an entitlement, as its denials name them."""
     return {
         "valid_from": day(row.valid_from),
         "valid_to": day(row.valid_to),
@@ -284,7 +328,8 @@ def _newest_owned(
     }
 
 
-def _licence_details(tx: Tx, revision_id: int) -> dict[str, str | int | bool]:
+def licence_details(tx: Tx, revision_id: int) -> dict[str, str | int | bool]:
+    """The licence that has to be accepted, as the denial names it."""
     row = tx.execute(
         select(licences.c.code, licence_revisions.c.revision)
         .join(licence_revisions)

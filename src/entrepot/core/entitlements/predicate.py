@@ -141,12 +141,12 @@ _principal_enabled = or_(
     exists().where(
         users.c.id == USER,
         users.c.disabled_at.is_(None),
-        users.c.organisation_id == entitlements.c.organisation_id,
+        users.c.organisation_id == organisations.c.id,
     ),
     exists().where(
         api_clients.c.id == CLIENT,
         api_clients.c.disabled_at.is_(None),
-        api_clients.c.organisation_id == entitlements.c.organisation_id,
+        api_clients.c.organisation_id == organisations.c.id,
     ),
 )
 _restricted = not_(no_codes(entitlements.c.allowed_countries))
@@ -195,13 +195,18 @@ _accepted = exists().where(
     or_(acceptances.c.user_id == USER, is_set(acceptances.c.for_organisation)),
 )
 
+_ACCOUNT_DISABLED = Rule("account-disabled", not_(_principal_enabled))
+_COUNTRY_NOT_ALLOWED = Rule(
+    "country-not-allowed",
+    and_(_restricted, not_(has_code(entitlements.c.allowed_countries, COUNTRY))),
+)
+_COUNTRY_EMBARGOED = Rule("country-embargoed", has_code(EMBARGOED, COUNTRY))
+_LICENCE_REQUIRED = Rule("licence-required", and_(required_revision.is_not(None), not_(_accepted)))
+
 ARTIFACT_RULES: tuple[Rule, ...] = (
-    Rule("account-disabled", not_(_principal_enabled)),
-    Rule(
-        "country-not-allowed",
-        and_(_restricted, not_(has_code(entitlements.c.allowed_countries, COUNTRY))),
-    ),
-    Rule("country-embargoed", has_code(EMBARGOED, COUNTRY)),
+    _ACCOUNT_DISABLED,
+    _COUNTRY_NOT_ALLOWED,
+    _COUNTRY_EMBARGOED,
     Rule(
         "declared-country-required",
         and_(is_set(artifacts.c.controlled), DECLARED.is_(None)),
@@ -216,8 +221,19 @@ ARTIFACT_RULES: tuple[Rule, ...] = (
             ),
         ),
     ),
-    Rule("licence-required", and_(required_revision.is_not(None), not_(_accepted))),
+    _LICENCE_REQUIRED,
 )
+
+# For assets: as for an artifact, but no release stands between the file and its product.
+ASSET_RULES: tuple[Rule, ...] = (
+    _ACCOUNT_DISABLED,
+    *ENTITLEMENT_RULES,
+    _COUNTRY_NOT_ALLOWED,
+    _COUNTRY_EMBARGOED,
+    _LICENCE_REQUIRED,
+)
+# What keeps a caller from every download, public assets included; needs no entitlement.
+CALLER_RULES: tuple[Rule, ...] = (_ACCOUNT_DISABLED, ENTITLEMENT_RULES[0], _COUNTRY_EMBARGOED)
 
 
 def _constant(verdict: str) -> ColumnElement[str]:
@@ -266,16 +282,18 @@ def of_reference(*, child: bool) -> Condition:
     return and_(*conditions)
 
 
-Level: TypeAlias = Literal["release", "artifact"]
+Level: TypeAlias = Literal["release", "artifact", "artifacts"]
 
 
 @cache
 def permission(level: Level, *, child: bool) -> Prepared:
     """One row with the verdict on one release or artifact; no row where the chain is broken.
 
+    The level `artifacts` gives a row for every one of the release, in the publisher's order.
+
     Bind: now, organisation_id, entitlement_id, release_id; child_product_id for children;
-    for the level `artifact` also artifact_id, user_id, api_client_id, country,
-    declared_country and embargoed (codes as `,AA,BB,`).
+    for artifacts also user_id, api_client_id, country, declared_country and embargoed
+    (codes as `,AA,BB,`); for one of them artifact_id.
     """
     source = entitlement_source(child=child).join(releases, release_in_chain)
     columns: list[Any] = [
@@ -290,7 +308,7 @@ def permission(level: Level, *, child: bool) -> Prepared:
         releases.c.available_at,
     ]
     rules = [*ENTITLEMENT_RULES, *RELEASE_RULES]
-    if level == "artifact":
+    if level != "release":
         source = source.join(artifacts, artifacts.c.release_id == releases.c.id).join(
             blobs, blobs.c.sha256 == artifacts.c.sha256
         )
@@ -303,6 +321,8 @@ def permission(level: Level, *, child: bool) -> Prepared:
             blobs.c.size,
             required_revision.label("licence_revision_id"),
         ]
+        if level == "artifacts":
+            columns += [blobs.c.crc32, releases.c.name.label("release_name")]
         rules = [ARTIFACT_RULES[0], *rules, *ARTIFACT_RULES[1:]]
     query = (
         select(*columns, verdict_of(*rules).label("verdict"))
@@ -311,4 +331,6 @@ def permission(level: Level, *, child: bool) -> Prepared:
     )
     if level == "artifact":
         query = query.where(artifacts.c.id == _text("artifact_id"))
+    elif level == "artifacts":
+        query = query.order_by(artifacts.c.position)
     return Prepared(query)

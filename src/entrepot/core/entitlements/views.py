@@ -1,8 +1,9 @@
 """What the verbs of this folder take and give: plain values."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from entrepot.core.entitlements.predicate import Reference
 
@@ -138,3 +139,51 @@ class PermittedArtifact:
     size: int
     available_at: datetime
     licence_revision_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PermittedAsset:
+    """An asset that the predicate granted: its bytes, and what it rests on.
+
+    `entitlement_id`, `product_id` and `licence_revision_id` are None for a public asset. `size`
+    in bytes, `title` by culture, `facts` as they were found in the file.
+    """
+
+    asset_id: int
+    identifier: str
+    title: Mapping[str, str]
+    folder: str
+    media_group: str
+    file_name: str
+    content_type: str
+    facts: Mapping[str, Any]
+    sha256: str
+    size: int
+    crc32: int
+    changed_at: datetime
+    product_id: int | None
+    entitlement_id: int | None
+    licence_revision_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PermittedFile:
+    """A file of a release that was granted whole: its name there and its bytes."""
+
+    file_name: str
+    size: int
+    crc32: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class PermittedArtifacts:
+    """What the predicate granted: every file of a release, in the publisher's order."""
+
+    entitlement_id: int
+    product_code: str
+    release_id: str
+    release_name: str
+    available_at: datetime
+    licence_revision_id: int | None
+    files: Sequence[PermittedFile]

@@ -1,0 +1,217 @@
+"""Media assets that the predicate grants, one by one and as a condition for many.
+
+A public asset is for every account that is enabled, in an organisation that is not blocked,
+from a country that is not under embargo. Any other is for those whom an entitlement to its
+product, by itself or as a member of a group, gives the right to download, by the same rules as
+an artifact without those on releases (predicate.ASSET_RULES).
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, bindparam, or_, select
+
+from entrepot.core.accounts import Principal
+from entrepot.core.accounts.tables import organisations
+from entrepot.core.catalogue import PUBLIC, find_asset
+from entrepot.core.catalogue.tables import assets
+from entrepot.core.entitlements.permitting import (
+    bound_codes,
+    licence_details,
+    period_details,
+    plain_code,
+)
+from entrepot.core.entitlements.predicate import (
+    ASSET_RULES,
+    CALLER_RULES,
+    GRANTED,
+    ORGANISATION,
+    RIGHT_TO_DOWNLOAD,
+    entitled,
+    entitlement_source,
+    holds,
+    required_revision,
+    verdict_of,
+)
+from entrepot.core.entitlements.reasons import denial
+from entrepot.core.entitlements.tables import entitlements
+from entrepot.core.entitlements.views import PermittedAsset
+from entrepot.db import Prepared, Tx
+from entrepot.db.schema import Number
+from entrepot.errors import NotFound
+
+_DOWNLOADS = and_(
+    entitlements.c.organisation_id == ORGANISATION,
+    entitlements.c.right_to == RIGHT_TO_DOWNLOAD,
+)
+_KINDS = (False, True)  # entitlements themselves, and the children of groups
+
+_CALLER = Prepared(
+    select(verdict_of(*CALLER_RULES).label("verdict"))
+    .select_from(organisations)
+    .where(organisations.c.id == ORGANISATION)
+)
+
+
+@cache
+def _granted(*, child: bool) -> Prepared:
+    return Prepared(
+        select(entitled.c.id)
+        .distinct()
+        .select_from(entitlement_source(child=child))
+        .where(_DOWNLOADS, holds(*ASSET_RULES))
+    )
+
+
+@cache
+def _any_right(*, child: bool) -> Prepared:
+    return Prepared(
+        select(entitled.c.id)
+        .distinct()
+        .select_from(entitlement_source(child=child))
+        .where(_DOWNLOADS)
+    )
+
+
+@cache
+def _verdicts(*, child: bool) -> Prepared:
+    """Each entitlement to one product, with its verdict."""
+    return Prepared(
+        select(
+            entitlements.c.id.label("entitlement_id"),
+            *entitlements.c["valid_from", "valid_to", "maintenance_from", "maintenance_to"],
+            required_revision.label("licence_revision_id"),
+            verdict_of(*ASSET_RULES).label("verdict"),
+        )
+        .select_from(entitlement_source(child=child))
+        .where(_DOWNLOADS, entitled.c.id == bindparam("product_id", type_=Number))
+        .order_by(entitlements.c.id)
+    )
+
+
+def granted_products(
+    tx: Tx,
+    *,
+    organisation_id: int,
+    user_id: int | None,
+    api_client_id: int | None,
+    country: str,
+    embargoed: Sequence[str] = (),
+    now: datetime,
+) -> frozenset[int]:
+    """The products whose assets the caller may have now, for `asset_condition`.
+
+    Denied where the caller may have nothing at all now, public assets included: the account
+    is disabled, the organisation blocked, or the country under embargo.
+    """
+    bound = _bound(organisation_id, user_id, api_client_id, country, embargoed, now)
+    _require_caller(tx, bound)
+    return frozenset(row.id for child in _KINDS for row in _granted(child=child).all(tx, bound))
+
+
+def products_with_any_right(tx: Tx, organisation_id: int) -> frozenset[int]:
+    """The products that the organisation has, or had, an entitlement to download.
+
+    An asset of one of these is a 403 where it is not granted; one of any other is a 404.
+    """
+    bound = {"organisation_id": organisation_id}
+    return frozenset(row.id for child in _KINDS for row in _any_right(child=child).all(tx, bound))
+
+
+def asset_condition(granted: Collection[int]) -> ColumnElement[bool]:
+    """For a SELECT over `assets`: those there that are public or of a product in `granted`."""
+    # Numbers spelt out: a statement takes a limited number of bound values.
+    products = bindparam("granted", sorted(granted), Number, expanding=True, literal_execute=True)
+    return and_(
+        assets.c.deleted_at.is_(None),
+        or_(assets.c.visibility == PUBLIC, assets.c.product_id.in_(products)),
+    )
+
+
+def permitted_asset(
+    tx: Tx,
+    who: Principal,
+    reference: str | int,
+    *,
+    embargoed: Sequence[str] = (),
+    now: datetime,
+) -> PermittedAsset:
+    """Ask the predicate for one asset, by number or identifier.
+
+    NotFound where there is none, or it is deleted, or the organisation never had a right to its
+    product; Denied with reason and remedy where a condition fails now.
+    """
+    try:
+        row = find_asset(tx, reference)
+    except NotFound:
+        raise NotFound from None  # the same words as for what is not yours
+    bound = _bound(who.organisation_id, who.user_id, who.api_client_id, who.country, embargoed, now)
+    if row.visibility == PUBLIC:
+        _require_caller(tx, bound)
+        return _permitted(row)
+    return _permitted(row, _best(tx, bound | {"product_id": row.product_id}, who.country))
+
+
+def _bound(
+    organisation_id: int,
+    user_id: int | None,
+    api_client_id: int | None,
+    country: str,
+    embargoed: Sequence[str],
+    now: datetime,
+) -> dict[str, Any]:
+    return {
+        "now": now,
+        "organisation_id": organisation_id,
+        "user_id": user_id,
+        "api_client_id": api_client_id,
+        "country": plain_code(country),
+        "embargoed": bound_codes(embargoed),
+    }
+
+
+def _require_caller(tx: Tx, bound: dict[str, Any]) -> None:
+    row = _CALLER.one_or_none(tx, bound)
+    if row is None:
+        raise NotFound
+    if row.verdict != GRANTED:
+        raise denial(row.verdict, {"country": bound["country"]})
+
+
+_PASSED = {rule.verdict: at for at, rule in enumerate(ASSET_RULES)} | {GRANTED: len(ASSET_RULES)}
+
+
+def _best(tx: Tx, bound: dict[str, Any], country: str) -> Any:
+    """The entitlement that grants; else what to tell of the one that came furthest."""
+    rows = [row for child in _KINDS for row in _verdicts(child=child).all(tx, bound)]
+    best = max(rows, key=lambda row: _PASSED[row.verdict], default=None)
+    if best is None:
+        raise NotFound
+    if best.verdict != GRANTED:
+        details = period_details(best) | {"country": country}
+        if best.verdict == "licence-required":
+            details |= licence_details(tx, best.licence_revision_id)
+        raise denial(best.verdict, details)
+    return best
+
+
+def _permitted(row: Any, given: Any = None) -> PermittedAsset:
+    return PermittedAsset(
+        row.id,
+        row.identifier,
+        row.title,
+        row.folder,
+        row.media_group,
+        row.file_name,
+        row.content_type,
+        row.facts,
+        row.sha256,
+        row.size,
+        row.crc32,
+        row.changed_at,
+        None if given is None else row.product_id,
+        None if given is None else given.entitlement_id,
+        None if given is None else given.licence_revision_id,
+    )
