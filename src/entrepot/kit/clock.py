@@ -48,10 +48,15 @@ class Clock:
     ) -> None:
         self._monotonic = monotonic_seconds
         self._anchor = wall_seconds() - monotonic_seconds()
+        self._last = (0, _EPOCH)
 
     def seconds(self) -> float:
         """Seconds since 1970-01-01T00:00:00Z."""
         return self._anchor + self._monotonic()
 
     def __call__(self) -> datetime:
-        return from_millis(int(self.seconds() * 1000))
+        millis = int((self._anchor + self._monotonic()) * 1000)
+        last = self._last  # one load, so that number and instant belong together
+        if last[0] != millis:
+            last = self._last = (millis, from_millis(millis))
+        return last[1]
