@@ -15,10 +15,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from entrepot.core.conversions.port import Fact, Limits
+from entrepot.core.conversions.port import Fact
 
 MESSAGE_BYTES_MAX = 64 * 1024
 DESCRIPTORS_MAX = 32
+READY = 0  # the serial of a child's first words
 FACTS_MAX = 64
 FACT_TEXT_MAX = 256
 REASON_MAX = 500
@@ -58,7 +59,6 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     serial: int
     verb: Literal["convert", "probe"]
-    limits: Limits
     recipe: dict[str, Any] = {}
     content_type: str = ""
 
@@ -100,12 +100,14 @@ def encode_answer(answer: Answer) -> bytes:
     return _encode(cut)
 
 
-def decode_answer(packet: bytes) -> Answer:
-    """What the child said, checked and made harmless; ValueError where it is no answer."""
+def decode_answer(packet: bytes, *, serial: int) -> Answer:
+    """What the child said to this request, checked and made harmless; ValueError if not that."""
     try:
         answer = _decode_answer(packet)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise ValueError(f"not an answer: {error}") from error
+    if answer.serial != serial or (answer.outcome == "ready") != (serial == READY):
+        raise ValueError("an answer to another question")
     if answer.outcome == "refused" and not is_refusal(answer.code):
         raise ValueError("refused for a reason that is none")
     return msgspec.structs.replace(
