@@ -105,14 +105,26 @@ from entrepot.core.conversions._recipe import (
     recipe_from_document,
     recipe_to_document,
 )
+from entrepot.core.conversions.pipelines import (
+    PIPELINE_LENGTH_MAX,
+    STEP_TYPES,
+    asset_watermarks,
+    compile_pipeline,
+    with_watermarks,
+)
 
 __all__ = [
     "OPERATIONS",
+    "PIPELINE_LENGTH_MAX",
     "SETTINGS",
+    "STEP_TYPES",
     "Recipe",
     "Step",
+    "asset_watermarks",
     "canonical_json",
+    "compile_pipeline",
     "converter_version",
     "recipe_from_document",
     "recipe_to_document",
+    "with_watermarks",
 ]
