@@ -9,7 +9,13 @@ from sqlalchemy import delete, select
 from entrepot.core import accounts, catalogue, delivery, entitlements
 from entrepot.core.accounts import Keyring, LinkKey, SecretBox
 from entrepot.core.catalogue.tables import releases
-from entrepot.core.delivery import IssuedLink, issue_artifact_link, redeem_link, verify_link
+from entrepot.core.delivery import (
+    IssuedLink,
+    StoredFile,
+    issue_artifact_link,
+    redeem_link,
+    verify_link,
+)
 from entrepot.core.delivery.tables import leases
 from entrepot.core.events.tables import events
 from entrepot.db import Tx
@@ -56,6 +62,7 @@ def test_a_lease_says_who_got_what_by_which_right_for_how_long(tx: Tx) -> None:
         "child_product_id": None,
         "release_id": one.release.id,
         "artifact_id": one.release.artifact_ids[0],
+        "order_id": None,
         "country": "DE",
         "declared_country": "FR",
         "licence_revision_id": catalogue.find_revision(tx, "EULA-L").id,
@@ -95,8 +102,8 @@ def test_a_lease_gives_the_bytes_and_whose_they_are(tx: Tx) -> None:
     assert redeemed.principal == one.who.label
     assert redeemed.organisation_id == one.who.organisation_id
     assert redeemed.entitlement_id == one.number
-    assert redeemed.artifact.sha256 == factories.digests_of(b"abc").sha256
-    assert redeemed.artifact.size == 3
+    assert redeemed.content == StoredFile(factories.digests_of(b"abc").sha256, 3)
+    assert (redeemed.file_name, redeemed.artifact_id) == ("a.bin", one.release.artifact_ids[0])
 
 
 def test_a_child_of_a_group_is_leased_as_that_child(tx: Tx) -> None:

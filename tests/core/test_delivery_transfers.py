@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import Row, func, select
 
-from entrepot.core.delivery import Transfer, covers, list_downloads, record_transfers
+from entrepot.core.delivery import Delivery, Transfer, covers, list_downloads, record_transfers
 from entrepot.core.delivery.tables import downloads, transfers
 from entrepot.core.events.tables import events
 from entrepot.db import Database, Tx, connect
@@ -44,7 +44,14 @@ class World:
         release = factories.add_release(tx, product, files=[("a.bin", files)])
         self.artifact_id = release.artifact_ids[0]
         self.entitlement = factories.grant(tx, self.organisation, product)
-        self.size = len(files)
+        self.delivery = Delivery(
+            f"artifact:{self.artifact_id}",
+            "a.bin",
+            len(files),
+            self.entitlement,
+            release.id,
+            self.artifact_id,
+        )
 
     def sent(
         self, first: int, length: int, at: datetime = NOW, took: timedelta = SECOND
@@ -54,9 +61,7 @@ class World:
             lease_id="0a" * 16,
             principal=self.who.label,
             organisation_id=self.organisation,
-            entitlement_id=self.entitlement,
-            artifact_id=self.artifact_id,
-            size=self.size,
+            of=self.delivery,
             first_byte=first,
             length=length,
             started_at=at,

@@ -189,8 +189,8 @@ def issued(tx: Tx, built: Built, person: int, right: Right, release: int) -> str
     except Denied as error:
         return check_denial(error)
     redeemed = delivery.redeem_link(tx, link.lease_id, embargoed=world.embargoed, now=NOW)
-    assert redeemed.artifact.artifact_id == made.artifact_ids[0]
-    assert redeemed.artifact.release_id == made.id
+    assert redeemed.artifact_id == made.artifact_ids[0]
+    assert redeemed.release_id == made.id
     assert redeemed.entitlement_id == built.entitlements[right.entitlement]
     return GRANTED
 

@@ -284,9 +284,9 @@ def test_downloads_tell_who_took_what(desk: Desk) -> None:
         lease_id="0" * 32,
         principal=customer.label,
         organisation_id=owner,
-        entitlement_id=given["id"],
-        artifact_id=artifact["id"],
-        size=5,
+        of=delivery.Delivery(
+            f"artifact:{artifact['id']}", "a.bin", 5, given["id"], release_id, artifact["id"]
+        ),
         first_byte=0,
         length=5,
         started_at=now,
@@ -304,6 +304,11 @@ def test_downloads_tell_who_took_what(desk: Desk) -> None:
         assert item["principal"] == customer.label
         assert (item["product_code"], item["file_name"]) == ("DS1", "a.bin")
         assert (item["size"], item["bytes_sent"]) == (5, 5)
+        assert (item["kind"], item["release_id"], item["order_id"]) == (
+            "artifact",
+            release_id,
+            None,
+        )
         assert item["completed_at"] is not None
     for query in (f"?organisation={desk.operator.organisation_id}", f"?artifact={MISSING}"):
         assert desk.ask("GET", f"/downloads{query}").json() == {"total": 0, "items": []}

@@ -13,6 +13,7 @@ _COLUMNS = (
     "started_at",
     "principal",
     "organisation_name",
+    "kind",
     "product_code",
     "release_name",
     "file_name",

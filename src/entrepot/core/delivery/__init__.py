@@ -1,4 +1,4 @@
-"""Handing out: leases and signed links, redeeming them, the record of what was sent."""
+"""Handing out: leases and signed links, redeeming them, the ZIP that is never built, the record."""
 
 from entrepot.core.delivery._signing import (
     SignedLink,
@@ -7,14 +7,19 @@ from entrepot.core.delivery._signing import (
     sign_link,
     verify_link,
 )
+from entrepot.core.delivery.archive import Archive, lay_out
 from entrepot.core.delivery.links import (
     LINK_SECONDS_MAX,
     IssuedLink,
-    RedeemedLink,
     issue_artifact_link,
-    redeem_link,
+    issue_release_link,
 )
+from entrepot.core.delivery.order_links import issue_order_link, link_bucket, order_link
+from entrepot.core.delivery.packages import Package, lay_out_package
+from entrepot.core.delivery.redeeming import RedeemedLink, StoredFile, redeem_link
+from entrepot.core.delivery.releases import release_file_name, release_package
 from entrepot.core.delivery.transfers import (
+    Delivery,
     Transfer,
     count_downloads,
     covers,
@@ -24,18 +29,30 @@ from entrepot.core.delivery.transfers import (
 
 __all__ = [
     "LINK_SECONDS_MAX",
+    "Archive",
+    "Delivery",
     "IssuedLink",
+    "Package",
     "RedeemedLink",
     "SignedLink",
+    "StoredFile",
     "Transfer",
     "count_downloads",
     "covers",
     "invalid_link",
     "issue_artifact_link",
+    "issue_order_link",
+    "issue_release_link",
     "key_id_of",
+    "lay_out",
+    "lay_out_package",
+    "link_bucket",
     "list_downloads",
+    "order_link",
     "record_transfers",
     "redeem_link",
+    "release_file_name",
+    "release_package",
     "sign_link",
     "verify_link",
 ]

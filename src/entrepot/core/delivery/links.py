@@ -1,4 +1,4 @@
-"""Issuing and redeeming links to artifacts."""
+"""Issuing links to artifacts, one by one or all of a release in one ZIP."""
 
 import secrets
 from collections.abc import Sequence
@@ -6,22 +6,23 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import insert
 
 from entrepot.core.accounts import Keyring, Principal
-from entrepot.core.delivery._signing import LEASE_BYTES, invalid_link, sign_link
+from entrepot.core.delivery._signing import LEASE_BYTES, sign_link
+from entrepot.core.delivery.releases import release_file_name
 from entrepot.core.delivery.tables import leases
 from entrepot.core.entitlements import (
     ArtifactRequest,
-    PermittedArtifact,
-    Reference,
+    PermittedArtifacts,
     permitted_artifact,
+    permitted_artifacts,
     refer,
 )
 from entrepot.core.events import Event, record
 from entrepot.db import Prepared, Tx
-from entrepot.errors import Gone, NotFound
 from entrepot.kit.context import request_id
+from entrepot.kit.ids import parse_uuid
 from entrepot.kit.text import check_country
 
 LINK_SECONDS_MAX = 600
@@ -36,34 +37,7 @@ class IssuedLink:
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class RedeemedLink:
-    """What a lease gives now: whose it is, and the bytes."""
-
-    lease_id: str
-    principal: str
-    organisation_id: int
-    entitlement_id: int
-    artifact: PermittedArtifact
-
-
 _INSERT = Prepared(insert(leases).inline(), leases.c.keys())
-_LEASE = Prepared(
-    select(
-        *leases.c[
-            "principal",
-            "user_id",
-            "api_client_id",
-            "organisation_id",
-            "entitlement_id",
-            "child_product_id",
-            "release_id",
-            "artifact_id",
-            "country",
-            "declared_country",
-        ]
-    ).where(leases.c.id == bindparam("lease_id", type_=leases.c.id.type))
-)
 
 
 def issue_artifact_link(
@@ -84,20 +58,88 @@ def issue_artifact_link(
     The link is good for `seconds`, at most 600. Invalid: `declared_country` is no country;
     an empty one is none declared.
     """
-    reference = refer(number)
-    declared = _declared(declared_country)
-    request = ArtifactRequest(
+    request = _request(who, number, release_id, artifact_id, declared_country, embargoed)
+    artifact = permitted_artifact(tx, request, now=now)
+    return _issue(
+        tx,
+        keyring,
+        who,
+        request,
+        artifact_id=artifact.artifact_id,
+        licence_revision_id=artifact.licence_revision_id,
+        file_name=artifact.file_name,
+        seconds=seconds,
+        now=now,
+    )
+
+
+def issue_release_link(
+    tx: Tx,
+    keyring: Keyring,
+    who: Principal,
+    *,
+    number: str,
+    release_id: str,
+    declared_country: str | None,
+    embargoed: Sequence[str] = (),
+    seconds: int = LINK_SECONDS_MAX,
+    now: datetime,
+) -> tuple[IssuedLink, PermittedArtifacts]:
+    """A link to the ZIP of all artifacts of a release; they come along.
+
+    As `issue_artifact_link`, where every artifact must be granted: an archive that lacks a
+    file would pass for the whole release.
+    """
+    request = _request(who, number, release_id, "", declared_country, embargoed)
+    granted = permitted_artifacts(tx, request, now=now)
+    link = _issue(
+        tx,
+        keyring,
+        who,
+        request,
+        artifact_id=None,
+        licence_revision_id=granted.licence_revision_id,
+        file_name=release_file_name(granted),
+        seconds=seconds,
+        now=now,
+    )
+    return link, granted
+
+
+def _request(
+    who: Principal,
+    number: str,
+    release_id: str,
+    artifact_id: str,
+    declared_country: str | None,
+    embargoed: Sequence[str],
+) -> ArtifactRequest:
+    return ArtifactRequest(
         organisation_id=who.organisation_id,
         user_id=who.user_id,
         api_client_id=who.api_client_id,
-        reference=reference,
+        reference=refer(number),
         release_id=release_id,
         artifact_id=artifact_id,
         country=who.country,
-        declared_country=declared,
+        declared_country=_declared(declared_country),
         embargoed=embargoed,
     )
-    artifact = permitted_artifact(tx, request, now=now)
+
+
+def _issue(
+    tx: Tx,
+    keyring: Keyring,
+    who: Principal,
+    request: ArtifactRequest,
+    *,
+    artifact_id: str | None,
+    licence_revision_id: int | None,
+    file_name: str,
+    seconds: int,
+    now: datetime,
+) -> IssuedLink:
+    release_id = parse_uuid(request.release_id)
     lease_id = secrets.token_hex(LEASE_BYTES)
     expires_at = now + timedelta(seconds=min(seconds, LINK_SECONDS_MAX))
     values: dict[str, Any] = {
@@ -106,13 +148,14 @@ def issue_artifact_link(
         "user_id": who.user_id,
         "api_client_id": who.api_client_id,
         "organisation_id": who.organisation_id,
-        "entitlement_id": reference.entitlement_id,
-        "child_product_id": reference.child_product_id,
-        "release_id": artifact.release_id,
-        "artifact_id": artifact.artifact_id,
+        "entitlement_id": request.reference.entitlement_id,
+        "child_product_id": request.reference.child_product_id,
+        "release_id": release_id,
+        "artifact_id": artifact_id,
+        "order_id": None,
         "country": who.country,
-        "declared_country": declared,
-        "licence_revision_id": artifact.licence_revision_id,
+        "declared_country": request.declared_country,
+        "licence_revision_id": licence_revision_id,
         "issued_at": now,
         "expires_at": expires_at,
         "request_id": request_id.get(),
@@ -121,16 +164,20 @@ def issue_artifact_link(
     event = Event(
         "link.issued",
         who.label,
-        f"artifact:{artifact.artifact_id}",
+        f"release:{release_id}" if artifact_id is None else f"artifact:{artifact_id}",
         who.organisation_id,
-        {"entitlement": number, "country": who.country, "declared_country": declared},
+        {
+            "entitlement": str(request.reference.number),
+            "country": who.country,
+            "declared_country": request.declared_country,
+        },
     )
     record(tx, event, now=now)
     path = sign_link(
         keyring.signing_link_key(now),
         lease_id=lease_id,
         expires_at=expires_at,
-        file_name=artifact.file_name,
+        file_name=file_name,
     )
     return IssuedLink(path, lease_id, expires_at)
 
@@ -139,37 +186,3 @@ def _declared(country: str | None) -> str | None:
     if country is None or not country.strip():
         return None
     return check_country(country, field="declared_country")
-
-
-def redeem_link(
-    tx: Tx, lease_id: str, *, embargoed: Sequence[str] = (), now: datetime
-) -> RedeemedLink:
-    """Ask the predicate again for the lease behind a genuine link.
-
-    Denied: a condition fails by now (revoked, withdrawn, ...). Gone: the object is no more.
-    """
-    lease = _LEASE.one_or_none(tx, {"lease_id": lease_id})
-    if lease is None:
-        raise invalid_link()
-    request = ArtifactRequest(
-        organisation_id=lease.organisation_id,
-        user_id=lease.user_id,
-        api_client_id=lease.api_client_id,
-        reference=Reference(lease.entitlement_id, lease.child_product_id),
-        release_id=lease.release_id,
-        artifact_id=lease.artifact_id,
-        country=lease.country,
-        declared_country=lease.declared_country,
-        embargoed=embargoed,
-    )
-    try:
-        artifact = permitted_artifact(tx, request, now=now)
-    except NotFound as error:
-        raise Gone(
-            "What this link led to is no longer there.",
-            code="object-gone",
-            remedy="List the releases that your organisation is entitled to.",
-        ) from error
-    return RedeemedLink(
-        lease_id, lease.principal, lease.organisation_id, lease.entitlement_id, artifact
-    )

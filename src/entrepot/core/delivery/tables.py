@@ -1,9 +1,11 @@
 """What was handed out: leases behind signed links, and what went over the wire."""
 
-from sqlalchemy import Column, ForeignKey, Index, Table, Text
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Table, Text
 
 from entrepot.db.schema import Flag, Instant, Number, metadata
 
+# What a lease is for: an order's ZIP where `order_id` is set, an artifact where `artifact_id`
+# is, else all of a release in one ZIP.
 leases = Table(
     "leases",
     metadata,
@@ -12,16 +14,21 @@ leases = Table(
     Column("user_id", Number),
     Column("api_client_id", Number),
     Column("organisation_id", Number, nullable=False),
-    Column("entitlement_id", Number, nullable=False),
+    Column("entitlement_id", Number),
     Column("child_product_id", Number),  # for a child of a grouped entitlement
-    Column("release_id", Text, nullable=False),
-    Column("artifact_id", Text, nullable=False),
+    Column("release_id", Text),
+    Column("artifact_id", Text),
+    Column("order_id", Number),
     Column("country", Text, nullable=False),  # country by address, or the organisation's
     Column("declared_country", Text),
     Column("licence_revision_id", Number),  # the revision that held when the link was issued
     Column("issued_at", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False),
     Column("request_id", Text),
+    CheckConstraint(
+        "order_id IS NOT NULL OR (entitlement_id IS NOT NULL AND release_id IS NOT NULL)",
+        name="object",
+    ),
     sqlite_strict=True,
 )
 Index("ix_leases_expires_at", leases.c.expires_at)
@@ -34,8 +41,8 @@ transfers = Table(
     Column("lease_id", Text, nullable=False),
     Column("principal", Text, nullable=False),
     Column("organisation_id", Number, nullable=False),
-    Column("entitlement_id", Number, nullable=False),
-    Column("artifact_id", Text, nullable=False),
+    Column("entitlement_id", Number),
+    Column("object", Text, nullable=False),  # see transfers.py
     Column("first_byte", Number, nullable=False),
     Column("length", Number, nullable=False),  # bytes handed to the network from first_byte
     Column("started_at", Instant, nullable=False),
@@ -46,7 +53,7 @@ transfers = Table(
     sqlite_strict=True,
     sqlite_autoincrement=True,
 )
-Index("ix_transfers_principal_artifact_id", *transfers.c["principal", "artifact_id", "ended_at"])
+Index("ix_transfers_principal_object", *transfers.c["principal", "object", "ended_at"])
 
 downloads = Table(
     "downloads",
@@ -54,8 +61,13 @@ downloads = Table(
     Column("id", Number, primary_key=True, autoincrement=True),
     Column("principal", Text, nullable=False),
     Column("organisation_id", Number, nullable=False),
-    Column("entitlement_id", Number, ForeignKey("entitlements.id"), nullable=False),
-    Column("artifact_id", Text, nullable=False),
+    Column("entitlement_id", Number, ForeignKey("entitlements.id")),
+    Column("artifact_id", Text),
+    Column("release_id", Text),  # of the artifact, or the one that was taken whole
+    Column("order_id", Number),
+    Column("object", Text, nullable=False),  # see transfers.py
+    Column("file_name", Text, nullable=False),
+    Column("size", Number, nullable=False),  # bytes of the whole
     Column("started_at", Instant, nullable=False),
     Column("completed_at", Instant),  # when the ranges sent first covered the artifact
     Column("last_byte_at", Instant, nullable=False),
@@ -63,5 +75,6 @@ downloads = Table(
     sqlite_strict=True,
     sqlite_autoincrement=True,
 )
-Index("ix_downloads_principal_artifact_id", *downloads.c["principal", "artifact_id", "started_at"])
+Index("ix_downloads_principal_object", *downloads.c["principal", "object", "started_at"])
 Index("ix_downloads_artifact_id", downloads.c.artifact_id)
+Index("ix_downloads_order_id", downloads.c.order_id)

@@ -1,14 +1,19 @@
-"""Who took what: every response body, and when its parts add up to a whole download."""
+"""Who took what: every response body, and when its parts add up to a whole download.
+
+What was sent is named `artifact:<uuid>`, or for a ZIP `release:<uuid>/<layout>` and
+`order:<number>/<layout>` with the beginning of the layout's digest: ranges of two different
+ZIPs, before and after a retry of the order, never add up to one.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Row, Select, func, insert, select, update
+from sqlalchemy import Row, Select, case, func, insert, select, update
 
 from entrepot.core.accounts.tables import organisations
-from entrepot.core.catalogue.tables import artifacts, blobs, products, releases
+from entrepot.core.catalogue.tables import products, releases
 from entrepot.core.delivery.tables import downloads, transfers
 from entrepot.core.events import Event, record
 from entrepot.db import Prepared, Tx, take_turns
@@ -18,19 +23,38 @@ AGENT_LENGTH_MAX = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Transfer:
-    """Bytes of one artifact that one request handed to the network.
+class Delivery:
+    """What a link leads to, as the record names it; `size` in bytes.
 
-    `length` bytes from `first_byte`; `size` is the whole artifact's. `whole`: the request
-    sent all that it set out to send.
+    An artifact has all but `order_id`, a release taken whole no `artifact_id`, an order's ZIP
+    only `order_id`.
+    """
+
+    object: str
+    file_name: str
+    size: int
+    entitlement_id: int | None = None
+    release_id: str | None = None
+    artifact_id: str | None = None
+    order_id: int | None = None
+
+    @property
+    def subject(self) -> str:
+        """As events name it."""
+        return self.object.partition("/")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Bytes of one object that one request handed to the network.
+
+    `length` bytes from `first_byte`. `whole`: the request sent all that it set out to send.
     """
 
     lease_id: str
     principal: str
     organisation_id: int
-    entitlement_id: int
-    artifact_id: str
-    size: int
+    of: Delivery
     first_byte: int
     length: int
     started_at: datetime
@@ -43,8 +67,8 @@ class Transfer:
 def record_transfers(tx: Tx, batch: Sequence[Transfer], *, now: datetime) -> int:
     """Write a batch of transfers and bring the downloads up to date.
 
-    All requests of one principal for one artifact within 24 hours make up one download; it
-    is complete once the ranges sent cover the artifact. Returns how many became complete.
+    All requests of one principal for one object within 24 hours make up one download; it is
+    complete once the ranges sent cover the object. Returns how many became complete.
     Batches of several processes are written one after the other, in any order.
     """
     if not batch:
@@ -53,7 +77,7 @@ def record_transfers(tx: Tx, batch: Sequence[Transfer], *, now: datetime) -> int
     _INSERT.run_many(tx, map(_values, batch))
     grouped: dict[tuple[str, str], list[Transfer]] = {}
     for transfer in batch:
-        grouped.setdefault((transfer.principal, transfer.artifact_id), []).append(transfer)
+        grouped.setdefault((transfer.principal, transfer.of.object), []).append(transfer)
     return sum(_add_to_download(tx, sent, now=now) for sent in grouped.values())
 
 
@@ -67,8 +91,8 @@ def _values(transfer: Transfer) -> dict[str, Any]:
         "lease_id": transfer.lease_id,
         "principal": transfer.principal,
         "organisation_id": transfer.organisation_id,
-        "entitlement_id": transfer.entitlement_id,
-        "artifact_id": transfer.artifact_id,
+        "entitlement_id": transfer.of.entitlement_id,
+        "object": transfer.of.object,
         "first_byte": transfer.first_byte,
         "length": transfer.length,
         "started_at": transfer.started_at,
@@ -85,11 +109,11 @@ def _add_to_download(tx: Tx, sent: Sequence[Transfer], *, now: datetime) -> bool
     row = _open_download(tx, one, started_at)
     started_at = min(started_at, row.started_at)
     bytes_sent = row.bytes_sent + sum(transfer.length for transfer in sent)
-    # Fewer bytes than the artifact has cannot cover it, in whatever ranges they went.
+    # Fewer bytes than the object has cannot cover it, in whatever ranges they went.
     turns_complete = (
         row.completed_at is None
-        and bytes_sent >= one.size
-        and covers(_sent_ranges(tx, one, started_at), one.size)
+        and bytes_sent >= one.of.size
+        and covers(_sent_ranges(tx, one, started_at), one.of.size)
     )
     tx.execute(
         update(downloads)
@@ -105,9 +129,9 @@ def _add_to_download(tx: Tx, sent: Sequence[Transfer], *, now: datetime) -> bool
         event = Event(
             "download.completed",
             one.principal,
-            f"artifact:{one.artifact_id}",
+            one.of.subject,
             one.organisation_id,
-            {"download": row.id, "bytes": one.size},
+            {"download": row.id, "bytes": one.of.size},
         )
         record(tx, event, now=now)
     return turns_complete
@@ -120,7 +144,7 @@ def _open_download(tx: Tx, one: Transfer, started_at: datetime) -> Row[Any]:
         select(downloads)
         .where(
             downloads.c.principal == one.principal,
-            downloads.c.artifact_id == one.artifact_id,
+            downloads.c.object == one.of.object,
             downloads.c.started_at > started_at - shared,
             downloads.c.started_at < started_at + shared,  # a batch may come late
         )
@@ -133,8 +157,13 @@ def _open_download(tx: Tx, one: Transfer, started_at: datetime) -> Row[Any]:
     values = {
         "principal": one.principal,
         "organisation_id": one.organisation_id,
-        "entitlement_id": one.entitlement_id,
-        "artifact_id": one.artifact_id,
+        "entitlement_id": one.of.entitlement_id,
+        "artifact_id": one.of.artifact_id,
+        "release_id": one.of.release_id,
+        "order_id": one.of.order_id,
+        "object": one.of.object,
+        "file_name": one.of.file_name,
+        "size": one.of.size,
         "started_at": started_at,
         "last_byte_at": one.ended_at,
         "bytes_sent": 0,
@@ -145,7 +174,7 @@ def _open_download(tx: Tx, one: Transfer, started_at: datetime) -> Row[Any]:
 def _sent_ranges(tx: Tx, one: Transfer, since: datetime) -> Iterable[tuple[int, int]]:
     query = select(transfers.c.first_byte, transfers.c.length).where(
         transfers.c.principal == one.principal,
-        transfers.c.artifact_id == one.artifact_id,
+        transfers.c.object == one.of.object,
         transfers.c.ended_at >= since,  # follows from the next, and is what the index has
         transfers.c.started_at >= since,
     )
@@ -170,21 +199,27 @@ def list_downloads(
     skip: int = 0,
     take: int = 100,
 ) -> list[Row[Any]]:
-    """Who took what, newest first, with the names of organisation, product, release and file."""
+    """Who took what, newest first, with the names of organisation, product and release.
+
+    `kind` is artifact, release or order; what a kind does not have is None, and so are the
+    names of what was deleted since.
+    """
+    kind = case(
+        (downloads.c.order_id.is_not(None), "order"),
+        (downloads.c.artifact_id.is_(None), "release"),
+        else_="artifact",
+    )
     names = (
+        kind.label("kind"),
         organisations.c.name.label("organisation_name"),
         products.c.code.label("product_code"),
         releases.c.name.label("release_name"),
-        artifacts.c.file_name,
-        blobs.c.size,
     )
     query = _chosen(select(downloads, *names), artifact_id, organisation_id)
     joined = (
         query.join(organisations, organisations.c.id == downloads.c.organisation_id)
-        .join(artifacts, artifacts.c.id == downloads.c.artifact_id)
-        .join(blobs, blobs.c.sha256 == artifacts.c.sha256)
-        .join(releases, releases.c.id == artifacts.c.release_id)
-        .join(products, products.c.id == releases.c.product_id)
+        .outerjoin(releases, releases.c.id == downloads.c.release_id)
+        .outerjoin(products, products.c.id == releases.c.product_id)
     )
     return list(tx.execute(joined.order_by(downloads.c.id.desc()).offset(skip).limit(take)))
 

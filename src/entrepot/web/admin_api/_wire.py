@@ -378,10 +378,16 @@ class DownloadItem(Wire):
     principal: Annotated[str, Meta(description="user:<number> or client:<client id>.")]
     organisation_id: int
     organisation_name: str
-    entitlement_id: int
-    product_code: str
-    release_name: str
-    artifact_id: str
+    kind: Annotated[
+        Literal["artifact", "release", "order"],
+        Meta(description="A file, all files of a release in a ZIP, or the ZIP of an order."),
+    ]
+    entitlement_id: int | None
+    product_code: str | None
+    release_id: str | None
+    release_name: str | None
+    artifact_id: str | None
+    order_id: int | None
     file_name: str
     size: int
     bytes_sent: int

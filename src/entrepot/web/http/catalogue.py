@@ -191,6 +191,12 @@ CATALOGUE: Mapping[str, Entry] = {
         "Open `agreementUrl`, read and accept, ask again.",
     ),
     # Links
+    "archive-invalid": Entry(
+        400,
+        "What was asked for cannot be packed into a ZIP: a name is not safe or is there twice, or "
+        "there are too many entries.",
+        "Download the files one by one, and tell the operator of the hub.",
+    ),
     "link-invalid": Entry(
         403,
         "Not a link of this hub: changed, cut off, or with a query added.",

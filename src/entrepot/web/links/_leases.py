@@ -8,11 +8,19 @@ from datetime import datetime
 from functools import partial
 
 from entrepot.blobs import BlobStore
-from entrepot.core.delivery import RedeemedLink, SignedLink, redeem_link
+from entrepot.core.delivery import (
+    Archive,
+    Delivery,
+    RedeemedLink,
+    SignedLink,
+    StoredFile,
+    redeem_link,
+)
 from entrepot.kit.ranges import Full, Outcome, Representation
-from entrepot.web.http.bodies import Answer, Headers, answer
+from entrepot.web.http.bodies import Answer, Headers, SliceExtents, answer
 from entrepot.web.http.disposition import attachment
 from entrepot.web.http.edge import Edge
+from entrepot.web.links._layouts import Layouts
 
 # While a lease is in use the predicate is asked again at most this often (DECISIONS: leases).
 RECHECK_SECONDS = 5.0
@@ -24,23 +32,27 @@ class Lease:
     """A lease that holds, with everything a response needs made ready."""
 
     link: RedeemedLink
+    delivery: Delivery
+    stored: StoredFile | Archive
     representation: Representation
-    content_type: str
     headers: Headers
     whole_headers: Headers  # of the answer that most requests get: all of the object
     checked_at: float  # seconds of the monotonic clock
 
     def answer(self, outcome: Outcome, blobs: BlobStore) -> Answer:
         """The response to a request with this outcome."""
-        artifact = self.link.artifact
+        stored = self.stored
+        if isinstance(stored, StoredFile):
+            slice_extents: SliceExtents = partial(blobs.extents, stored.sha256)
+        else:
+            slice_extents = partial(stored.extents, store=blobs)
         if isinstance(outcome, Full):
-            extents = blobs.extents(artifact.sha256, 0, artifact.size)
-            return Answer(200, self.whole_headers, extents)
+            return Answer(200, self.whole_headers, slice_extents(0, stored.size))
         made = answer(
             outcome,
             self.representation,
-            content_type=self.content_type,
-            slice_extents=partial(blobs.extents, artifact.sha256),
+            content_type=self.link.content_type,
+            slice_extents=slice_extents,
         )
         return Answer(made.status, [*made.headers, *self.headers], made.extents)
 
@@ -50,6 +62,7 @@ class Leases:
 
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
+        self._layouts = Layouts(edge, self._forget)
         self._held: OrderedDict[str, Lease] = OrderedDict()
         self._asked: dict[str, asyncio.Task[Lease]] = {}
         self._paths: OrderedDict[bytes, tuple[float, SignedLink]] = OrderedDict()
@@ -102,37 +115,49 @@ class Leases:
             link = await self._edge.read(
                 lambda tx: redeem_link(tx, lease_id, embargoed=embargoed, now=now)
             )
+            content = link.content
+            stored = (
+                content if isinstance(content, StoredFile) else await self._layouts.hold(content)
+            )
         except BaseException:
             self._held.pop(lease_id, None)
             raise
-        lease = _make_ready(link, checked_at)
-        self._held[lease_id] = lease
-        self._held.move_to_end(lease_id)
+        lease = _make_ready(link, stored, checked_at)
+        if isinstance(content, StoredFile) or self._layouts.keeps(content):
+            self._held[lease_id] = lease
+            self._held.move_to_end(lease_id)
         if len(self._held) > LEASES_KEPT_MAX:
             self._held.popitem(last=False)
         return lease
 
+    def _forget(self, archive: Archive) -> None:
+        """Keep no lease that would keep the archive in memory."""
+        for lease_id in [key for key, lease in self._held.items() if lease.stored is archive]:
+            del self._held[lease_id]
 
-def _make_ready(link: RedeemedLink, checked_at: float) -> Lease:
-    artifact = link.artifact
-    representation = Representation(
-        size=artifact.size, etag=f'"{artifact.sha256}"', last_modified=artifact.available_at
-    )
+
+def _make_ready(link: RedeemedLink, stored: StoredFile | Archive, checked_at: float) -> Lease:
+    if isinstance(stored, StoredFile):
+        delivery, etag = link.delivery(), f'"{stored.sha256}"'
+    else:
+        delivery, etag = link.delivery(stored), stored.etag
+    representation = Representation(size=stored.size, etag=etag, last_modified=link.last_modified)
     headers = [
-        (b"content-disposition", attachment(artifact.file_name)),
+        (b"content-disposition", attachment(link.file_name)),
         (b"cache-control", b"private, no-store"),
         (b"content-security-policy", b"sandbox; default-src 'none'"),
     ]
     whole = answer(
         Full(),
         representation,
-        content_type=artifact.content_type,
+        content_type=link.content_type,
         slice_extents=lambda _start, _length: (),
     )
     return Lease(
         link,
+        delivery,
+        stored,
         representation,
-        artifact.content_type,
         headers,
         [*whole.headers, *headers],
         checked_at,

@@ -1,0 +1,191 @@
+"""Redeeming a link: what the lease behind it gives now."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, select
+
+from entrepot.core import orders
+from entrepot.core.delivery._signing import invalid_link
+from entrepot.core.delivery.archive import Archive
+from entrepot.core.delivery.packages import Package
+from entrepot.core.delivery.releases import release_file_name, release_package
+from entrepot.core.delivery.tables import leases
+from entrepot.core.delivery.transfers import Delivery
+from entrepot.core.entitlements import (
+    ArtifactRequest,
+    Reference,
+    permitted_artifact,
+    permitted_artifacts,
+)
+from entrepot.db import Prepared, Tx
+from entrepot.errors import Gone, NotFound
+
+ZIP_TYPE = "application/zip"
+_LAYOUT_CHARS = 16  # of a layout's digest, enough to tell the ZIPs of one order apart
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """Bytes that are stored as they are sent; `size` of them."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class RedeemedLink:
+    """What a lease gives now: whose it is, and the file or the ZIP."""
+
+    lease_id: str
+    principal: str
+    organisation_id: int
+    file_name: str
+    content_type: str
+    last_modified: datetime
+    content: StoredFile | Package
+    entitlement_id: int | None = None
+    release_id: str | None = None
+    artifact_id: str | None = None
+    order_id: int | None = None
+
+    def delivery(self, archive: Archive | None = None) -> Delivery:
+        """How the record names what is sent; a ZIP must have been laid out."""
+        if isinstance(self.content, StoredFile):
+            named, size = f"artifact:{self.artifact_id}", self.content.size
+        elif archive is None:
+            raise ValueError("a ZIP is recorded by its layout")
+        else:
+            whole = f"release:{self.release_id}"
+            if self.order_id is not None:
+                whole = f"order:{self.order_id}"
+            named = f"{whole}/{archive.etag[1 : 1 + _LAYOUT_CHARS]}"
+            size = archive.size
+        return Delivery(
+            named,
+            self.file_name,
+            size,
+            self.entitlement_id,
+            self.release_id,
+            self.artifact_id,
+            self.order_id,
+        )
+
+
+_LEASE = Prepared(
+    select(
+        *leases.c[
+            "principal",
+            "user_id",
+            "api_client_id",
+            "organisation_id",
+            "entitlement_id",
+            "child_product_id",
+            "release_id",
+            "artifact_id",
+            "order_id",
+            "country",
+            "declared_country",
+        ]
+    ).where(leases.c.id == bindparam("lease_id", type_=leases.c.id.type))
+)
+
+
+def redeem_link(
+    tx: Tx, lease_id: str, *, embargoed: Sequence[str] = (), now: datetime
+) -> RedeemedLink:
+    """Ask the predicate again for the lease behind a genuine link.
+
+    Denied: a condition fails by now (revoked, withdrawn, ...). Gone: the object is no more.
+    """
+    lease = _LEASE.one_or_none(tx, {"lease_id": lease_id})
+    if lease is None:
+        raise invalid_link()
+    try:
+        if lease.order_id is not None:
+            return _redeem_order(tx, lease_id, lease, embargoed, now)
+        if lease.artifact_id is None:
+            return _redeem_release(tx, lease_id, lease, embargoed, now)
+        return _redeem_artifact(tx, lease_id, lease, embargoed, now)
+    except NotFound as error:
+        raise Gone(
+            "What this link led to is no longer there.",
+            code="object-gone",
+            remedy="List the releases that your organisation is entitled to, or your orders.",
+        ) from error
+
+
+def _redeem_artifact(
+    tx: Tx, lease_id: str, lease: Any, embargoed: Sequence[str], now: datetime
+) -> RedeemedLink:
+    artifact = permitted_artifact(tx, _request(lease, embargoed), now=now)
+    return RedeemedLink(
+        lease_id,
+        lease.principal,
+        lease.organisation_id,
+        artifact.file_name,
+        artifact.content_type,
+        artifact.available_at,
+        StoredFile(artifact.sha256, artifact.size),
+        lease.entitlement_id,
+        artifact.release_id,
+        artifact.artifact_id,
+    )
+
+
+def _redeem_release(
+    tx: Tx, lease_id: str, lease: Any, embargoed: Sequence[str], now: datetime
+) -> RedeemedLink:
+    granted = permitted_artifacts(tx, _request(lease, embargoed), now=now)
+    return RedeemedLink(
+        lease_id,
+        lease.principal,
+        lease.organisation_id,
+        release_file_name(granted),
+        ZIP_TYPE,
+        granted.available_at,
+        release_package(granted),
+        lease.entitlement_id,
+        granted.release_id,
+    )
+
+
+def _redeem_order(
+    tx: Tx, lease_id: str, lease: Any, embargoed: Sequence[str], now: datetime
+) -> RedeemedLink:
+    package = orders.permitted_package(
+        tx,
+        lease.order_id,
+        user_id=lease.user_id,
+        api_client_id=lease.api_client_id,
+        organisation_id=lease.organisation_id,
+        country=lease.country,
+        embargoed=embargoed,
+        now=now,
+    )
+    return RedeemedLink(
+        lease_id,
+        lease.principal,
+        lease.organisation_id,
+        package.file_name,
+        ZIP_TYPE,
+        package.completed_at,
+        Package(package.package_sha256, package.completed_at),
+        order_id=package.order_id,
+    )
+
+
+def _request(lease: Any, embargoed: Sequence[str]) -> ArtifactRequest:
+    return ArtifactRequest(
+        organisation_id=lease.organisation_id,
+        user_id=lease.user_id,
+        api_client_id=lease.api_client_id,
+        reference=Reference(lease.entitlement_id, lease.child_product_id),
+        release_id=lease.release_id,
+        artifact_id=lease.artifact_id or "",
+        country=lease.country,
+        declared_country=lease.declared_country,
+        embargoed=embargoed,
+    )
