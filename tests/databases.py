@@ -19,8 +19,26 @@ from sqlalchemy import make_url
 
 from entrepot.db import Database, Tx, connect
 from entrepot.db.migrate import migrate
+from entrepot.jobs import prepare_jobs
 
 DIALECTS = ("sqlite", "postgresql")
+# What the durable engine keeps; on SQLite it lies among our tables.
+ENGINE_TABLES = frozenset(
+    {
+        "application_versions",
+        "dbos_migrations",
+        "notifications",
+        "operation_outputs",
+        "queues",
+        "streams",
+        "workflow_events",
+        "workflow_events_history",
+        "workflow_input",
+        "workflow_output",
+        "workflow_schedules",
+        "workflow_status",
+    }
+)
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +47,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sqlite") / "template.sqlite3"
     database = connect(f"sqlite:///{path}")
     migrate(database)
+    prepare_jobs(database)
     with database.engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     database.close()
@@ -73,6 +92,7 @@ def postgresql_template(postgresql_server: str) -> Iterator[str]:
     _execute(postgresql_server, f"CREATE DATABASE {name}")
     database = connect(_url_of(postgresql_server, name))
     migrate(database)
+    prepare_jobs(database)
     database.close()
     yield name
     _execute(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)")

@@ -16,6 +16,7 @@ from entrepot.core.accounts import Keyring, SecretBox, ensure_keys, load_keyring
 from entrepot.db import Database, connect, take_turns
 from entrepot.db.migrate import migrate, require_current
 from entrepot.errors import Unavailable
+from entrepot.jobs import Jobs, prepare_jobs
 from entrepot.kit.clock import Clock, Now
 from entrepot.settings import Settings
 
@@ -85,6 +86,7 @@ class Hub:
 
     database: Database
     blobs: BlobStore
+    jobs: Jobs
     reserve: DiskReserve
     keys: Keys
     now: Now
@@ -92,6 +94,7 @@ class Hub:
 
     def close(self) -> None:
         """Close what is open."""
+        self.jobs.close()
         self.database.close()
 
 
@@ -121,6 +124,7 @@ def prepare(settings: Settings) -> None:
     database = connect(settings.database_url)
     try:
         migrate(database)
+        prepare_jobs(database)
         now = _clock(database, None)
         with database.write() as tx:
             take_turns(tx, "first keys")
@@ -162,6 +166,7 @@ def _hub(settings: Settings, database: Database, now: Now) -> Hub:
     return Hub(
         database=database,
         blobs=LocalBlobStore(settings.blobs_dir, reserve_bytes=settings.reserve_bytes),
+        jobs=Jobs(database),
         reserve=DiskReserve(settings.data, size_bytes=settings.reserve_bytes),
         keys=Keys(database, SecretBox(settings.secret_key), now),
         now=now,

@@ -58,7 +58,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Tx]:
         """A transaction that sees one snapshot; the database refuses to write in it."""
-        with _translated(), self._reader.begin() as tx:
+        with translated(), self._reader.begin() as tx:
             yield tx
 
     @contextmanager
@@ -68,13 +68,13 @@ class Database:
         PostgreSQL then needs no BEGIN and COMMIT, two of three round trips for one statement
         (and cannot refuse to write). SQLite begins a transaction as in `read`.
         """
-        with _translated(), self._glancer.begin() as tx:
+        with translated(), self._glancer.begin() as tx:
             yield tx
 
     @contextmanager
     def write(self) -> Iterator[Tx]:
         """A transaction that may write; committed at the end, rolled back on any error."""
-        with _translated(), self._turn, self._writer.begin() as tx:
+        with translated(), self._turn, self._writer.begin() as tx:
             yield tx
 
     @contextmanager
@@ -84,7 +84,7 @@ class Database:
         Where the database has given up the whole transaction (a full disk), `is_lost(tx)`.
         """
         driver: Any = tx.connection.driver_connection
-        with _translated():
+        with translated():
             driver.execute("SAVEPOINT part")
             try:
                 yield
@@ -146,7 +146,7 @@ class _Turn:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
     """Turn the driver's 'not now' and 'not such a value' into ours; a defect stays as it is."""
     try:
         yield
@@ -175,6 +175,46 @@ def connect(url: str, *, pool_size: int = POOL_SIZE) -> Database:
     return Database(_connect_sqlite(url, pool_size))
 
 
+_POSTGRESQL_ARGUMENTS = {
+    "connect_timeout": 2,
+    "tcp_user_timeout": 5000,  # milliseconds; a cut line is noticed
+    # A frozen process must not hold row locks for ever (design notes on jobs).
+    "options": "-c idle_in_transaction_session_timeout=10000 -c timezone=UTC",
+}
+
+
+def connect_plainly(database: Database, *, pool_size: int) -> Engine:
+    """Another engine on the same database, for a library that begins transactions its own way.
+
+    Each commit is as durable as ours. On SQLite a transaction begins with its first write,
+    immediately; what is read before that sees each statement's own snapshot.
+    """
+    if database.dialect == "postgresql":
+        return create_engine(
+            database.engine.url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=BUSY_SECONDS_MAX,
+            pool_pre_ping=True,
+            hide_parameters=True,
+            connect_args=_POSTGRESQL_ARGUMENTS,
+        )
+    engine = create_engine(
+        database.engine.url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=BUSY_SECONDS_MAX,
+        hide_parameters=True,
+        connect_args={
+            "isolation_level": "IMMEDIATE",
+            "check_same_thread": False,
+            "timeout": BUSY_SECONDS_MAX,
+        },
+    )
+    event.listen(engine, "connect", _set_pragmas)
+    return engine
+
+
 def _connect_postgresql(url: str, pool_size: int) -> Engine:
     engine = create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
@@ -185,12 +225,7 @@ def _connect_postgresql(url: str, pool_size: int) -> Engine:
         pool_pre_ping=False,
         query_cache_size=1000,
         hide_parameters=True,  # values do not belong in logs
-        connect_args={
-            "connect_timeout": 2,
-            "tcp_user_timeout": 5000,  # milliseconds; a cut line is noticed
-            # A frozen process must not hold row locks for ever (design notes on jobs).
-            "options": "-c idle_in_transaction_session_timeout=10000 -c timezone=UTC",
-        },
+        connect_args=_POSTGRESQL_ARGUMENTS,
     )
     event.listen(engine, "begin", _begin_postgresql)
     return engine

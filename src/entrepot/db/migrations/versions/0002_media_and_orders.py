@@ -1,4 +1,4 @@
-"""Media assets, selections, download orders, and what was converted already."""
+"""Media assets, selections, download orders, what was converted already, and who works."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -26,6 +26,7 @@ def upgrade() -> None:
     _create_order_recipes()
     _create_order_targets()
     _create_user_renditions()
+    _create_workers()
     _create_events_index()
     for table, first in _FIRST_NUMBERS.items():
         _start_at(table, first)
@@ -366,6 +367,22 @@ def _create_user_renditions() -> None:
         sqlite_strict=True,
     )
     op.create_index("ix_user_renditions_sha256", "user_renditions", ["sha256"], unique=False)
+
+
+def _create_workers() -> None:
+    op.create_table(
+        "workers",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("machine", sa.Text(), nullable=False),
+        sa.Column("pid", sa.Integer(), nullable=False),
+        sa.Column("born", schema.Number, nullable=False),
+        sa.Column("converts", schema.Flag(), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("beaten_at", schema.Number, nullable=False),
+        sa.Column("ended_at", schema.Number, nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_workers")),
+        sqlite_strict=True,
+    )
 
 
 def _create_events_index() -> None:
