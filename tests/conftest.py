@@ -22,10 +22,13 @@ SPEAKS_HTTP = {"client", "doors", "security", "system", "web"}
 # What a test may need and a machine may lack: the commands that provide it, best first. Beside
 # them `mounts`: a mount namespace of its own, for a small disk.
 COMMANDS = {
+    "7z": ("7z", "7zz"),
+    "bsdtar": ("bsdtar",),
     "chromium": ("chromium", "chromium-browser"),
     "git": ("git",),
     "node": ("node",),
     "nginx": ("nginx",),
+    "unzip": ("unzip",),
 }
 
 # Two shared cores: a slow example says nothing about the code; a failing one must come back.
