@@ -210,6 +210,40 @@ def artifact_verdict(world: World, who: Person, right: Right, release: Release) 
     return _export_verdict(world, right, release) or _licence_verdict(world, who, right)
 
 
+def caller_verdict(world: World, who: Person) -> str:
+    """The verdict on downloading anything at all, public assets included."""
+    if who.disabled or who.left_for is not None:
+        return "account-disabled"
+    if world.blocked[who.organisation]:
+        return "organisation-blocked"
+    return "country-embargoed" if world.country in world.embargoed else GRANTED
+
+
+def asset_verdicts(world: World, who: Person, product: int) -> set[str]:
+    """The verdict on an asset of a product by each right of the caller's organisation to it."""
+    return {
+        _asset_verdict(world, who, right)
+        for right in rights(world)
+        if owns(world, who, right)
+        and entitled_product(world, right) == product
+        and world.entitlements[right.entitlement].right_to == "download"
+    }
+
+
+def _asset_verdict(world: World, who: Person, right: Right) -> str:
+    if who.disabled or who.left_for is not None:
+        return "account-disabled"
+    verdict = standing(world, right)
+    if verdict != GRANTED:
+        return verdict
+    allowed = world.entitlements[right.entitlement].countries or COUNTRIES
+    if world.country not in allowed:
+        return "country-not-allowed"
+    if world.country in world.embargoed:
+        return "country-embargoed"
+    return _licence_verdict(world, who, right)
+
+
 def _export_verdict(world: World, right: Right, release: Release) -> str | None:
     allowed = world.entitlements[right.entitlement].countries or COUNTRIES
     if world.country not in allowed:

@@ -292,7 +292,7 @@ def _zip(head: bytes, extension: str) -> str | None:
         names.append(name)
         if at == 0 and name == b"mimetype":
             data = start + fields[9] + fields[10]
-            kind = _EMBEDDED_TYPE.match(head, data)
+            kind = _EMBEDDED_TYPE.fullmatch(head, data, data + fields[7])
             return kind[0].decode() if kind else "application/zip"
         # Sizes may stand after the data only, so the next entry is searched for.
         at = head.find(b"PK\x03\x04", start)
