@@ -25,6 +25,7 @@ from entrepot.core.conversions.sandbox._command import Program
 from entrepot.errors import StorageFull
 
 _TURN_SECONDS = 0.25  # how long to wait for a free child before asking whether to go on
+_CLOSE_SECONDS_MAX = 15.0  # for one child to end
 _FREE_BYTES_MIN = 16 * MEBIBYTE  # less than this: it was the disk that was too small
 
 
@@ -51,6 +52,7 @@ class SandboxedConverter:
         self._program = Program(self._limits, runners or {}, tuple(paths), bwrap)
         self._items_max = items_max
         self._idle_memory_bytes_max = idle_memory_bytes_max
+        self._children_max = children_max
         self._turns = threading.BoundedSemaphore(children_max)
         self._lock = threading.Lock()
         self._idle: list[Child] = []
@@ -90,7 +92,11 @@ class SandboxedConverter:
 
     def close(self) -> None:
         """Ends every child; conversions under way end with ConversionCancelled."""
+        if self._closed.is_set():
+            return
         self._closed.set()
+        for _ in range(self._children_max):  # whoever has a turn sees it and kills its child
+            self._turns.acquire(timeout=_CLOSE_SECONDS_MAX)
         with self._lock:
             idle, self._idle = self._idle, []
         for child in idle:
