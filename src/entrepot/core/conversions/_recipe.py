@@ -37,7 +37,6 @@ OPERATIONS = (
 """Types of steps that change the picture: applied one after the other, as often as they come."""
 
 SETTINGS = (
-    "facts",
     "background",
     "page",
     "frame",
@@ -59,6 +58,9 @@ class Step:
 
     type: str
     value: Any
+
+    def __hash__(self) -> int:
+        return hash((self.type, canonical_json(self.value)))
 
 
 @dataclass(frozen=True, slots=True)

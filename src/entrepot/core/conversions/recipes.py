@@ -12,6 +12,9 @@ profile, and then given to the image runner as
 pictures are written once. `recipe.operations` are the steps that change the picture, to be
 applied in order; `recipe.setting(type)` is the value of a setting, or None.
 
+A recipe of the runner `metadata` has no steps and no converter: its result is a file about one
+asset, not about its bytes (metadata.py), so it is never kept as the result of a conversion.
+
 Formats (extension: content type)
     pictures   jpg png webp avif tif gif heic, and pdf (one page showing the picture)
     videos     mp4 webm mov, and gif (animation)
@@ -64,7 +67,6 @@ V watermark   {"text": str, "source": null, ...} or {"text": null, "source": int
               it, position unused), "colour": "#rrggbbaa" (of a text)}
 
 Settings: once at most, in this order, after the operations
-  facts         metadata runner only: what the JSON says (metadata.py)
   background    "#rrggbbaa"; absent: transparent where the output can be, else white
   page          document runner. To a picture: int from 1, always there. To pdf: absent (all) or
                 {"first": int, "last": int}. Beyond the end: Refused("page-outside")
@@ -77,8 +79,8 @@ Settings: once at most, in this order, after the operations
   dpi           int; pictures: the density noted in the file (no pixel changes; pdf: decides the
                 page's size, 150 when absent); pages: also the resolution that they are drawn at
   metadata      "keep" | "copyright" (copyright, creator, credit and usage terms only) | "strip";
-                always there but for the metadata runner. Times of encoding and names of encoders
-                are never written: the same input and recipe give the same bytes
+                always there. Times of encoding and names of encoders are never written: the same
+                input and recipe give the same bytes
   quality       int 1..100, always there for jpg webp avif heic and a picture to pdf; no other
   maxBytes      int; jpg webp avif heic: quality is lowered, to 10 at the least, until the file
                 is that small, else Refused("max-bytes")
