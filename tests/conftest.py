@@ -55,6 +55,14 @@ def chromium_path() -> str:
     return path
 
 
+@pytest.fixture(scope="session")
+def seven_zip() -> str:
+    """7-Zip, whatever it is called here; the test is marked `needs("7z")`."""
+    path = find("7z")
+    assert path, 'a test that uses seven_zip is marked @pytest.mark.needs("7z")'
+    return path
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Opens 127.0.0.1 to the tests in the folders that speak HTTP."""
     for item in items:
