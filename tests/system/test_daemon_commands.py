@@ -134,6 +134,7 @@ def test_check_shows_settings_with_their_sources_and_no_secret(
         "stored files",
         "disk",
         "tls",
+        "media rules",
     }
     shown = {row["name"]: (row["value"], row["source"]) for row in found["settings"]}
     assert shown["ENTREPOT_LINK_SECONDS"] == ("77", "environment")
@@ -162,6 +163,20 @@ def test_check_names_what_does_not_work(
     faults = {each["name"]: each["fault"] for each in json.loads(ended.out)["checks"]}
     assert faults[check]
     assert entrepotd("check").code == 1
+
+
+def test_check_refuses_faulty_media_rules(
+    entrepotd: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = tmp_path / "media.toml"
+    rules.write_text('[presets.odd]\nsteps = [{ type = "blurr", value = 2 }]\n')
+    monkeypatch.setenv("ENTREPOT_MEDIA_RULES", str(rules))
+    ended = entrepotd("check", "--json")
+    assert ended.code == 1
+    faults = {each["name"]: each["fault"] for each in json.loads(ended.out)["checks"]}
+    assert "presets.odd.steps[0].type" in faults["media rules"]
+    rules.write_text(rules.read_text().replace("blurr", "blur"))
+    assert entrepotd("check").code == 0
 
 
 def test_check_tells_every_wrong_setting(entrepotd: Run, monkeypatch: pytest.MonkeyPatch) -> None:

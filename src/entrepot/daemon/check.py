@@ -8,6 +8,7 @@ import click
 
 from entrepot.blobs import DiskReserve, LocalBlobStore, ReserveState
 from entrepot.core.accounts import SecretBox, load_keyring
+from entrepot.core.conversions.rules import load_media_rules
 from entrepot.daemon.console import complain, show_json
 from entrepot.daemon.desk import Desk
 from entrepot.daemon.exit_codes import ExitCode
@@ -83,6 +84,7 @@ def _findings(settings: Settings) -> Iterator[_Finding]:
         "stored files": _test_blobs,
         "disk": _test_disk,
         "tls": _test_tls,
+        "media rules": _test_media_rules,
     }
     for name, test in tests.items():
         try:
@@ -134,3 +136,8 @@ def _test_disk(settings: Settings) -> str:
 
 def _test_tls(settings: Settings) -> str:
     return "certificate and key fit" if load_tls(settings) else "not used"
+
+
+def _test_media_rules(settings: Settings) -> str:
+    rules = load_media_rules(settings.media_rules)
+    return f"{len(rules.renditions)} renditions, {len(rules.presets)} presets"

@@ -163,6 +163,14 @@ class Settings:
             "Largest file that the admin API takes in. Unset: what the disk holds.",
         ),
     ]
+    media_rules: Annotated[
+        Path | None,
+        Setting(
+            kinds.PATH,
+            "File (TOML) with renditions, presets, names of files and limits of conversions, "
+            "laid over the built-in ones; docs/howto/media-rules.md explains it.",
+        ),
+    ]
     page_size_max: Annotated[
         int, Setting(kinds.number(1, 10_000), "Most rows in one page of a list.", default="1000")
     ]

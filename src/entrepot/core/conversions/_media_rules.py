@@ -137,7 +137,7 @@ class MediaRules:
         """The names of the renditions that a group has."""
         return tuple(each.name for each in self.renditions.values() if media_group in each.by_group)
 
-    def defaults_of(self, media_group: str) -> tuple[str, ...]:
+    def defaults(self, media_group: str) -> tuple[str, ...]:
         """The names of the renditions that a Standard order gives of a group unasked."""
         return self.default_renditions.get(media_group, ())
 

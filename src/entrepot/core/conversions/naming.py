@@ -1,12 +1,11 @@
 """Item name resolvers: templates for the names of an order's files, as the operator wrote them.
 
-A template is text with fields in braces: `{asset.id}_{asset.title}_{rendition}.{ext}`. Numbers
-may be filled up with zeros: `{index:04}`. What the fields hold, and how the result is made safe
-and unique, is decided where the order is packed.
+A template is text with fields in braces: `{asset.id}_{asset.title}_{rendition}.{ext}`. Here it
+is checked; what the fields hold, and how the result is made safe and unique, is decided where
+the order is packed (entrepot.core.orders).
 """
 
 import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from entrepot.errors import Invalid
@@ -32,97 +31,55 @@ FIELDS: tuple[str, ...] = (
 ending of the file in the ZIP, `original_ext` of the asset's own, both without the dot; `index`
 counts the files of the order from 1; `preset` is empty where none made the file."""
 
-NUMBERS = frozenset({"asset.id", "index", "order.id"})
-"""Fields that may be filled up with zeros."""
-
 TEMPLATE_LENGTH_MAX = 200
 _TOKEN = re.compile(r"\{([^{}]*)\}|[{}]")
-_FIELD = re.compile(r"([a-z_.]+)(?::0?([1-9]))?", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A piece of a template: a `text` as it stands, or a `field`, at least `digits` wide."""
-
-    text: str = ""
-    field: str = ""
-    digits: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Template:
-    """A template taken apart; `fill` puts values in."""
-
-    text: str
-    parts: tuple[Part, ...]
-
-    def fill(self, values: Mapping[str, str]) -> str:
-        """The text with the values of the fields in their places."""
-        return "".join(
-            values[part.field].zfill(part.digits) if part.field else part.text
-            for part in self.parts
-        )
 
 
 @dataclass(frozen=True, slots=True)
 class Resolver:
-    """How the files of an order are named. `folder` gives `a/b`, or nothing for no folder."""
+    """How the files of an order are named.
+
+    `template` is the whole path, `/` between folders: `{asset.group}/{asset.stem}.{ext}`. A
+    folder that is `{asset.folder}` and nothing else stands for all folders the asset lies in.
+    """
 
     id: str
     title: str
-    template: Template
-    folder: Template
-
-
-def parse_template(text: str, *, field: str) -> Template:
-    """The template that `text` spells; Invalid where it names what is not there."""
-    line = check_line(text, field=field, length_max=TEMPLATE_LENGTH_MAX, empty=True)
-    return Template(line, tuple(_parts(line, field)))
-
-
-def _parts(line: str, place: str) -> Iterator[Part]:
-    at = 0
-    for token in _TOKEN.finditer(line):
-        if token.start() > at:
-            yield Part(text=line[at : token.start()])
-        at = token.end()
-        yield _field(token, place)
-    if at < len(line):
-        yield Part(text=line[at:])
-
-
-def _field(token: re.Match[str], place: str) -> Part:
-    match = _FIELD.fullmatch(token[1] or "")
-    name = match[1] if match else ""
-    if match is None or name not in FIELDS or (match[2] and name not in NUMBERS):
-        raise Invalid(
-            f"{token[0]!r} is no field of a name.",
-            field=place,
-            remedy=f"Fields are {{{'}, {'.join(FIELDS)}}}; numbers may be written {{index:04}}.",
-        )
-    return Part(field=name, digits=int(match[2] or 0))
+    template: str
 
 
 def parse_resolver(
     identifier: str, title: str, template: str, folder: str, *, field: str
 ) -> Resolver:
-    """A resolver; Invalid names the part at fault below `field`."""
-    name = parse_template(template, field=f"{field}.template")
-    if "ext" not in {part.field for part in name.parts}:
+    """A resolver from the name of a file and of its folders; Invalid names the part at fault."""
+    name = _check(template, field=f"{field}.template")
+    if "{ext}" not in name:
         raise Invalid(
             "The name of a file needs its ending.",
             field=f"{field}.template",
             remedy="Let the template end with .{ext}.",
         )
-    if "/" in template or "\\" in template:
+    if "/" in name or "\\" in name:
         raise Invalid(
             "A file's name holds no slashes.",
             field=f"{field}.template",
             remedy="Write folders into `folder`.",
         )
-    place = parse_template(folder, field=f"{field}.folder")
-    _check_folder(folder, field=f"{field}.folder")
-    return Resolver(identifier, title, name, place)
+    path = _check(folder, field=f"{field}.folder")
+    _check_folder(path, field=f"{field}.folder")
+    return Resolver(identifier, title, f"{path}/{name}" if path else name)
+
+
+def _check(text: str, *, field: str) -> str:
+    """A line whose fields are all there; Invalid names the first that is not."""
+    line = check_line(text, field=field, length_max=TEMPLATE_LENGTH_MAX, empty=True)
+    for token in _TOKEN.finditer(line):
+        if token[1] not in FIELDS:
+            listed = ", ".join(f"{{{name}}}" for name in FIELDS)
+            raise Invalid(
+                f"{token[0]!r} is no field of a name.", field=field, remedy=f"Fields are {listed}."
+            )
+    return line
 
 
 def _check_folder(folder: str, *, field: str) -> None:

@@ -123,6 +123,37 @@ CATALOGUE: Mapping[str, Entry] = {
     "upload-incomplete": Entry(
         400, "The upload broke off or stalled; nothing was kept.", "Send the whole file again."
     ),
+    "conversion-invalid": Entry(
+        400,
+        "A step of a conversion is none, or its value is not what it takes.",
+        "Write the named part as the message says.",
+    ),
+    "conversion-impossible": Entry(
+        400,
+        "Files of this type cannot be converted so; the message names type and pipeline.",
+        "Leave the step out, or choose another format.",
+    ),
+    "rendition-unknown": Entry(
+        400, "The hub has no rendition of that name.", "Use one that `/api/renditions` lists."
+    ),
+    "rendition-impossible": Entry(
+        400,
+        "Assets of this media group have no such rendition.",
+        "Ask for it of other groups only; `/api/renditions` lists them.",
+    ),
+    "preset-unknown": Entry(
+        400, "The hub has no preset of that name.", "Use one that `/api/presets` lists."
+    ),
+    "resolver-unknown": Entry(
+        400,
+        "The hub has no item name resolver of that id.",
+        "Use one that `/api/itemnameresolvers` lists, or none.",
+    ),
+    "renditions-full": Entry(
+        409,
+        "The organisation keeps as many renditions of the asset as this hub takes.",
+        "Order without `user_rendition_configuration`.",
+    ),
     "method-not-allowed": Entry(
         405, "The address does not answer to this method.", "See the `Allow` header."
     ),
@@ -274,6 +305,11 @@ CATALOGUE: Mapping[str, Entry] = {
         0,
         "One or more settings are wrong; every fault is listed.",
         "Mend the named variables; see the settings page.",
+    ),
+    "media-rules-invalid": Entry(
+        0,
+        "The file of media rules has faults; every one is listed.",
+        "Mend the file that ENTREPOT_MEDIA_RULES names.",
     ),
     "folder-not-writable": Entry(
         0,
