@@ -4,6 +4,7 @@ import hashlib
 import io
 import multiprocessing
 import random
+import time
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -292,3 +293,20 @@ def test_many_processes_ingest_the_same_and_other_content(open_store: OpenStore)
     assert sorted(store.listing()) == sorted(digests.sha256 for digests in wanted.values())
     assert all(store.verify(sha256) for sha256 in store.listing())
     assert store.sweep(older_than_seconds=0) == 0
+
+
+def test_age_counts_from_the_last_ingest(store: BlobStore) -> None:
+    """Bytes stored again are young again: a sweep must not take them from who comes next."""
+    digests = store.ingest(io.BytesIO(b"aging"))
+    time.sleep(0.3)
+    before = store.age_seconds(digests.sha256)
+    assert before is not None
+    assert 0.2 <= before < 60
+    store.ingest(io.BytesIO(b"aging"))
+    after = store.age_seconds(digests.sha256)
+    assert after is not None
+    assert after < before
+    store.delete(digests.sha256)
+    assert store.age_seconds(digests.sha256) is None
+    with pytest.raises(Invalid):
+        store.age_seconds("../x")

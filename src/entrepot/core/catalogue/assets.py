@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, Row, delete, func, insert, select, tuple_,
 from sqlalchemy.exc import IntegrityError
 
 from entrepot.blobs import Digests
-from entrepot.core.catalogue.intake import remember_blob
+from entrepot.core.catalogue.intake import remember_blob, remember_blobs
 from entrepot.core.catalogue.media_types import MEDIA_GROUPS, media_group_of
 from entrepot.core.catalogue.products import find_product
 from entrepot.core.catalogue.releases import refuse_group
@@ -200,8 +200,7 @@ def add_assets(
     owners: dict[str, int] = {}
     rows = [_row(tx, owners, spec, stored, now=now) for spec, stored in batch]
     _require_free(tx, [row["identifier"] for row in rows])
-    for digests in {stored.digests.sha256: stored.digests for _, stored in batch}.values():
-        remember_blob(tx, digests, now=now)
+    remember_blobs(tx, [stored.digests for _, stored in batch], now=now)
     try:
         with tx.begin_nested():
             numbers = {row.identifier: int(row.id) for row in tx.execute(_INSERT_EACH, rows)}

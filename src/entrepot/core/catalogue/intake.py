@@ -25,21 +25,35 @@ _log = logging.getLogger(__name__)
 
 def remember_blob(tx: Tx, digests: Digests, *, now: datetime) -> None:
     """Write the row of stored bytes where there is none yet."""
-    known = tx.execute(select(blobs.c.sha256).where(blobs.c.sha256 == digests.sha256)).first()
-    if known is not None:
+    remember_blobs(tx, [digests], now=now)
+
+
+def remember_blobs(tx: Tx, stored: Iterable[Digests], *, now: datetime) -> None:
+    """Write the rows of stored bytes where there are none yet."""
+    wanted = {each.sha256: each for each in stored}
+    query = select(blobs.c.sha256).where(blobs.c.sha256.in_(wanted))
+    for known in tx.execute(query).scalars():
+        del wanted[known]
+    if not wanted:
         return
-    values = {
-        "sha256": digests.sha256,
-        "size": digests.size,
-        "md5": digests.md5,
-        "crc32": digests.crc32,
-        "created_at": now,
-    }
+    rows = [
+        {
+            "sha256": each.sha256,
+            "size": each.size,
+            "md5": each.md5,
+            "crc32": each.crc32,
+            "created_at": now,
+        }
+        for each in wanted.values()
+    ]
     try:
         with tx.begin_nested():
-            tx.execute(insert(blobs), values)
+            tx.execute(insert(blobs), rows)
     except IntegrityError:
-        return  # another publisher stored the same bytes at the same moment
+        # Another publisher stored some of them at the same moment, and has committed by now.
+        if len(rows) > 1:
+            for each in wanted.values():
+                remember_blobs(tx, [each], now=now)
 
 
 def hold_bytes(tx: Tx, store: BlobStore, stored: Iterable[Digests], *, now: datetime) -> None:
@@ -51,13 +65,14 @@ def hold_bytes(tx: Tx, store: BlobStore, stored: Iterable[Digests], *, now: date
         tx.execute(select(func.pg_advisory_xact_lock_shared(_LOCK)))
     # In one order for all, so that two publishers of the same files wait instead of blocking
     # each other.
-    for digests in sorted(stored, key=lambda each: each.sha256):
+    held = sorted(stored, key=lambda each: each.sha256)
+    for digests in held:
         if store.size(digests.sha256) != digests.size:
             raise Unavailable(
                 "The bytes were removed while they were being published.",
                 remedy="Publish them again.",
             )
-        remember_blob(tx, digests, now=now)
+    remember_blobs(tx, held, now=now)
 
 
 def drop_unused_bytes(database: Database, store: BlobStore, identities: Iterable[str]) -> None:

@@ -103,8 +103,8 @@ def _unreferenced(tx: Tx) -> Select[str]:
 
 
 def _refers(table_name: str, column_name: str) -> ColumnElement[bool]:
-    other: ColumnElement[str] = column(column_name, _selectable=table(table_name))
-    return exists(select(1).select_from(table(table_name)).where(other == blobs.c.sha256))
+    other = table(table_name, column(column_name))
+    return exists().where(other.c[column_name] == blobs.c.sha256)
 
 
 def _referrers(tx: Tx) -> list[tuple[str, str]]:
