@@ -179,14 +179,14 @@ def stretch(item: Item) -> dict[str, Any]:
 def fill_scratch(item: Item) -> dict[str, Any]:
     for number in range(10_000):
         try:
-            Path(f"/tmp/{number}").write_bytes(BLOCK)
+            Path(f"/scratch/{number}").write_bytes(BLOCK)
         except OSError as error:
             return copy(item) | {"written": number, "error": errno.errorcode[error.errno or 0]}
     return {}
 
 
 def list_scratch(item: Item) -> dict[str, Any]:
-    return copy(item) | {"files": sum(1 for _ in Path("/tmp").iterdir())}
+    return copy(item) | {"files": sum(1 for _ in Path("/scratch").iterdir())}
 
 
 def eat(item: Item) -> dict[str, Any]:
@@ -279,8 +279,8 @@ def see_processes(item: Item) -> dict[str, Any]:
 def link_to(item: Item) -> dict[str, Any]:
     """Follows a symbolic link of its own making out of the scratch folder."""
     item.copy()
-    Path("/tmp/way-out").symlink_to(item.value)
-    return {"read": try_to(Path("/tmp/way-out").read_bytes)}
+    Path("/scratch/way-out").symlink_to(item.value)
+    return {"read": try_to(Path("/scratch/way-out").read_bytes)}
 
 
 def spoil_source(item: Item) -> dict[str, Any]:

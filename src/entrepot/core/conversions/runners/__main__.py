@@ -28,7 +28,7 @@ _RUNNERS = {
     name: f"entrepot.core.conversions.runners.{name}"
     for name in ("image", "video", "audio", "document", "metadata")
 }
-_SCRATCH = Path("/tmp")  # noqa: S108 - of the sandbox, which is private
+_SCRATCH = Path("/scratch")
 # Beyond its own memory a process maps libraries and files.
 _MAPPED_BYTES_MAX = 2 * 1024**3
 _FILES_MAX = 256

@@ -13,6 +13,7 @@ import entrepot
 from entrepot.core.conversions.port import Limits
 
 _USER = "1000"  # inside; outside it is whoever runs the hub, without any privilege
+_SCRATCH = "/scratch"  # private and limited; not /tmp, below which an interpreter may lie
 _SYSTEM = ("/usr",)
 # Where these are links into /usr (as on most systems) the links are made anew.
 _SYSTEM_OR_LINKS = ("/lib", "/lib32", "/lib64", "/bin")
@@ -25,9 +26,9 @@ _SYSTEM_FILES = (
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 _ENVIRONMENT: Mapping[str, str] = {
     "PATH": "/usr/bin:/bin",
-    "HOME": "/tmp",  # noqa: S108 - of the sandbox, which is private
-    "TMPDIR": "/tmp",  # noqa: S108
-    "XDG_CACHE_HOME": "/tmp",  # noqa: S108
+    "HOME": _SCRATCH,
+    "TMPDIR": _SCRATCH,
+    "XDG_CACHE_HOME": _SCRATCH,
     "LANG": "C.UTF-8",
     "LC_ALL": "C.UTF-8",
     "TZ": "UTC",
@@ -80,13 +81,13 @@ def sandbox_command(program: Program, *, seccomp: int | None) -> list[str]:
         "--clearenv",
         *(part for name, value in _ENVIRONMENT.items() for part in ("--setenv", name, value)),
         *_system_view(),
+        *("--size", str(program.limits.scratch_bytes_max), "--tmpfs", _SCRATCH),
         *(part for path in _python_view(program.paths) for part in ("--ro-bind", path, path)),
         *("--proc", "/proc"),
         *("--size", str(_DEVICE_BYTES_MAX), "--tmpfs", "/dev"),
         *(part for device in _DEVICES for part in ("--dev-bind", device, device)),
         *("--remount-ro", "/dev"),
-        *("--size", str(program.limits.scratch_bytes_max), "--tmpfs", "/tmp"),  # noqa: S108
-        *("--remount-ro", "/", "--chdir", "/tmp"),  # noqa: S108
+        *("--remount-ro", "/", "--chdir", _SCRATCH),
         *(("--seccomp", str(seccomp)) if seccomp is not None else ()),
         "--",
         *_python(program),
@@ -128,10 +129,10 @@ def _system_view() -> list[str]:
 
 def _python_view(further: Sequence[Path]) -> list[str]:
     """Only what lies outside of /usr: the interpreter, its library, the packages, this one."""
-    paths = sysconfig.get_paths()
-    interpreter = Path(sys.executable).resolve()
-    wanted = [interpreter, _PACKAGE, *(Path(paths[key]) for key in ("stdlib", "platstdlib"))]
-    wanted += [Path(paths["purelib"]), Path(paths["platlib"]), *further]
+    of_base = {"base": sys.base_prefix, "platbase": sys.base_exec_prefix}
+    wanted = [Path(sys.executable).resolve(), _PACKAGE]
+    wanted += [Path(sysconfig.get_path(key, vars=of_base)) for key in ("stdlib", "platstdlib")]
+    wanted += [*(Path(sysconfig.get_path(key)) for key in ("purelib", "platlib")), *further]
     if sysconfig.get_config_var("Py_ENABLE_SHARED"):
         wanted += Path(sysconfig.get_config_var("LIBDIR")).glob("libpython*")
     usr = Path("/usr")
