@@ -25,13 +25,23 @@ def check_file_name(name: str, *, field: str) -> str:
     normal = unicodedata.normalize("NFC", name)
     if not normal or len(normal.encode(errors="replace")) > FILE_NAME_BYTES_MAX:
         raise _refused(name, field, f"has 1 to {FILE_NAME_BYTES_MAX} bytes")
-    if any(c in _FORBIDDEN or unicodedata.category(c) in _KINDS for c in normal):
+    if any(map(is_unwritable, normal)):
         raise _refused(name, field, 'has no control characters and none of / \\ : * ? " < > |')
     if normal != normal.strip() or normal.endswith(".") or normal == "..":
         raise _refused(name, field, "neither begins nor ends with a space, nor ends with a dot")
-    if _DEVICES.fullmatch(normal):
+    if is_device_name(normal):
         raise _refused(name, field, "is no device name of Windows")
     return normal
+
+
+def is_unwritable(char: str) -> bool:
+    """Whether no name may hold the character: some system forbids it, or nobody can see it."""
+    return char in _FORBIDDEN or unicodedata.category(char) in _KINDS
+
+
+def is_device_name(name: str) -> bool:
+    """Whether Windows takes the name for a device, such as `NUL.txt`."""
+    return _DEVICES.fullmatch(name) is not None
 
 
 def fold_file_name(name: str) -> str:

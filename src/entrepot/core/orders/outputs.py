@@ -1,0 +1,114 @@
+"""Which files are made of an asset: a configuration and the hub's rules, for one kind of asset.
+
+Every (kind, rendition | preset | pipeline) is looked at once, however many assets are of the
+kind; what cannot work is Invalid at the path of its key.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
+
+import msgspec
+
+from entrepot.core.conversions.recipes import (
+    Recipe,
+    asset_watermarks,
+    compile_pipeline,
+    with_watermarks,
+)
+from entrepot.core.conversions.rules import METADATA_RECIPE, MediaRules
+from entrepot.core.orders.freezing import Kind
+from entrepot.core.orders.planning import CONVERSION, Output, Outputs
+from entrepot.core.orders.requests import STANDARD, Configuration, OrderRequest
+from entrepot.errors import Invalid
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+Watermarks: TypeAlias = Callable[[str, str, bool], str]
+"""The digest of the asset that a watermark names, by its reference; then the path of the key
+for errors, and whether it is the operator's own choice, so that the caller need not have it."""
+
+
+class Choice:
+    """The outputs for kinds of assets under one request."""
+
+    def __init__(
+        self,
+        rules: MediaRules,
+        request: OrderRequest,
+        *,
+        watermarks: Watermarks,
+        conversions_on: bool,
+    ) -> None:
+        self._rules = rules
+        self._request = request
+        self._watermarks = watermarks
+        self._conversions_on = conversions_on
+        self._known: dict[bytes, Outputs] = {}
+
+    def for_kind(self, kind: Kind) -> Outputs:
+        """By `global`; else the defaults in a Standard order, and nothing in a Custom one."""
+        return self._of(self._request.groups.get(kind.media_group), kind)
+
+    def for_asset(self, configuration: Configuration, kind: Kind) -> Outputs:
+        """By the asset's own configuration, which replaces the one of its media group."""
+        return self._of(configuration, kind)
+
+    def _of(self, configuration: Configuration | None, kind: Kind) -> Outputs:
+        if configuration is None or configuration.is_empty:
+            return self._defaults(kind) if self._request.type == STANDARD else ()
+        told = (configuration.renditions, configuration.presets, configuration.conversions)
+        key = _encode((kind, told, configuration.keep_as))
+        if key not in self._known:
+            self._known[key] = _distinct(self._configured(configuration, kind))
+        return self._known[key]
+
+    def _defaults(self, kind: Kind) -> Outputs:
+        """The default renditions; without what the kind cannot have, or this hub cannot make."""
+        found = []
+        for name in self._rules.defaults(kind.media_group):
+            try:
+                recipe = self._rules.rendition(name, kind.media_group, kind.content_type)
+            except Invalid:
+                continue
+            if recipe is None or recipe == METADATA_RECIPE or self._conversions_on:
+                found.append(Output(name, self._operators(recipe, kind.media_group)))
+        return _distinct(found)
+
+    def _configured(self, configuration: Configuration, kind: Kind) -> Iterator[Output]:
+        path, keep_as = configuration.field, configuration.keep_as
+        group, content_type = kind
+        for at, name in enumerate(configuration.renditions):
+            field = f"{path}.renditions[{at}]"
+            recipe = self._rules.rendition(name, group, content_type, field=field)
+            called = self._rules.find_rendition(name).name
+            keep = None if recipe in (None, METADATA_RECIPE) else keep_as
+            yield Output(called, self._operators(recipe, field), keep)
+        for at, name in enumerate(configuration.presets):
+            field = f"{path}.presets[{at}]"
+            recipe = self._rules.preset(name, group, content_type, field=field)
+            called = self._rules.find_preset(name).name
+            yield Output(called, self._operators(recipe, field), keep_as)
+        for at, steps in enumerate(configuration.conversions):
+            field = f"{path}.conversions[{at}]"
+            recipe = compile_pipeline(
+                steps, media_group=group, content_type=content_type, field=field
+            )
+            yield Output(CONVERSION, self._marked(recipe, field, own=False), keep_as)
+
+    def _operators(self, recipe: Recipe | None, field: str) -> Recipe | None:
+        return None if recipe is None else self._marked(recipe, field, own=True)
+
+    def _marked(self, recipe: Recipe, field: str, *, own: bool) -> Recipe:
+        """The recipe with stored files in place of the assets that it marks pictures with."""
+        named = asset_watermarks(recipe)
+        if not named:
+            return recipe
+        return with_watermarks(recipe, {each: self._watermarks(each, field, own) for each in named})
+
+
+def _distinct(outputs: Iterable[Output]) -> Outputs:
+    """Each file once: two names for the same bytes make no second one."""
+    kept: dict[str | None, Output] = {}
+    for output in outputs:
+        kept.setdefault(None if output.recipe is None else output.recipe.key, output)
+    return tuple(kept.values())

@@ -1,0 +1,252 @@
+"""What becomes of each target: from configurations to rows of `order_items`.
+
+A plan is made once, when the order is placed, and kept with it (`orders.plan`), so that an
+operator's later change of rules changes no order that was accepted. It says what is made of
+each *kind* of target, (media group, content type), and of each asset with a configuration of
+its own. Items are then written by a few INSERT ... SELECT for a portion of the targets,
+whatever their number; what was converted before is settled in the same statement.
+
+The plan as JSON: `{"kinds": [{"types": [[group, content type], ...] | null, "outputs": [...]}],
+"single": [{"ids": [...], "outputs": [...]}]}`; `types` null means every kind; an output is
+`{"rendition": name, "recipe": key | null, "keep": {...} | null}`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias
+
+from sqlalchemy import (
+    ColumnElement,
+    Text,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    insert,
+    literal,
+    null,
+    or_,
+    select,
+    true,
+    update,
+)
+
+from entrepot.core.conversions.recipes import Recipe
+from entrepot.core.conversions.tables import conversions
+from entrepot.core.orders.freezing import Kind
+from entrepot.core.orders.ids import bound_ids, id_table
+from entrepot.core.orders.requests import KeepAs
+from entrepot.core.orders.states import OPEN
+from entrepot.core.orders.tables import order_items, order_targets, orders
+from entrepot.db import Tx
+from entrepot.db.schema import Document
+
+PLAN_TAKE = 2_000  # targets planned in one transaction of a job
+ORDER_FILES_MAX = 500_000
+CONVERSION = "conversion"  # what an item of a customer's own pipeline is called
+_USED_AGAIN = timedelta(hours=1)  # how exactly the last use of a result is noted
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One file to be made of a target; without a recipe the file as it came."""
+
+    rendition: str
+    recipe: Recipe | None = None
+    keep_as: KeepAs | None = None
+
+
+Outputs: TypeAlias = tuple[Output, ...]
+
+
+def make_plan(
+    kinds: Mapping[Kind, Outputs], single: Iterable[tuple[int, Outputs]]
+) -> dict[str, Any]:
+    """The plan as JSON; equal outputs are told once."""
+    of_kinds: dict[Outputs, list[Kind]] = {}
+    for kind in sorted(kinds):
+        of_kinds.setdefault(kinds[kind], []).append(kind)
+    of_assets: dict[Outputs, list[int]] = {}
+    for asset_id, outputs in single:
+        of_assets.setdefault(outputs, []).append(asset_id)
+    return {
+        "kinds": [
+            {
+                "types": None if len(of_kinds) == 1 else [list(kind) for kind in same],
+                "outputs": [_told(output) for output in outputs],
+            }
+            for outputs, same in of_kinds.items()
+            if outputs
+        ],
+        "single": [
+            {"ids": sorted(ids), "outputs": [_told(output) for output in outputs]}
+            for outputs, ids in of_assets.items()
+        ],
+    }
+
+
+def _told(output: Output) -> dict[str, Any]:
+    return {
+        "rendition": output.rendition,
+        "recipe": None if output.recipe is None else output.recipe.key,
+        "keep": None if output.keep_as is None else asdict(output.keep_as),
+    }
+
+
+def plan_some(tx: Tx, order_id: int, *, take: int = PLAN_TAKE, now: datetime) -> bool:
+    """Write the items of the next `take` targets; True: there are more.
+
+    Repeating it after a crash goes on where the last committed portion ended; an order that was
+    cancelled gets no more items.
+    """
+    row = tx.execute(
+        select(orders.c.plan, orders.c.planned_to, orders.c.planned, orders.c.status).where(
+            orders.c.id == order_id
+        )
+    ).one_or_none()
+    if row is None or row.planned or row.status not in OPEN:
+        return False
+    upto, more = _portion(tx, order_id, row.planned_to, take)
+    # First the row, so that two planners of one order come one after the other.
+    taken = tx.execute(
+        update(orders)
+        .where(orders.c.id == order_id, orders.c.planned_to == row.planned_to)
+        .where(orders.c.status.in_(OPEN))
+        .values(planned_to=upto, planned=not more)
+    )
+    if taken.rowcount == 1:
+        _write_items(tx, order_id, row.plan, row.planned_to, upto, now)
+    return more
+
+
+def _portion(tx: Tx, order_id: int, after: int, take: int) -> tuple[int, bool]:
+    """The last asset id of the next portion, and whether others follow."""
+    ids = (
+        select(order_targets.c.asset_id)
+        .where(order_targets.c.order_id == order_id, order_targets.c.asset_id > after)
+        .order_by(order_targets.c.asset_id)
+        .limit(take + 1)
+        .subquery()
+    )
+    found, last = tx.execute(select(func.count(), func.max(ids.c.asset_id))).one()
+    if found <= take:
+        return (last or after), False
+    before = select(func.max(ids.c.asset_id)).where(ids.c.asset_id < last)
+    return int(tx.execute(before).scalar_one()), True
+
+
+def _write_items(
+    tx: Tx, order_id: int, plan: Mapping[str, Any], after: int, upto: int, now: datetime
+) -> None:
+    part = and_(
+        order_targets.c.order_id == order_id,
+        order_targets.c.asset_id > after,
+        order_targets.c.asset_id <= upto,
+    )
+    single = [asset_id for group in plan["single"] for asset_id in group["ids"]]
+    others = _none_of(tx, [each for each in single if after < each <= upto])
+    for group in plan["kinds"]:
+        _insert(tx, group["outputs"], and_(part, _of_types(group["types"]), others[0]), others[1])
+    for group in plan["single"]:
+        ids = [each for each in group["ids"] if after < each <= upto]
+        if ids:
+            wanted = order_targets.c.asset_id.in_(select(id_table(tx).c.id))
+            _insert(tx, group["outputs"], and_(part, wanted), {"ids": bound_ids(tx, ids)})
+    _note_use(tx, order_id, after, upto, now)
+
+
+def _none_of(tx: Tx, ids: Sequence[int]) -> tuple[ColumnElement[bool], dict[str, Any]]:
+    if not ids:
+        return true(), {}
+    listed = order_targets.c.asset_id.not_in(select(id_table(tx).c.id))
+    return listed, {"ids": bound_ids(tx, ids)}
+
+
+def _of_types(types: Sequence[Sequence[str]] | None) -> ColumnElement[bool]:
+    if types is None:
+        return true()
+    of_group: dict[str, list[str]] = {}
+    for media_group, content_type in types:
+        of_group.setdefault(media_group, []).append(content_type)
+    return or_(
+        *(
+            and_(order_targets.c.media_group == group, order_targets.c.content_type.in_(held))
+            for group, held in of_group.items()
+        )
+    )
+
+
+_COLUMNS = (
+    "order_id",
+    "asset_id",
+    "position",
+    "rendition",
+    "recipe_key",
+    "source_sha256",
+    "state",
+    "attempts",
+    "result_sha256",
+    "extension",
+    "keep_as",
+)
+
+
+def _insert(
+    tx: Tx,
+    outputs: Sequence[Mapping[str, Any]],
+    targets: ColumnElement[bool],
+    bound: Mapping[str, Any],
+) -> None:
+    """One statement for each output: the items of every target that the condition takes in."""
+    for position, output in enumerate(outputs, start=1):
+        statement = insert(order_items).from_select(
+            _COLUMNS, _items(position, output["recipe"] is not None).where(targets)
+        )
+        values = {
+            "rendition": output["rendition"],
+            "recipe_key": output["recipe"],
+            "keep": output["keep"],
+        }
+        tx.execute(statement, {**bound, **values})
+
+
+def _items(position: int, converted: bool) -> Any:
+    made = conversions.c.result_sha256 if converted else null()
+    key = bindparam("recipe_key", type_=Text())
+    columns = [
+        order_targets.c.order_id,
+        order_targets.c.asset_id,
+        literal(position),
+        bindparam("rendition", type_=Text()),
+        key,
+        order_targets.c.sha256,
+        case((made.is_(None), "pending"), else_="done") if converted else literal("done"),
+        literal(0),
+        made,
+        conversions.c.extension if converted else null(),
+        bindparam("keep", type_=Document()),
+    ]
+    if not converted:
+        return select(*columns)
+    found = and_(
+        conversions.c.source_sha256 == order_targets.c.sha256, conversions.c.recipe_key == key
+    )
+    return select(*columns).select_from(order_targets.outerjoin(conversions, found))
+
+
+def _note_use(tx: Tx, order_id: int, after: int, upto: int, now: datetime) -> None:
+    """Results that an order found ready are in use: they are not the ones to drop first."""
+    used = exists().where(
+        order_items.c.order_id == order_id,
+        order_items.c.asset_id > after,
+        order_items.c.asset_id <= upto,
+        order_items.c.source_sha256 == conversions.c.source_sha256,
+        order_items.c.recipe_key == conversions.c.recipe_key,
+    )
+    tx.execute(
+        update(conversions)
+        .where(used, conversions.c.used_at < now - _USED_AGAIN)
+        .values(used_at=now)
+    )
