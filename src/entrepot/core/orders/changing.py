@@ -3,10 +3,10 @@
 Each change of state happens once (states.py), whoever asks for it how often.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, false, select, update
+from sqlalchemy import Table, delete, false, func, select, update
 
 from entrepot.core.accounts import Principal
 from entrepot.core.events.tables import events
@@ -30,6 +30,7 @@ from entrepot.errors import Conflict, NotFound
 
 EXPIRE_TAKE = 100  # orders ended in one transaction
 PURGE_ROWS = 5_000  # rows deleted in one transaction
+PURGE_GRACE = timedelta(days=7)  # so long an ended order can still be looked at
 STRANDED_TAKE = 100
 _ENDED = (FAILED, CANCELLED, EXPIRED)
 
@@ -144,42 +145,56 @@ def _expire(tx: Tx, order_id: int, *, actor: str, now: datetime) -> bool:
     return True
 
 
-def purge_orders(tx: Tx, *, before: datetime, rows: int = PURGE_ROWS) -> int:
-    """Delete up to `rows` rows of an order that ended before then, and at last its own.
+def purge_orders(tx: Tx, *, take: int = PURGE_ROWS, now: datetime) -> int:
+    """Delete up to `take` rows of orders that ended a week ago, and at last their own.
 
-    How many were deleted; 0: nothing is left to purge. Its events go with it, and the bytes
-    that only it held can be swept.
+    How many were deleted; fewer than `take`: nothing is left to purge. An order's events go
+    with it, and the bytes that only it held can be swept.
     """
-    order_id = tx.execute(
-        select(orders.c.id)
-        .where(orders.c.status.in_(_ENDED), orders.c.modified_at < before)
-        .order_by(orders.c.id)
-        .limit(1)
-    ).scalar_one_or_none()
-    if order_id is None:
-        return 0
+    deleted = 0
+    while deleted < take:
+        order_id = tx.execute(
+            select(orders.c.id)
+            .where(orders.c.status.in_(_ENDED), orders.c.modified_at < now - PURGE_GRACE)
+            .order_by(orders.c.id)
+            .limit(1)
+        ).scalar_one_or_none()
+        if order_id is None:
+            break
+        deleted += _purge(tx, order_id, take - deleted)
+    return deleted
+
+
+def _purge(tx: Tx, order_id: int, take: int) -> int:
+    """Some rows of one order; its own last of all."""
+    deleted = 0
     for table in (order_items, order_targets):
-        gone = _delete_some(tx, table, order_id, rows)
-        if gone:
-            return gone
-    mine = events.c.subject == f"order:{order_id}"
-    some = select(events.c.id).where(mine).order_by(events.c.id).limit(rows)
-    gone = tx.execute(delete(events).where(events.c.id.in_(some))).rowcount
-    if gone == rows:
-        return gone
-    return gone + tx.execute(delete(orders).where(orders.c.id == order_id)).rowcount
+        deleted += _delete_some(tx, table, order_id, take - deleted)
+        if deleted >= take:
+            return deleted
+    some = (
+        select(events.c.id)
+        .where(events.c.subject == f"order:{order_id}")
+        .order_by(events.c.id)
+        .limit(take - deleted)
+    )
+    deleted += tx.execute(delete(events).where(events.c.id.in_(some))).rowcount
+    if deleted < take:
+        deleted += tx.execute(delete(orders).where(orders.c.id == order_id)).rowcount
+    return deleted
 
 
-def _delete_some(tx: Tx, table: Any, order_id: int, rows: int) -> int:
-    """The rows of the lowest asset ids, so that the next call finds the rest in one place."""
+def _delete_some(tx: Tx, table: Table, order_id: int, take: int) -> int:
+    """The rows of the lowest asset ids, so that the next call finds the rest in one place.
+
+    An asset's items go together: with up to 20 of them, a few more rows may be deleted.
+    """
     mine = table.c.order_id == order_id
-    ids = select(table.c.asset_id).where(mine).order_by(table.c.asset_id).limit(rows)
-    last = tx.execute(
-        select(ids.subquery().c.asset_id).order_by(ids.subquery().c.asset_id.desc()).limit(1)
-    ).scalar_one_or_none()
+    ids = select(table.c.asset_id).where(mine).order_by(table.c.asset_id).limit(take).subquery()
+    last = tx.execute(select(func.max(ids.c.asset_id))).scalar_one()
     if last is None:
         return 0
-    return tx.execute(delete(table).where(mine, table.c.asset_id <= last)).rowcount
+    return int(tx.execute(delete(table).where(mine, table.c.asset_id <= last)).rowcount)
 
 
 def list_stranded(tx: Tx, *, before: datetime, take: int = STRANDED_TAKE) -> list[int]:

@@ -65,10 +65,17 @@ class _Package:
 
 
 def complete_order(
-    database: Database, store: BlobStore, order_id: int, *, rules: MediaRules, now: Now
+    database: Database,
+    store: BlobStore,
+    order_id: int,
+    *,
+    rules: MediaRules,
+    generation: int | None = None,
+    now: Now,
 ) -> str | None:
     """Give a settled order its package; the status that was set, None if it had ended before.
 
+    With a `generation`, also None where the order is at another one by now: it was retried.
     Unavailable (`order-not-settled`) while items are pending: come back when they are settled.
     StorageFull and Unavailable as the store raises them; nothing is changed then.
     """
@@ -77,7 +84,7 @@ def complete_order(
     while True:
         with database.read() as tx:
             contents = _read(tx, order_id, rules)
-        if contents is None:
+        if contents is None or generation not in (None, contents.order.generation):
             return None
         package = _store(store, contents) if contents.delivered else None
         try:

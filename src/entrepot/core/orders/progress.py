@@ -102,6 +102,16 @@ def begin_conversion(
     return False
 
 
+def give_back_conversion(tx: Tx, order_id: int, source_sha256: str, recipe_key: str) -> None:
+    """Take back the attempt that `begin_conversion` counted: it was cut short on purpose."""
+    these = _pair(order_id, source_sha256, recipe_key)
+    tx.execute(
+        update(order_items)
+        .where(these, order_items.c.attempts > 0)
+        .values(attempts=order_items.c.attempts - 1)
+    )
+
+
 def settle_conversion(
     tx: Tx, order_id: int, source_sha256: str, recipe_key: str, result: Result, *, now: datetime
 ) -> None:

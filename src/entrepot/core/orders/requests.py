@@ -24,7 +24,6 @@ OrderType: TypeAlias = Literal["Standard", "Custom"]
 STANDARD: OrderType = "Standard"
 CUSTOM: OrderType = "Custom"
 Json: TypeAlias = Mapping[str, Any]
-_CODE = "order-invalid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +109,7 @@ def parse_order_request(body: Any) -> OrderRequest:
 def _refused(path: str, what: str, remedy: str = "") -> Invalid:
     """Invalid at `path`; `what` is a sentence without its full stop."""
     told = f"{what}{': ' if remedy else ''}{remedy}."
-    return Invalid(told, field=path, code=_CODE)
+    return Invalid(told, field=path, code="order-invalid")
 
 
 def _object(value: Any, path: str) -> dict[str, Any]:

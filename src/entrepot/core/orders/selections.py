@@ -315,7 +315,7 @@ def _ensure(tx: Tx, who: Principal, key: SelectionKey, now: datetime) -> int:
     if tx.execute(mine).scalar_one() >= SELECTIONS_MAX:
         raise TooMany(
             f"You have {SELECTIONS_MAX} selections, the most there can be.",
-            code="selection-full",
+            code="selections-full",
             remedy="Clear some that you no longer need.",
         )
     values = {

@@ -273,6 +273,68 @@ CATALOGUE: Mapping[str, Entry] = {
         "The numbers for this kind of object are used up.",
         "Tell the makers of Entrepot: this takes a thousand million grants.",
     ),
+    # Selections and download orders
+    "ids-invalid": Entry(
+        400,
+        "What should be the id of an asset is none, or a list has too many.",
+        "An id is a positive whole number, written as a number or as its digits.",
+    ),
+    "assets-unknown": Entry(
+        400,
+        "An asset that is named is not there, or is not yours.",
+        "Leave it out; list the assets that you may have.",
+    ),
+    "selection-invalid": Entry(
+        400, "The name of a selection, or a change of one, is malformed.", "Mend the named part."
+    ),
+    "selection-full": Entry(
+        400,
+        "A selection would have more assets than one can hold.",
+        "Remove some, or use another pool.",
+    ),
+    "selections-full": Entry(
+        429, "There are as many selections as one caller may have.", "Clear some first."
+    ),
+    "order-invalid": Entry(400, "A part of the order is malformed.", "Mend the named part."),
+    "order-empty": Entry(
+        400,
+        "The order would deliver nothing.",
+        "Select assets, and configure a rendition, preset or conversion for their media group.",
+    ),
+    "order-too-large": Entry(
+        400, "The order would have more files than one can hold.", "Split it into several."
+    ),
+    "orders-full": Entry(
+        429,
+        "The organisation has as many unfinished orders as it may.",
+        "Wait until some are done, or cancel some.",
+    ),
+    "order-right-ended": Entry(
+        403,
+        "The right to some of the assets in the order has ended since it was placed.",
+        "Place the order again: it then has what you may still have.",
+    ),
+    "order-not-ready": Entry(
+        503, "The order is still at work.", "Watch its progress, or ask again later."
+    ),
+    "order-not-settled": Entry(
+        503, "Some files of the order are still to be made.", "Try again after `Retry-After`."
+    ),
+    "order-not-retriable": Entry(
+        409,
+        "There is nothing to try again: the order is at work, or was delivered whole.",
+        "Retry orders that failed, in part or whole, or were cancelled.",
+    ),
+    "order-ended": Entry(
+        410,
+        "The package of the order is no longer there.",
+        "Place the order again, or retry it where it failed.",
+    ),
+    "conversions-off": Entry(
+        503,
+        "This hub converts nothing at present.",
+        "Order the files as they are; operators: `/readyz` says why.",
+    ),
     # The hub itself
     "error": Entry(500, "A defect of the hub.", "Tell its operator the request id."),
     "unavailable": Entry(503, "The hub cannot do it now.", "Try again after `Retry-After`."),
