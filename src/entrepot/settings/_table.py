@@ -94,6 +94,14 @@ class Settings:
             default="600",
         ),
     ]
+    order_days: Annotated[
+        int,
+        Setting(
+            kinds.number(1, 3650),
+            "How many days the package of a download order can be downloaded.",
+            default="30",
+        ),
+    ]
     token_seconds: Annotated[
         int,
         Setting(kinds.number(60, 3600), "How long an access token lives.", default="3600"),
