@@ -38,6 +38,7 @@ class Policy:
     embargoed: tuple[str, ...]
     link_seconds: int
     token_seconds: int
+    order_days: int
     password_grant: bool
     body_bytes_max: int
     upload_bytes_max: int | None
@@ -198,6 +199,7 @@ def _policy(settings: Settings) -> Policy:
         embargoed=settings.embargoed_countries,
         link_seconds=settings.link_seconds,
         token_seconds=settings.token_seconds,
+        order_days=settings.order_days,
         password_grant=settings.password_grant,
         body_bytes_max=settings.body_bytes_max,
         upload_bytes_max=settings.upload_bytes_max,
