@@ -18,6 +18,7 @@ from entrepot.errors import EntrepotError
 COMMANDS = {
     "init": "starting",
     "serve": "serve",
+    "work": "work",
     "migrate": "starting",
     "check": "check",
     "keys": "keys",
@@ -30,14 +31,17 @@ COMMANDS = {
     "publish": "publish",
     "releases": "releases",
     "withdraw": "releases",
+    "assets": "assets",
     "grant": "grants",
     "revoke": "grants",
     "entitlements": "grants",
     "downloads": "downloads",
+    "sweep": "sweep",
     "sandbox": "sample_world",
     "version": "starting",
 }
 _ALIASES = {
+    "asset": "assets",
     "clients": "client",
     "entitlement": "entitlements",
     "license": "licence",
