@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import av
-import imageio_ffmpeg
-import pypdfium2
+import imageio_ffmpeg  # type: ignore[import-untyped]
+import pypdfium2  # type: ignore[import-untyped]
 from PIL import Image
 
 from entrepot.core.conversions.port import MEBIBYTE, Limits
@@ -104,14 +104,15 @@ def audio(extension: str, *, metadata: str = "strip", **value: Any) -> Recipe:
     return Recipe("audio", settings, extension, f"audio/{extension}")
 
 
-def picture(runner: str, extension: str, *steps: Step, **settings: Any) -> Recipe:
+def picture(runner: str, extension: str, *steps: Step, **settings: object) -> Recipe:
     """A recipe for a picture out of a video (frame=...) or document (page=...)."""
-    names = {"colour_space": "colorSpace"}
-    all_settings = {"colour_space": "srgb"} | settings
-    ordered = [Step(names.get(name, name), value) for name, value in all_settings.items()]
-    ordered += [Step("colorProfile", "embed"), Step("metadata", "strip")]
-    if extension == "jpg":
-        ordered.append(Step("quality", 95))
+    ordered = [
+        *(Step(name, value) for name, value in settings.items()),
+        Step("colorSpace", "srgb"),
+        Step("colorProfile", "embed"),
+        Step("metadata", "strip"),
+        *([Step("quality", 95)] if extension in ("jpg", "webp") else []),
+    ]
     return Recipe(runner, (*steps, *ordered), extension, f"image/{extension}")
 
 
@@ -127,7 +128,7 @@ def colour_at(path: Path, x: float, y: float, *, frame: int = 0) -> tuple[int, i
     with av.open(str(path)) as opened:
         for number, each in enumerate(opened.decode(video=0)):
             if number == frame:
-                shown = each.to_image()
+                shown = each.to_image()  # type: ignore[no-untyped-call]
                 at = (int(x * (shown.width - 1)), int(y * (shown.height - 1)))
                 pixel = shown.convert("RGB").getpixel(at)
                 assert isinstance(pixel, tuple)

@@ -122,7 +122,7 @@ def _working_format(steps: Sequence[Step]) -> str:
 def _darken(transfer: str) -> list[str]:
     """High dynamic range to the range of a screen."""
     return [
-        f"zscale=tin={transfer}:min=bt2020nc:pin=bt2020:rin=tv:t=linear:npl=100",
+        f"zscale=tin={transfer}:min=bt2020nc:pin=bt2020:t=linear:npl=100",
         "format=gbrpf32le",
         "zscale=p=bt709",
         "tonemap=tonemap=hable:desat=0",

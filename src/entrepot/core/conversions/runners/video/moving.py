@@ -27,7 +27,8 @@ _GIF_FPS_MAX = 50.0  # its clock counts hundredths of a second, and players mist
 _VP8_MOST = "50M"  # with a wanted quality it still asks for a ceiling
 
 _ENCODERS: Mapping[str, tuple[str, ...]] = {
-    "h264": ("libx264", "-preset", "fast"),
+    # Notes in the stream (NAL units of type 6) name the encoder and its settings: left out.
+    "h264": ("libx264", "-preset", "fast", "-bsf:v", "filter_units=remove_types=6"),
     "h265": ("libx265", "-preset", "fast", "-tag:v", "hvc1", "-x265-params", "info=0:log-level=1"),
     "vp8": ("libvpx", "-deadline", "good", "-cpu-used", "3"),
     "vp9": ("libvpx-vp9", "-deadline", "good", "-cpu-used", "4", "-row-mt", "1"),
