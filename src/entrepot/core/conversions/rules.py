@@ -112,7 +112,7 @@ def read_media_rules(built_in: Table, told: Table) -> MediaRules:
     defaults = _defaults(built_in, told, renditions, faults)
     limits = _limits(built_in, told, faults)
     chosen = told.get("default_resolver", built_in["default_resolver"])
-    if chosen not in resolvers:
+    if not isinstance(chosen, str) or chosen not in resolvers:
         faults.add("default_resolver", f"There is no resolver {show(chosen)}.")
     faults.raise_any()
     return MediaRules(renditions, presets, defaults, resolvers, chosen, limits)
@@ -262,7 +262,7 @@ def _preset(name: str, entry: Table, place: str, faults: _Faults) -> Preset:
     steps = entry.get("steps", _NONE)
     if steps != _NONE:
         _try_any(steps, f"{place}.steps")
-    elif not by_group:
+    elif not entry.keys() & set(_GROUPS):
         raise Invalid("A preset needs steps.", field=place, remedy="Write steps = [...].")
     return Preset(
         name,
