@@ -7,9 +7,9 @@ import threading
 from typing import Final
 
 READ_AHEAD_BYTES: Final = 512 * 1024
-_NOWAIT: Final = getattr(os, "RWF_NOWAIT", 0)
+NOWAIT: Final = getattr(os, "RWFNOWAIT", 0)
 # Some file systems cannot say whether they would wait; then we read as if they would not.
-_CANNOT_SAY: Final = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
+CANNOT_SAY: Final = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 _PROBE: Final = (bytearray(1),)
 
 
@@ -53,11 +53,11 @@ async def read(descriptor: int, offset: int, length: int) -> bytes:
 def is_cold(descriptor: int, offset: int) -> bool:
     """Whether the byte at `offset` would have to come from the disk."""
     try:
-        os.preadv(descriptor, _PROBE, offset, _NOWAIT)
+        os.preadv(descriptor, _PROBE, offset, NOWAIT)
     except BlockingIOError:
         return True
     except OSError as error:
-        if error.errno not in _CANNOT_SAY:
+        if error.errno not in CANNOT_SAY:
             raise
     return False
 

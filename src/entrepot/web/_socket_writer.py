@@ -67,20 +67,24 @@ class SocketWriter:
         """Whether it is the client who holds up the sending."""
         return self._is_watched and self._waiter is not None
 
+    def send_now(self, view: memoryview, *, more: bool) -> int:
+        """Send what the kernel takes of `view` at this moment, and say how many bytes."""
+        self._is_corked = more
+        try:
+            count = self._sock.send(view, socket.MSG_MORE if more else 0)
+        except BlockingIOError:
+            return 0
+        self.sent += count
+        return count
+
     async def send_bytes(self, data: bytes, *, more: bool) -> None:
         """Send all of `data`; with `more` the kernel may hold it back to fill a packet."""
-        flags = socket.MSG_MORE if more else 0
-        if data:
-            self._is_corked = more
         view = memoryview(data)
         while view:
-            try:
-                count = self._sock.send(view, flags)
-            except BlockingIOError:
-                await self._writable()
-            else:
-                self.sent += count
-                view = view[count:]
+            count = self.send_now(view, more=more)
+            if not count:
+                await self.writable()
+            view = view[count:]
 
     async def send_file(self, descriptor: int, offset: int, length: int) -> int:
         """Send `length` bytes of the file from `offset`; fewer where it ends before.
@@ -101,7 +105,7 @@ class SocketWriter:
             if not count:
                 break
             if self._left:
-                await self._writable()
+                await self.writable()
         found = length - self._left
         self._left = 0
         return found
@@ -132,7 +136,7 @@ class SocketWriter:
         self.sent += count
         return count
 
-    async def _writable(self) -> None:
+    async def writable(self) -> None:
         """Wait until the socket takes bytes; a file in progress is pushed on meanwhile."""
         waiter = self._waiter = self._loop.create_future()
         if not self._is_watched:

@@ -10,18 +10,27 @@ completed ends in a cut connection, so that nobody takes it for whole.
 """
 
 import asyncio
-import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, MutableMapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+)
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any, Final, TypeAlias, TypedDict
 
 from entrepot.kit.extents import Extent, FileExtent
-from entrepot.web._cycle import CONNECTION, ZERO_COPY_SEND, ClientGone, FileTooShort
-from entrepot.web._files import OpenFiles, read
+from entrepot.web._cycle import CONNECTION, BodyCut, ClientGone
+from entrepot.web._files import read
 from entrepot.web._protocol import ConnectionLimits, ZeroCopyProtocol
+from entrepot.web._stream import FILES, FileTooShort, read_batch
 
 __all__ = [
     "ConnectionLimits",
@@ -34,7 +43,6 @@ __all__ = [
 
 LOG: Final = logging.getLogger(__name__)
 WHOLE_BODY_BYTES_MAX: Final = 64 * 1024  # read and sent at once; sendfile costs more below
-PROGRESS_BYTES: Final = 8 * 1024 * 1024
 PIECE_BYTES: Final = 256 * 1024
 SLOW_PIECE_BYTES: Final = 64 * 1024
 SLOW_SECONDS: Final = 0.05
@@ -43,8 +51,7 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
 Send: TypeAlias = Callable[[Any], Awaitable[None]]
 OnProgress: TypeAlias = Callable[[int], None]
-
-_FILES: Final = OpenFiles()
+SendBody: TypeAlias = Callable[[Iterable[Extent], OnProgress | None], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +94,7 @@ async def send_extents(
     """Send one response whose body is `extents`; `headers` carry its exact Content-Length.
 
     `extents` is read once, each extent when its turn comes. `on_progress(bytes_sent)` is
-    called after every extent, and at least every PROGRESS_BYTES. Raises ShortBody.
+    called at least every 8 MiB. Raises ShortBody.
     """
     length = _content_length(headers)
     start = {"type": "http.response.start", "status": status, "headers": headers}
@@ -104,9 +111,10 @@ async def send_extents(
         if on_progress is not None:
             on_progress(length)
         return Sent(length, complete=True)
-    sending = _Sending(scope, send, start, on_progress)
-    if ZERO_COPY_SEND in (scope.get("extensions") or ()):
-        return await sending.by_zero_copy(extents)
+    sending = _Sending(scope, send, start, length, on_progress)
+    send_body = _connection(scope).get("send_body")
+    if send_body is not None:
+        return await sending.by_zero_copy(extents, send_body)
     return await sending.in_pieces(extents, receive)
 
 
@@ -116,8 +124,14 @@ def _content_length(headers: list[tuple[bytes, bytes]]) -> int:
 
 def _is_gone(scope: Scope) -> bool:
     """Whether the client is known to have left; only our own protocol can say."""
-    connection = (scope.get("extensions") or {}).get(CONNECTION)
-    return connection is not None and connection["is_gone"]()
+    is_gone = _connection(scope).get("is_gone")
+    return is_gone is not None and is_gone()
+
+
+def _connection(scope: Scope) -> Mapping[str, Any]:
+    """What our own protocol offers beyond ASGI's extensions; nothing on another server."""
+    offered: Mapping[str, Any] = (scope.get("extensions") or {}).get(CONNECTION, {})
+    return offered
 
 
 async def _read_whole(extents: Iterable[Extent], length: int) -> bytes:
@@ -150,64 +164,60 @@ def _report(path: str, sent: int, *, started: bool) -> ShortBody:
     return ShortBody(path, sent, started=started)
 
 
-def _with_more(extents: Iterable[Extent]) -> Iterator[tuple[Extent, bool]]:
-    """Each extent that has bytes, and whether another one follows."""
-    before: Extent | None = None
-    for extent in extents:
-        if extent.length:
-            if before is not None:
-                yield before, True
-            before = extent
-    if before is not None:
-        yield before, False
+def _check_there(extent: FileExtent) -> None:
+    try:
+        size = os.stat(extent.path).st_size  # noqa: PTH116 - no Path for each extent
+    except OSError as error:
+        raise _report(extent.path, 0, started=False) from error
+    if size < extent.offset + extent.length:
+        raise _report(extent.path, 0, started=False)
 
 
 class _Sending:
     """One response under way, and how far it has come."""
 
     def __init__(
-        self, scope: Scope, send: Send, start: dict[str, Any], on_progress: OnProgress | None
+        self,
+        scope: Scope,
+        send: Send,
+        start: dict[str, Any],
+        length: int,
+        on_progress: OnProgress | None,
     ) -> None:
         self._scope = scope
         self._send = send
         self._start: dict[str, Any] | None = start
-        self._on_progress = on_progress
+        self._length = length
+        self._progress = on_progress
         self._sent = 0
+        self._piece_bytes = SLOW_PIECE_BYTES
 
-    async def by_zero_copy(self, extents: Iterable[Extent]) -> Sent:
+    async def by_zero_copy(self, extents: Iterable[Extent], send_body: SendBody) -> Sent:
+        """The whole body in one call, past everything that stands before the connection."""
+        extents = self._check_first(iter(extents))
+        await self._send_head()
         try:
-            for extent, more in _with_more(extents):
-                if isinstance(extent, FileExtent):
-                    with self._reading(extent) as descriptor:
-                        await self._send_head()
-                        await self._send_file(extent, descriptor, more)
-                else:
-                    await self._send_head()
-                    await self._send_body(extent.data, more)
-                    if _is_gone(self._scope):
-                        return Sent(self._sent, complete=False)
-                    self._advance(extent.length)
+            await send_body(extents, self._progress)
         except ClientGone as gone:
-            return Sent(self._sent + gone.sent, complete=False)
-        return Sent(self._sent, complete=True)
+            return Sent(gone.sent, complete=False)
+        except BodyCut as cut:
+            raise _report(cut.path, cut.sent, started=True) from cut
+        return Sent(self._length, complete=True)
 
-    async def _send_file(self, extent: FileExtent, descriptor: int, more: bool) -> None:
-        step = extent.length if self._on_progress is None else PROGRESS_BYTES
-        end = extent.offset + extent.length
-        for offset in range(extent.offset, end, step):
-            count = min(step, end - offset)
-            message = {
-                "type": ZERO_COPY_SEND,
-                "file": descriptor,
-                "offset": offset,
-                "count": count,
-                "more_body": more or offset + count < end,
-            }
-            try:
-                await self._send(message)
-            except FileTooShort as short:
-                raise _report(extent.path, self._sent + short.sent, started=True) from short
-            self._advance(count)
+    def _check_first(self, extents: Iterator[Extent]) -> Iterator[Extent]:
+        """The same extents; ShortBody where the first file is not there to its last byte.
+
+        As long as the head has not gone, there can be another answer.
+        """
+        ahead: list[Extent] = []
+        for extent in extents:
+            ahead.append(extent)
+            if isinstance(extent, FileExtent):
+                _check_there(extent)
+                break
+            if sum(each.length for each in ahead) >= WHOLE_BODY_BYTES_MAX:
+                break
+        return chain(ahead, extents)
 
     async def in_pieces(self, extents: Iterable[Extent], receive: Receive) -> Sent:
         """The way that works everywhere.
@@ -215,11 +225,15 @@ class _Sending:
         A server may swallow what is sent to a client that has left, so `receive` is watched;
         and it may never pause, so the loop gets its turn after every piece.
         """
+        clock = asyncio.get_running_loop().time
         leaving = asyncio.ensure_future(_until_disconnect(receive))
         try:
             async for piece in self._pieces(extents):
                 await self._send_head()
+                before = clock()
                 await self._send_body(piece, more=True)
+                is_slow = clock() - before >= SLOW_SECONDS
+                self._piece_bytes = SLOW_PIECE_BYTES if is_slow else PIECE_BYTES
                 await asyncio.sleep(0)
                 if leaving.done():
                     return Sent(self._sent, complete=False)
@@ -231,38 +245,48 @@ class _Sending:
 
     async def _pieces(self, extents: Iterable[Extent]) -> AsyncIterator[bytes]:
         """The body in pieces: small ones for a slow reader, so that many cost little."""
-        clock = asyncio.get_running_loop().time
-        size = SLOW_PIECE_BYTES
-        for extent, _ in _with_more(extents):
-            if not isinstance(extent, FileExtent):
-                for begin in range(0, extent.length, PIECE_BYTES):
-                    yield extent.data[begin : begin + PIECE_BYTES]
-                continue
-            with self._reading(extent) as descriptor:
-                offset, end = extent.offset, extent.offset + extent.length
-                while offset < end:
-                    piece = await read(descriptor, offset, min(size, end - offset))
-                    if not piece:
-                        raise _report(extent.path, self._sent, started=True)
-                    offset += len(piece)
-                    before = clock()
+        batch: list[Extent] = []
+        gathered = 0
+        for extent in extents:
+            length = extent.length
+            if batch and gathered + length > self._piece_bytes:
+                yield await self._read_batch(batch)
+                batch, gathered = [], 0
+            if length <= SLOW_PIECE_BYTES:
+                batch.append(extent)
+                gathered += length
+            elif isinstance(extent, FileExtent):
+                async for piece in self._file_pieces(extent):
                     yield piece
-                    size = PIECE_BYTES if clock() - before < SLOW_SECONDS else SLOW_PIECE_BYTES
+            else:
+                for begin in range(0, length, PIECE_BYTES):
+                    yield extent.data[begin : begin + PIECE_BYTES]
+        if batch:
+            yield await self._read_batch(batch)
 
-    @contextlib.contextmanager
-    def _reading(self, extent: FileExtent) -> Iterator[int]:
-        """The open file; before the head has gone it must also be long enough."""
-        started = self._start is None
+    async def _read_batch(self, batch: list[Extent]) -> bytes:
         try:
-            descriptor = _FILES.acquire(extent.path)
+            return await read_batch(batch)
+        except FileTooShort as short:
+            raise _report(short.path, self._sent, started=self._start is None) from short
+
+    async def _file_pieces(self, extent: FileExtent) -> AsyncIterator[bytes]:
+        if self._start is not None:
+            _check_there(extent)
+        try:
+            descriptor = FILES.acquire(extent.path)
         except OSError as error:
-            raise _report(extent.path, self._sent, started=started) from error
+            raise _report(extent.path, self._sent, started=self._start is None) from error
         try:
-            if not started and os.fstat(descriptor).st_size < extent.offset + extent.length:
-                raise _report(extent.path, self._sent, started=False)
-            yield descriptor
+            offset, end = extent.offset, extent.offset + extent.length
+            while offset < end:
+                piece = await read(descriptor, offset, min(self._piece_bytes, end - offset))
+                if not piece:
+                    raise _report(extent.path, self._sent, started=True)
+                offset += len(piece)
+                yield piece
         finally:
-            _FILES.release(extent.path)
+            FILES.release(extent.path)
 
     async def _send_head(self) -> None:
         if self._start is not None:
@@ -274,8 +298,8 @@ class _Sending:
 
     def _advance(self, count: int) -> None:
         self._sent += count
-        if self._on_progress is not None:
-            self._on_progress(self._sent)
+        if self._progress is not None:
+            self._progress(self._sent)
 
 
 async def _until_disconnect(receive: Receive) -> None:
