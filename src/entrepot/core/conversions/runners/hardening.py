@@ -1,21 +1,10 @@
 """What the libraries inside the sandbox are told before they see a file.
 
-The sandbox holds without this; it makes the surface smaller and the limits kinder.
+The sandbox holds without this; it makes the surface smaller and the limits kinder. For libvips
+image/libvips.py says the like.
 """
 
 from typing import Any
-
-# libvips: everything is blocked but these classes of loaders. SVG is in: librsvg opens nothing
-# outside the folder of the picture, and nothing at all for a picture handed over as bytes.
-VIPS_LOADERS = (
-    "VipsForeignLoadJpeg",
-    "VipsForeignLoadPng",
-    "VipsForeignLoadWebp",
-    "VipsForeignLoadTiff",
-    "VipsForeignLoadNsgif",
-    "VipsForeignLoadHeif",
-    "VipsForeignLoadSvg",
-)
 
 # ffmpeg: no network, no `concat`, `subfile`, `crypto`, `data`; no container that names other
 # files (hls, dash, concat, sdp, image2 with its patterns, ...). For PyAV as well, as options.
@@ -39,24 +28,6 @@ FFMPEG_PICTURE_INPUT_OPTIONS = (
 )
 FFMPEG_OPTIONS = ("-nostdin", "-hide_banner", "-loglevel", "error")  # before everything else
 AV_OPTIONS = {"protocol_whitelist": FFMPEG_PROTOCOLS, "format_whitelist": FFMPEG_MEDIA_FORMATS}
-
-
-def harden_vips() -> Any:
-    """The module pyvips, with all loaders blocked but VIPS_LOADERS, one thread and no cache.
-
-    Runners get pyvips from here. Blocking is for the whole process and holds when repeated.
-    """
-    import pyvips
-
-    pyvips.operation_block_set("VipsForeignLoad", True)
-    pyvips.block_untrusted_set(True)
-    for loader in VIPS_LOADERS:
-        pyvips.operation_block_set(loader, False)
-    pyvips.concurrency_set(1)
-    pyvips.cache_set_max(0)
-    pyvips.cache_set_max_mem(0)
-    pyvips.cache_set_max_files(0)
-    return pyvips
 
 
 def harden_pillow(pixels_max: int) -> Any:
