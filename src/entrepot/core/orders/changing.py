@@ -223,7 +223,11 @@ def is_planning(tx: Tx) -> bool:
 
 def _own(tx: Tx, who: Principal, order_id: int) -> Any:
     row = tx.execute(
-        select(orders).where(orders.c.id == order_id, orders.c.principal == who.label)
+        select(orders).where(
+            orders.c.id == order_id,
+            orders.c.principal == who.label,
+            orders.c.organisation_id == who.organisation_id,
+        )
     ).one_or_none()
     if row is None:
         raise NotFound
