@@ -18,6 +18,7 @@ from entrepot.core.catalogue import hold_bytes, title_in
 from entrepot.core.catalogue.tables import blobs
 from entrepot.core.conversions.naming import Resolver
 from entrepot.core.conversions.rules import MediaRules
+from entrepot.core.orders.keeping import keep_renditions
 from entrepot.core.orders.metadata_files import make_metadata_files
 from entrepot.core.orders.naming import Resolved, compile_template, number_duplicates
 from entrepot.core.orders.packages import PackageEntry, encode_package
@@ -80,10 +81,11 @@ def complete_order(
     StorageFull and Unavailable as the store raises them; nothing is changed then.
     """
     make_metadata_files(database, store, order_id, now=now)
+    not_kept = keep_renditions(database, order_id, now=now)
     attempt = 1
     while True:
         with database.read() as tx:
-            contents = _read(tx, order_id, rules)
+            contents = _read(tx, order_id, rules, not_kept)
         if contents is None or generation not in (None, contents.order.generation):
             return None
         package = _store(store, contents) if contents.delivered else None
@@ -120,7 +122,7 @@ _ITEMS = (
 )
 
 
-def _read(tx: Tx, order_id: int, rules: MediaRules) -> _Contents | None:
+def _read(tx: Tx, order_id: int, rules: MediaRules, not_kept: int) -> _Contents | None:
     order = tx.execute(select(orders).where(orders.c.id == order_id)).one_or_none()
     if order is None or order.status not in OPEN:
         return None
@@ -149,6 +151,7 @@ def _read(tx: Tx, order_id: int, rules: MediaRules) -> _Contents | None:
         missing=missing,
         left_out=order.left_out,
         unconfigured=_unconfigured(tx, order),
+        not_kept=not_kept,
     )
     return _Contents(order, delivered, [row.crc32 for row in rows], missing, notes)
 

@@ -91,7 +91,7 @@ def report(order: Any, missing: Sequence[Missing], notes: str) -> bytes:
 
 
 def summary(
-    *, files: int, missing: Sequence[Missing], left_out: int, unconfigured: int
+    *, files: int, missing: Sequence[Missing], left_out: int, unconfigured: int, not_kept: int
 ) -> str | None:
     """One line for `additional_info`; None where there is nothing to say."""
     told = []
@@ -104,6 +104,8 @@ def summary(
         told.append(f"{_count(left_out, 'selected asset')} left out: deleted, or not yours.")
     if unconfigured:
         told.append(f"{_count(unconfigured, 'asset')} without files: nothing was configured.")
+    if not_kept:
+        told.append(f"{_count(not_kept, 'rendition')} not kept: the asset has too many already.")
     return " ".join(told) or None
 
 
