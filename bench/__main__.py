@@ -15,7 +15,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from bench import baseline, ingest, issuing, listing, redeeming, sending, slow_readers
+from bench import (
+    baseline,
+    ingest,
+    issuing,
+    listing,
+    redeeming,
+    sending,
+    slow_readers,
+    zip_delivery,
+)
 from bench._cpu import load, machine, pin_clients, raise_descriptor_limit, versions
 from bench._document import DOCUMENT, Run, replace_section
 from bench._figures import Report
@@ -27,6 +36,7 @@ BENCHES: Mapping[str, Callable[[], Report]] = {
     "redeeming": redeeming.measure,
     "sending": sending.measure,
     "slow_readers": slow_readers.measure,
+    "zip_delivery": zip_delivery.measure,
     "ingest": ingest.report,
 }
 

@@ -5,13 +5,14 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import insert, text
 
 from entrepot.assembly import Hub
-from entrepot.core import accounts, catalogue, delivery, entitlements
+from entrepot.core import accounts, catalogue, delivery, entitlements, orders
 from entrepot.core.accounts import Principal
 from entrepot.core.accounts.tables import organisations
 from entrepot.core.entitlements.tables import entitlements as entitlements_table
@@ -23,6 +24,8 @@ ENTITLEMENTS_EACH = 200
 PRODUCTS = 250
 _DAY = timedelta(days=1)
 _LEASES_AT_ONCE = 1000
+CONTENTS_MAX = 1000
+ASSETS_AT_ONCE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,3 +198,71 @@ def random_file(path: Path, size: int) -> Path:
 def cycle(paths: Sequence[str], count: int) -> list[str]:
     """`count` paths, taken from `paths` in turn."""
     return [paths[n % len(paths)] for n in range(count)]
+
+
+def add_stored_assets(hub: Hub, count: int, size: int) -> list[int]:
+    """`count` public assets of `size` random bytes; contents repeat after CONTENTS_MAX files.
+
+    Repeating keeps the disk out of it: every file has been stored and flushed once.
+    """
+    distinct = min(count, max(CONTENTS_MAX, 1))
+    stored = [
+        catalogue.StoredFile(hub.blobs.ingest(BytesIO(os.urandom(size))), "image/jpeg")
+        for _ in range(distinct)
+    ]
+    numbers: list[int] = []
+    while len(numbers) < count:
+        first = len(numbers)
+        batch = [
+            (
+                catalogue.AssetSpec(
+                    file_name=f"photograph-{n:06d}.jpg",
+                    identifier=f"p{n}-{size}",
+                    visibility="public",
+                ),
+                stored[n % distinct],
+            )
+            for n in range(first, min(first + ASSETS_AT_ONCE, count))
+        ]
+        with hub.database.write() as tx:
+            numbers += catalogue.add_assets(tx, batch, actor=ACTOR, now=hub.now())
+    return numbers
+
+
+def select_assets(hub: Hub, customer: Customer, assets: Sequence[int], pool: str) -> None:
+    """Put assets into one of the customer's selections."""
+    key = orders.parse_key(pool)
+    change = orders.Change("add", assets)
+    orders.change_selection(hub.database, customer.who, key, [change], now=hub.now)
+
+
+def place(hub: Hub, customer: Customer, pool: str, order: dict[str, Any] | None = None) -> int:
+    """Place an order of what is selected; returns its number."""
+    body = {"order": order or {}, "target_selection": {"selectionPool": pool}}
+    request = orders.parse_order_request(body)
+    with hub.database.write() as tx:
+        placed = orders.place_order(tx, customer.who, request, rules=hub.media, now=hub.now())
+    return placed.order_id
+
+
+def order_link_of(hub: Hub, customer: Customer, assets: Sequence[int]) -> str:
+    """Path of a link to the ZIP of an order of `assets`, planned and packed here."""
+    select_assets(hub, customer, assets, "bench")
+    number = place(hub, customer, "bench")
+    more = True
+    while more:
+        with hub.database.write() as tx:
+            more = orders.plan_some(tx, number, now=hub.now())
+    status = orders.complete_order(hub.database, hub.blobs, number, rules=hub.media, now=hub.now)
+    if status != "Completed":
+        raise RuntimeError(f"the order is {status}")
+    with hub.database.write() as tx:
+        issued = delivery.issue_order_link(
+            tx,
+            hub.keys.current,
+            customer.who,
+            order_id=number,
+            file_name="order.zip",
+            now=hub.now(),
+        )
+    return f"/dl/{issued.path}"
