@@ -17,6 +17,7 @@ from entrepot.core.catalogue import (
     AssetSpec,
     TakenIn,
     change_asset,
+    check_asset,
     count_assets,
     delete_asset,
     describe_asset,
@@ -121,6 +122,8 @@ def add(
         )
     done: list[TakenIn] = []
     with desk.hub() as hub, measuring(wanted=facts) as probe:
+        with hub.database.read() as tx:
+            check_asset(tx, replace(spec, file_name="any"), fresh=False)
         # What killed runs left behind; the files of those at work are locked.
         hub.blobs.sweep(older_than_seconds=0)
         sources = (asset_source(each, spec) for each in files)

@@ -223,6 +223,18 @@ def _row(
     return values | _of_file(stored) | times | {"product_id": owner}
 
 
+def check_asset(tx: Tx, spec: AssetSpec, *, fresh: bool = True) -> None:
+    """Invalid or Conflict where `spec` cannot be added: to be asked before bytes are stored.
+
+    `fresh`: it is not the asset itself that may have the identifier.
+    """
+    values = asset_values(spec)
+    if spec.product is not None:
+        product_of_assets(tx, spec.product)
+    if fresh and values["identifier"] is not None:
+        _require_free(tx, [values["identifier"]])
+
+
 def product_of_assets(tx: Tx, reference: str) -> int:
     """The number of a product that assets can belong to; Invalid where it is none."""
     try:

@@ -27,6 +27,7 @@ _PLACES: Mapping[str, tuple[str, OpenAPIFormat | None]] = {
     "revision": ("Number of the revision, from 1.", None),
     "release_id": ("UUID of the release.", OpenAPIFormat.UUID),
     "artifact_id": ("UUID of the file.", OpenAPIFormat.UUID),
+    "asset": ("Number or identifier of the asset.", None),
     "entitlement_id": ("Number of the entitlement.", None),
     "organisation": ("Number or name of the organisation.", None),
     "user": ("Number or mail address of the person.", None),

@@ -1,6 +1,6 @@
 """The door's routes: one for each action, and the one that takes files in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -14,6 +14,13 @@ from entrepot.core.accounts import Principal, require_role
 from entrepot.db import Tx
 from entrepot.errors import EntrepotError
 from entrepot.web.admin_api._actions import Allowed, AnyAction, Call, Outcome
+from entrepot.web.admin_api._asset_uploads import (
+    ASSET_UPLOAD,
+    FILE_UPLOAD,
+    asset_upload,
+    file_upload,
+)
+from entrepot.web.admin_api._assets import ASSET_ACTIONS
 from entrepot.web.admin_api._bodies import decode
 from entrepot.web.admin_api._clients import CLIENT_ACTIONS
 from entrepot.web.admin_api._downloads import DOWNLOAD_ACTIONS
@@ -26,7 +33,13 @@ from entrepot.web.admin_api._organisations import ORGANISATION_ACTIONS
 from entrepot.web.admin_api._products import PRODUCT_ACTIONS
 from entrepot.web.admin_api._query import parse_parameters, parse_slice
 from entrepot.web.admin_api._releases import release_actions
-from entrepot.web.admin_api._uploads import UPLOAD, UPLOAD_BODY, Uploads
+from entrepot.web.admin_api._uploads import (
+    UPLOAD,
+    UPLOAD_BODY,
+    Upload,
+    Uploads,
+    artifact_upload,
+)
 from entrepot.web.admin_api._users import USER_ACTIONS
 from entrepot.web.admin_api._wire import PATH
 from entrepot.web.http.callers import caller_of
@@ -96,17 +109,21 @@ def _handler(door: _Door, action: AnyAction) -> HTTPRouteHandler:
     return handler
 
 
-def _upload_handler(door: _Door) -> HTTPRouteHandler:
-    uploads = Uploads(door.edge)
-    described = operation_class(UPLOAD, take_max=1, body=UPLOAD_BODY)
+_MakeUpload = Callable[[AnyRequest, Principal, Mapping[str, str]], Upload]
+
+
+def _upload_handler(
+    door: _Door, uploads: Uploads, action: AnyAction, upload_of: _MakeUpload
+) -> HTTPRouteHandler:
+    described = operation_class(action, take_max=1, body=UPLOAD_BODY)
 
     # The limit on bodies is for those that are held in memory.
-    @_routed(UPLOAD, 413, operation_class=described, request_max_body_size=None)
+    @_routed(action, 413, operation_class=described, request_max_body_size=None)
     async def handler(request: AnyRequest) -> ASGIResponse:
-        who = await door.enter(request, UPLOAD.allowed)
-        query = door.query_of(request, UPLOAD)
-        outcome = await uploads.take_in(request, who, request.path_params["release_id"], query)
-        return door.answer(UPLOAD.status, outcome, _encode(outcome.item))
+        who = await door.enter(request, action.allowed)
+        query = door.query_of(request, action)
+        outcome = await uploads.take_in(request, upload_of(request, who, query))
+        return door.answer(action.status, outcome, _encode(outcome.item))
 
     return handler
 
@@ -134,6 +151,7 @@ def create_router(edge: Edge) -> Router:
         *PRODUCT_ACTIONS,
         *LICENCE_ACTIONS,
         *release_actions(edge.hub),
+        *ASSET_ACTIONS,
         *ENTITLEMENT_ACTIONS,
         *DOWNLOAD_ACTIONS,
         *ORGANISATION_ACTIONS,
@@ -141,9 +159,18 @@ def create_router(edge: Edge) -> Router:
         *CLIENT_ACTIONS,
         *key_actions(edge.hub),
     ]
+    uploads = Uploads(edge)
+    taking_in: list[tuple[AnyAction, _MakeUpload]] = [
+        (UPLOAD, artifact_upload),
+        (ASSET_UPLOAD, asset_upload),
+        (FILE_UPLOAD, file_upload),
+    ]
     return Router(
         path=PATH,
-        route_handlers=[*(_handler(door, action) for action in actions), _upload_handler(door)],
+        route_handlers=[
+            *(_handler(door, action) for action in actions),
+            *(_upload_handler(door, uploads, *each) for each in taking_in),
+        ],
         exception_handlers={EntrepotError: answer_error, HTTPException: answer_http_error},
         security=[{"bearer": []}],
     )

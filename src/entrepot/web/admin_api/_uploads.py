@@ -1,11 +1,14 @@
-"""Taking a file into a draft: bytes first, then the row, and nothing of it where one fails."""
+"""Taking a file in: bytes first, then the row, and nothing of it where one fails.
+
+Here is what all uploads share, and the file of a draft; files of assets are in `_asset_uploads`.
+"""
 
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
-from typing import BinaryIO, cast
+from typing import BinaryIO, Protocol, cast
 
 from litestar.openapi.spec import OpenAPIMediaType, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
@@ -15,6 +18,7 @@ from entrepot.blobs import Digests
 from entrepot.core.accounts import Principal
 from entrepot.core.catalogue import (
     ArtifactSpec,
+    StoredFile,
     add_artifact,
     artifact_values,
     drop_unused_bytes,
@@ -23,6 +27,7 @@ from entrepot.core.catalogue import (
     hold_bytes,
     list_artifacts,
     require_draft,
+    store_file,
 )
 from entrepot.db import Tx
 from entrepot.errors import Conflict, Invalid, Unavailable
@@ -46,7 +51,8 @@ BUSY_SECONDS = 10
 _TEXTS = ("name", "description", "type", "content_type", "repository")
 
 
-def _elsewhere(_tx: Tx, _call: Call[None]) -> Outcome:
+def elsewhere(_tx: Tx, _call: Call[None]) -> Outcome:
+    """The verb of an upload, which is never called."""
     raise AssertionError("an upload is no single transaction")
 
 
@@ -57,7 +63,7 @@ UPLOAD: Action[None] = Action(
     "uploadArtifact",
     "Add a file to a draft",
     PUBLISHING,
-    _elsewhere,
+    elsewhere,
     status=201,
     answer=StoredArtifact,
     filters=(
@@ -88,24 +94,77 @@ UPLOAD_BODY = RequestBody(
 )
 
 
+class Upload(Protocol):
+    """What is known of a file before its first byte, and what becomes of its bytes."""
+
+    @property
+    def file_name(self) -> str:
+        """The name that breaks a tie between types."""
+        ...
+
+    @property
+    def sha256(self) -> str | None:
+        """The digest that was announced, in hexadecimal."""
+        ...
+
+    def check(self, tx: Tx) -> None:
+        """Raise what can be told before the body is read."""
+        ...
+
+    def keep(self, tx: Tx, hub: Hub, stored: StoredFile) -> Outcome:
+        """Write the row of the bytes, which are stored and held."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
-class _Upload:
-    """What is known of a file before its first byte."""
+class ArtifactUpload:
+    """A file for a draft."""
 
     who: Principal
     release_id: str
     spec: ArtifactSpec
     sha256: str | None
 
-    def require(self, digests: Digests) -> None:
-        """Invalid where other bytes came than were announced."""
-        if self.sha256 is not None and self.sha256 != digests.sha256:
-            raise Invalid(
-                f"What came has the SHA-256 {digests.sha256}, not the one in the header.",
-                field="content-digest",
-                code="digest-mismatch",
-                remedy="Send the file again.",
-            )
+    @property
+    def file_name(self) -> str:
+        """As the publisher named it."""
+        return self.spec.file_name
+
+    def check(self, tx: Tx) -> None:
+        """The release is a draft without a file of that name."""
+        release = find_release(tx, self.release_id)
+        require_draft(release)
+        name = artifact_values(self.spec)["file_name"]
+        if any(row.file_name == name for row in list_artifacts(tx, release.id)):
+            raise Conflict(f"The release has a file {name!r} already.", code="file-name-taken")
+
+    def keep(self, tx: Tx, hub: Hub, stored: StoredFile) -> Outcome:
+        """Add it to the draft."""
+        release_id = find_release(tx, self.release_id).id
+        artifact_id = add_artifact(
+            tx, release_id, self.spec, stored.digests, actor=self.who.label, now=hub.now()
+        )
+        item = artifact_item(find_artifact(tx, release_id, artifact_id))
+        return Outcome(item, f"/releases/{release_id}/artifacts/{artifact_id}")
+
+
+def artifact_upload(
+    request: AnyRequest, who: Principal, query: Mapping[str, str]
+) -> ArtifactUpload:
+    """The upload that a request to add an artifact means."""
+    digest = announced_sha256(request.headers)
+    return ArtifactUpload(who, request.path_params["release_id"], _spec(query), digest)
+
+
+def _require(announced: str | None, digests: Digests) -> None:
+    """Invalid where other bytes came than were announced."""
+    if announced is not None and announced != digests.sha256:
+        raise Invalid(
+            f"What came has the SHA-256 {digests.sha256}, not the one in the header.",
+            field="content-digest",
+            code="digest-mismatch",
+            remedy="Send the file again.",
+        )
 
 
 class Uploads:
@@ -117,13 +176,10 @@ class Uploads:
         self._threads = ThreadPoolExecutor(UPLOADS_MAX, thread_name_prefix="entrepot-upload")
         self._running = 0
 
-    async def take_in(
-        self, request: AnyRequest, who: Principal, release_id: str, query: Mapping[str, str]
-    ) -> Outcome:
-        """Store the body as a file of the draft. All that can be checked is, before it is read."""
-        upload = _Upload(who, release_id, _spec(query), announced_sha256(request.headers))
+    async def take_in(self, request: AnyRequest, upload: Upload) -> Outcome:
+        """Store the body. All that can be checked is, before it is read."""
         length = _length(request.headers, self._hub.policy.upload_bytes_max)
-        await self._edge.read(lambda tx: _check(tx, upload))
+        await self._edge.read(upload.check)
         if self._running >= UPLOADS_MAX:
             raise Unavailable(
                 f"{UPLOADS_MAX} uploads are running.",
@@ -136,7 +192,7 @@ class Uploads:
         finally:
             self._running -= 1
 
-    async def _store(self, file: IncomingFile, upload: _Upload) -> Outcome:
+    async def _store(self, file: IncomingFile, upload: Upload) -> Outcome:
         filling = asyncio.create_task(file.fill())
         try:
             call = copy_context().run
@@ -150,13 +206,18 @@ class Uploads:
             await asyncio.gather(filling, return_exceptions=True)
 
 
-def _spec(query: Mapping[str, str]) -> ArtifactSpec:
+def file_name_of(query: Mapping[str, str]) -> str:
+    """The name of the file; Invalid where it is missing."""
     if "file_name" not in query:
         raise Invalid(
             "file_name is missing.", field="file_name", remedy="Add ?file_name=... to the address."
         )
+    return query["file_name"]
+
+
+def _spec(query: Mapping[str, str]) -> ArtifactSpec:
     told = {name: query[name] for name in _TEXTS if name in query}
-    spec = ArtifactSpec(query["file_name"], **told)
+    spec = ArtifactSpec(file_name_of(query), **told)
     artifact_values(spec)  # raises Invalid, which names the field
     return spec
 
@@ -181,29 +242,16 @@ def _length(headers: Mapping[str, str], size_max: int | None) -> int | None:
     return length
 
 
-def _check(tx: Tx, upload: _Upload) -> None:
-    release = find_release(tx, upload.release_id)
-    require_draft(release)
-    name = artifact_values(upload.spec)["file_name"]
-    if any(row.file_name == name for row in list_artifacts(tx, release.id)):
-        raise Conflict(f"The release has a file {name!r} already.", code="file-name-taken")
-
-
-def _take_in(hub: Hub, file: IncomingFile, upload: _Upload) -> Outcome:
+def _take_in(hub: Hub, file: IncomingFile, upload: Upload) -> Outcome:
     """On a thread of its own: store what comes, compare, and write the row."""
     size_max = hub.policy.upload_bytes_max
-    digests = hub.blobs.ingest(cast("BinaryIO", file), size_max=size_max)
+    stored = store_file(hub.blobs, cast("BinaryIO", file), upload.file_name, size_max=size_max)
+    digests = stored.digests
     try:
-        upload.require(digests)
+        _require(upload.sha256, digests)
         with hub.database.write() as tx:
-            now = hub.now()
-            hold_bytes(tx, hub.blobs, [digests], now=now)
-            release_id = find_release(tx, upload.release_id).id
-            artifact_id = add_artifact(
-                tx, release_id, upload.spec, digests, actor=upload.who.label, now=now
-            )
-            item = artifact_item(find_artifact(tx, release_id, artifact_id))
+            hold_bytes(tx, hub.blobs, [digests], now=hub.now())
+            return upload.keep(tx, hub, stored)
     except BaseException:
         drop_unused_bytes(hub.database, hub.blobs, [digests.sha256])
         raise
-    return Outcome(item, f"/releases/{release_id}/artifacts/{artifact_id}")

@@ -52,6 +52,22 @@ Members: TypeAlias = Annotated[
     ),
 ]
 Owner: TypeAlias = Annotated[str | int, Meta(description="Number or name of the organisation.")]
+Titles: TypeAlias = Annotated[
+    dict[str, Line],
+    Meta(
+        description="By culture, such as en-US.",
+        min_length=1,
+        max_length=50,
+        examples=[{"en-US": "Morning light", "de": "Morgenlicht"}],
+    ),
+]
+Folder: TypeAlias = Annotated[
+    str, Meta(description="Empty, or such as a/b.", max_length=1000, examples=["spring/print"])
+]
+Visibility: TypeAlias = Literal["public", "entitled"]
+MediaGroup: TypeAlias = Literal[
+    "Images", "Vectors", "Videos", "Audio", "Documents", "Archives", "Default"
+]
 DeliveryMethod: TypeAlias = Literal["download", "physical", "none"]
 Right: TypeAlias = Literal["download", "use"]
 ComplianceStatus: TypeAlias = Literal["approved", "pending", "blocked"]
@@ -129,6 +145,16 @@ class Availability(Incoming):
     """From when on customers see the release; left out: from now on."""
 
     available_at: Instant | None = None
+
+
+class AssetChange(Incoming):
+    """What is left out stays. `title` replaces the titles of all cultures."""
+
+    title: Titles | UnsetType = UNSET
+    folder: Folder | UnsetType = UNSET
+    file_name: Annotated[str, Meta(min_length=1, max_length=255)] | UnsetType = UNSET
+    visibility: Visibility | UnsetType = UNSET
+    product: Line | UnsetType | None = UNSET
 
 
 class NewEntitlement(Incoming):
@@ -331,6 +357,38 @@ class ReleaseWithArtifacts(StoredRelease):
     """A release and its files in the publisher's order."""
 
     artifacts: Sequence[StoredArtifact]
+
+
+class StoredAsset(Wire):
+    """A media asset; `size` in bytes, `facts` as they were found in the file.
+
+    `content_type` and `media_group` follow from the bytes. An asset that is not public belongs
+    to a product, whose entitlements give it.
+    """
+
+    id: int
+    identifier: str
+    title: Annotated[dict[str, str], Meta(description="By culture.")]
+    folder: str
+    media_group: MediaGroup
+    file_name: str
+    content_type: str
+    size: int
+    md5: Digest
+    sha256: Digest
+    facts: dict[str, str | int | float | bool]
+    visibility: Visibility
+    product_id: int | None
+    product_code: str | None
+    created_at: Moment
+    changed_at: Moment
+
+
+class StoredAssetPage(Wire):
+    """Assets by number."""
+
+    total: int
+    items: Sequence[StoredAsset]
 
 
 class StoredEntitlement(Wire):
