@@ -23,6 +23,7 @@ from bench import (
     redeeming,
     sending,
     slow_readers,
+    thumbnails,
     zip_delivery,
 )
 from bench._cpu import load, machine, pin_clients, raise_descriptor_limit, versions
@@ -38,7 +39,9 @@ BENCHES: Mapping[str, Callable[[], Report]] = {
     "slow_readers": slow_readers.measure,
     "zip_delivery": zip_delivery.measure,
     "ingest": ingest.report,
+    "thumbnails": thumbnails.report,
 }
+_ON_EVERY_CORE = ("ingest", "thumbnails")
 
 
 def main() -> None:
@@ -54,9 +57,9 @@ def main() -> None:
     raise_descriptor_limit()
     cores = os.sched_getaffinity(0)
     for name in options.names or BENCHES:
-        # Each begins as it would alone: the bench of ingest uses every core.
+        # Each begins as it would alone; some use every core.
         os.sched_setaffinity(0, cores)
-        if name != "ingest":
+        if name not in _ON_EVERY_CORE:
             pin_clients()
         run = _run(name)
         sys.stdout.write(f"{json.dumps(asdict(run)) if options.json else run.text()}\n")

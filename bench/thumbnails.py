@@ -81,13 +81,14 @@ def make_pictures(folder: Path, count: int) -> list[Path]:
 def _run_all(commands: Sequence[Sequence[str]], **environment: str) -> None:
     known = {**os.environ, **environment}
     started = [subprocess.Popen(command, env=known) for command in commands]
-    if any([process.wait() for process in started]):
+    codes = [process.wait() for process in started]
+    if any(codes):
         raise RuntimeError(f"{commands[0][0]} failed")
 
 
 def _peer(shares: Shares, out: Path, **environment: str) -> None:
-    size = ["--size", f"{EDGE}x{EDGE}>", "--export-profile", "srgb"]
-    form = ["-o", f"{out}/%s.jpg[Q={QUALITY},optimize_coding,strip]"]
+    size = ["--size", f"{EDGE}x{EDGE}>"]
+    form = ["-o", f"{out}/%s.jpg[Q={QUALITY}]"]
     _run_all([["vipsthumbnail", *size, *form, *map(str, share)] for share in shares], **environment)
 
 

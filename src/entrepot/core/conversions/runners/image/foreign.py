@@ -16,7 +16,7 @@ from entrepot.core.conversions.runners.image.sizes import check_pixels
 from entrepot.core.conversions.runners.protocol import Refused
 
 # Pillow may try these and no other of its formats.
-_FORMATS = {"bmp": "BMP", "jpeg2000": "JPEG2000", "psd": "PSD", "ico": "ICO"}
+_FORMATS = {"bmp": "BMP", "jpeg2000": "JPEG2000"}
 _MODES = {"L": GRAY, "LA": GRAY, "RGB": RGB, "RGBA": RGB, "CMYK": CMYK, "I;16": GRAY}
 _BANDS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "I;16": 1}
 

@@ -23,8 +23,6 @@ _SIGNATURES = (
     (0, b"BM", "bmp"),
     (0, b"\0\0\0\x0cjP  \r\n\x87\n", "jpeg2000"),
     (0, b"\xff\x4f\xff\x51", "jpeg2000"),
-    (0, b"8BPS", "psd"),
-    (0, b"\0\0\1\0", "ico"),
 )
 _SVG_ROOT = re.compile(
     r"\ufeff?(?>\s+|<\?.*?\?>|<!--.*?-->|<!doctype[^\[>]*(?:\[.*?\]\s*)?>)*+<(?:[\w.-]+:)?svg[\s/>]",
@@ -33,7 +31,7 @@ _SVG_ROOT = re.compile(
 
 
 def kind_of(source: Path) -> str:
-    """jpeg png gif webp tiff avif svg heic bmp jpeg2000 psd ico, or Refused media-unsupported."""
+    """jpeg png gif webp tiff avif svg heic bmp jpeg2000, or Refused media-unsupported."""
     with source.open("rb") as file:
         head = file.read(HEAD_BYTES)
     if not head:

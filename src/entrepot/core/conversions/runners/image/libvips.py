@@ -15,7 +15,7 @@ _LOADERS = ("Jpeg", "Png", "Webp", "Tiff", "Nsgif", "Heif", "Svg")
 # libvips names the file, which is a descriptor here and means nothing to a reader.
 _PATHS = re.compile(r"(?:/proc/\S+|/\S+/\S*|VipsJpeg: |unable to call \w+\s*)")
 
-_WRITING = re.compile(r"No space left|File too large|unable to write|write error", re.IGNORECASE)
+_NO_ROOM = re.compile(r"system error: (?:No space left|File too large|Disk quota)")
 
 
 @functools.cache
@@ -36,7 +36,7 @@ def refusing(doing: str, code: str = "media-damaged") -> Iterator[None]:
     try:
         yield
     except pyvips.Error as error:
-        if _WRITING.search(str(error)):
+        if _NO_ROOM.search(str(error)):
             raise Refused("media-too-large", "There is no room for the result.") from error
         raise Refused(code, f"{doing}: {reason(error)}") from error
 

@@ -1,5 +1,6 @@
 """From a file to a Picture: header first, limits next, pixels last and no more than needed."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +35,8 @@ _STREAMED = {**_FAIL, "access": "sequential"}
 
 # Fields that say how pages follow each other in one image: a single frame has no use for them.
 _OF_PAGES = ("n-pages", "page-height", "delay", "loop", "gif-delay", "gif-loop")
+# What may stand before the resize of a drawing without asking for a size in pixels of its own.
+_SIZELESS = ("flip", "brightness", "contrast", "saturation", "watermark")
 _MODELS = {1: GRAY, 2: GRAY, 3: RGB, 4: RGB}
 
 
@@ -88,17 +91,26 @@ def open_picture(
     used. Raises Refused.
     """
     header = read_header(source, limits, animated=animated, pixels=True)
-    first = operations[0] if operations and operations[0].type == "resize" else None
+    first = _first_resize(operations, _SIZELESS if header.kind == "svg" else ())
     with refusing("The picture is damaged"):
         if animated and header.frames > 1:
             return _animation(source, header, limits)
         image = _still(source, header, first, limits)
         check_memory(image, limits)
-        picture = replace(_normal(image), stored=header.shown, vector=header.kind == "svg")
+        picture = _normal(image)
+        if first is not None:  # else the size changes before the first resize, or there is none
+            picture = replace(picture, stored=header.shown, vector=header.kind == "svg")
         if header.orientation != 1 and first is None:
             return picture.settled().each(upright)
         # Else turned after that resize: pixels that nobody wants are not moved.
         return picture
+
+
+def _first_resize(operations: Sequence[Step], before: Sequence[str]) -> Step | None:
+    """Where nothing stands before it but steps of the types `before`."""
+    rest = itertools.dropwhile(lambda step: step.type in before, operations)
+    step = next(rest, None)
+    return step if step is not None and step.type == "resize" else None
 
 
 def upright(image: pyvips.Image) -> pyvips.Image:

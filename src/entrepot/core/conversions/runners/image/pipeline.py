@@ -34,7 +34,7 @@ _OPERATIONS: Mapping[str, _Operation] = {
     "crop": lambda picture, value, _: geometry.crop(picture, value),
     "rotate": lambda picture, value, desk: geometry.rotate(picture, value, desk.canvas),
     "flip": lambda picture, value, _: geometry.flip(picture, value),
-    "trim": lambda picture, value, _: geometry.trim(picture, value),
+    "trim": lambda picture, value, _: geometry.trim(picture, value["threshold"]),
     "blur": lambda picture, value, _: tone.blur(picture, value),
     "sharpen": lambda picture, value, _: tone.sharpen(picture, value),
     "brightness": lambda picture, value, _: tone.brightness(picture, value),
