@@ -125,6 +125,11 @@ class Offer:
         """The path of the first artifact."""
         return artifact_path(self.number, self.release.id, self.release.artifact_ids[0])
 
+    @property
+    def zip(self) -> str:
+        """The path at which links to the release's ZIP are issued."""
+        return f"{release_path(self.number, self.release.id)}/zip"
+
 
 def add_offer(
     tx: Tx,

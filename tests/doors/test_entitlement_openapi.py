@@ -15,6 +15,7 @@ OPERATIONS = {
     "showRelease",
     "showArtifact",
     "issueDownloadUrl",
+    "issueReleaseZipUrl",
     "issueTransferSpec",
 }
 
@@ -63,6 +64,7 @@ def test_parameters_are_documented(document: dict[str, Any]) -> None:
         "showRelease": ids[:2],
         "showArtifact": ids,
         "issueDownloadUrl": [*ids, "declared-country-code"],
+        "issueReleaseZipUrl": [*ids[:2], "declared-country-code"],
         "issueTransferSpec": [*ids, "declared-country-code"],
     }
 
@@ -97,6 +99,7 @@ def test_bodies_have_no_field_that_the_schemas_lack(hub: Hub) -> None:
             ("listEntitlements", "200", door.get("", token)),
             ("listReleases", "200", door.get(releases_path(offer.number), token)),
             ("issueDownloadUrl", "200", door.get(f"{offer.artifact}/http", token)),
+            ("issueReleaseZipUrl", "200", door.get(offer.zip, token)),
             ("issueTransferSpec", "501", door.get(f"{offer.artifact}/fasp", token)),
             ("showEntitlement", "400", door.get("/1?x=1", token)),
             ("showEntitlement", "404", door.get("/1", token)),

@@ -27,6 +27,7 @@ from entrepot.web.entitlement_api._wire import (
     Quality,
     ReleaseItem,
     ReleasePage,
+    ReleaseZip,
     Rights,
     SalesOrderItem,
     Wire,
@@ -241,6 +242,12 @@ RELEASE = ReleaseItem(
 DOWNLOAD_URL = DownloadUrl(
     f"{_HUB}/dl/1.5f3a.../studio-2022.2-linux.tgz",
     f"Download Url for {_ARTIFACT_ID}",
+)
+RELEASE_ZIP = ReleaseZip(
+    f"{_HUB}/dl/1.5f3a.../DS000B-2022.2.zip",
+    f"Download Url for all files of {_RELEASE_ID}",
+    "DS000B-2022.2.zip",
+    1_234_801,
 )
 ENTITLEMENTS = EntitlementPage(1, [ENTITLEMENT])
 RELEASES = ReleasePage(1, [RELEASE])

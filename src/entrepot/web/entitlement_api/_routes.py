@@ -1,4 +1,4 @@
-"""The seven endpoints (contract, section 1), over the verbs of entitlements and delivery."""
+"""The seven endpoints (contract, section 1) and one of ours, over the verbs of core."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeAlias, TypeVar
@@ -11,7 +11,13 @@ from litestar.params import PathParameter
 from litestar.response.base import ASGIResponse
 
 from entrepot.core.accounts import Principal, require_scope
-from entrepot.core.delivery import issue_artifact_link
+from entrepot.core.delivery import (
+    issue_artifact_link,
+    issue_release_link,
+    lay_out_package,
+    release_file_name,
+    release_package,
+)
 from entrepot.core.entitlements import (
     ArtifactRequest,
     describe_artifact,
@@ -46,6 +52,7 @@ from entrepot.web.entitlement_api._operations import (
     OFFSET,
     RELEASE,
     RELEASE_SEARCH,
+    RELEASE_ZIP,
     RELEASES,
     answers,
     limit,
@@ -66,6 +73,7 @@ from entrepot.web.entitlement_api._wire import (
     EntitlementPage,
     ReleaseItem,
     ReleasePage,
+    ReleaseZip,
     Wire,
     Writer,
 )
@@ -301,6 +309,47 @@ def _issue_link(door: _Door) -> HTTPRouteHandler:
     return handler
 
 
+def _issue_zip_link(door: _Door) -> HTTPRouteHandler:
+    hub, policy = door.edge.hub, door.policy
+
+    @get(
+        _RELEASE + "/zip",
+        operation_id="issueReleaseZipUrl",
+        summary="Issue a link to all files of a release in one ZIP, good for 10 minutes",
+        operation_class=with_parameters(DECLARED_COUNTRY),
+        responses=answers(ReleaseZip, "The link.", 404, example=RELEASE_ZIP, licence=True),
+    )
+    async def handler(
+        request: AnyRequest, entitlement_id: OfEntitlement, release_id: OfRelease
+    ) -> ASGIResponse:
+        who, caller, _ = await door.enter(request)
+        country = _declared_country(caller)
+        link, granted = await door.decide(
+            entitlement_id,
+            door.edge.write(
+                lambda tx: issue_release_link(
+                    tx,
+                    hub.keys.current,
+                    who,
+                    number=entitlement_id,
+                    release_id=release_id,
+                    declared_country=country,
+                    embargoed=policy.embargoed,
+                    seconds=policy.link_seconds,
+                    now=hub.now(),
+                )
+            ),
+        )
+        package = release_package(granted)
+        archive = await door.edge.run(lambda: lay_out_package(package, hub.blobs))
+        body = door.writer.release_zip(
+            link.path, granted.release_id, release_file_name(granted), archive.size
+        )
+        return _answer(_encode(body))
+
+    return handler
+
+
 def _issue_transfer_spec(door: _Door) -> HTTPRouteHandler:
     hub = door.edge.hub
 
@@ -344,6 +393,7 @@ _PATHS = (
     "/{entitlement_id:str}",
     _RELEASES,
     _RELEASE,
+    _RELEASE + "/zip",
     _ARTIFACT,
     _ARTIFACT + "/http",
     _ARTIFACT + "/fasp",
@@ -381,6 +431,7 @@ _ENDPOINTS = (
     _show_release,
     _show_artifact,
     _issue_link,
+    _issue_zip_link,
     _issue_transfer_spec,
 )
 

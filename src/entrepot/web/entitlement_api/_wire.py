@@ -199,6 +199,19 @@ class DownloadUrl(Wire):
     message: str
 
 
+class ReleaseZip(Wire):
+    """A link to all files of a release in one ZIP; it authorises itself, for 10 minutes.
+
+    The entries have the artifacts' `fileName`s and bytes, so `sha256` says of each whether it
+    is right.
+    """
+
+    download_url: Uri
+    message: str
+    file_name: str
+    file_size: int
+
+
 class Fault(Wire):
     """An error. `reason` is stable; `errorDescription` is message and remedy in one text."""
 
@@ -358,6 +371,11 @@ class Writer:
             given.sha256,
             given.repository,
         )
+
+    def release_zip(self, path: str, release_id: str, file_name: str, file_size: int) -> ReleaseZip:
+        """Body of the additive endpoint for all of a release."""
+        message = f"Download Url for all files of {release_id}"
+        return ReleaseZip(f"{self._base}/dl/{path}", message, file_name, file_size)
 
     def download_url(self, path: str, artifact_id: str) -> DownloadUrl:
         """Body of endpoint 6."""
