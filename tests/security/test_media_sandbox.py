@@ -1,9 +1,9 @@
 """The sandbox against a converter that a file has taken over: it may do what it likes inside."""
 
+import contextlib
 import itertools
 import os
 import platform
-import signal
 import socket
 import subprocess
 import sys
@@ -293,11 +293,22 @@ def test_a_child_that_was_killed_while_idle_is_replaced() -> None:
     converter = trial_converter()
     before = set(_below())
     run(converter, "copy")
-    for pid in set(_below()) - before:
-        if psutil.pid_exists(pid):
-            os.kill(pid, signal.SIGKILL)
+    child = [psutil.Process(pid) for pid in set(_below()) - before]
+    for process in child:
+        with contextlib.suppress(psutil.NoSuchProcess):  # it went with one before it
+            process.kill()
+    deadline = time.monotonic() + 10
+    while any(_runs(process) for process in child):
+        assert time.monotonic() < deadline
     assert run(converter, "copy").size
     converter.close()
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_a_child_that_keeps_memory_or_processes_is_replaced() -> None:
