@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from entrepot.core.catalogue import Swept, hold_bytes, sweep_bytes, sweeping
 from entrepot.core.catalogue.sweeping import SAFE_AGE_SECONDS
 from entrepot.core.catalogue.tables import blobs, user_renditions
 from entrepot.core.conversions.tables import conversions
+from entrepot.core.orders import release_former_files
 from entrepot.db import Database
 from entrepot.errors import Unavailable
 from tests import factories
@@ -59,7 +61,14 @@ def unused_row(database: Database, store: LocalBlobStore, data: bytes) -> Digest
 
 
 def sweep(database: Database, store: LocalBlobStore, **more: bool) -> Swept:
-    return sweep_bytes(database, store, older_than_seconds=SAFE_AGE_SECONDS, now=now, **more)
+    return sweep_bytes(
+        database,
+        store,
+        older_than_seconds=SAFE_AGE_SECONDS,
+        release=partial(release_former_files, database, now=now),
+        now=now,
+        **more,
+    )
 
 
 def rows(database: Database) -> set[str]:

@@ -1,10 +1,12 @@
 """`entrepotd sweep`: room back from what nothing refers to any more."""
 
 from dataclasses import asdict
+from functools import partial
 
 import click
 
 from entrepot.core.catalogue import sweep_bytes
+from entrepot.core.orders import release_former_files
 from entrepot.daemon.console import show_one
 from entrepot.daemon.desk import Desk
 from entrepot.daemon.options import hub_command, json_option
@@ -35,6 +37,7 @@ def sweep(desk: Desk, *, dry_run: bool, hours: float, as_json: bool) -> None:
             hub.blobs,
             older_than_seconds=hours * 3600,
             dry_run=dry_run,
+            release=partial(release_former_files, hub.database, now=hub.now),
             now=hub.now,
         )
     show_one(asdict(swept), as_json=as_json)

@@ -22,7 +22,7 @@ from entrepot.core.catalogue.intake import remember_blob, remember_blobs
 from entrepot.core.catalogue.media_types import MEDIA_GROUPS, media_group_of
 from entrepot.core.catalogue.products import find_product
 from entrepot.core.catalogue.releases import refuse_group
-from entrepot.core.catalogue.tables import assets, blobs, products
+from entrepot.core.catalogue.tables import assets, blobs, former_files, products
 from entrepot.core.events import Event, record
 from entrepot.db import Tx
 from entrepot.errors import Conflict, Invalid, NotFound
@@ -425,8 +425,20 @@ def replace_asset_file(
     remember_blob(tx, stored.digests, now=now)
     values = _of_file(stored) | {"file_name": name, "changed_at": now}
     tx.execute(update(assets).where(assets.c.id == row.id).values(**values))
+    if row.sha256 != stored.digests.sha256:
+        _leave(tx, [(row.id, row.sha256, now)])
     _tell(tx, "asset.replaced", row.id, stored, actor=actor, now=now)
     return str(row.sha256)
+
+
+def _leave(tx: Tx, files: Sequence[tuple[int, str, datetime]]) -> None:
+    """Hold the bytes of files that assets had until a moment, for orders placed before it."""
+    rows = [
+        {"asset_id": asset, "sha256": sha256, "left_at": left_at}
+        for asset, sha256, left_at in files
+    ]
+    if rows:
+        tx.execute(insert(former_files), rows)
 
 
 def delete_asset(tx: Tx, reference: str | int, *, actor: str, now: datetime) -> int:
@@ -440,7 +452,7 @@ def delete_asset(tx: Tx, reference: str | int, *, actor: str, now: datetime) -> 
 def purge_assets(tx: Tx, *, deleted_before: datetime, take: int = BATCH_MAX) -> list[str]:
     """Remove the rows of up to `take` assets deleted before a moment; their bytes' identities.
 
-    Renditions that customers kept of them go with them.
+    Renditions that customers kept of them go with them. The bytes stay while an order needs them.
     """
     long_gone = (
         select(assets.c.id)
@@ -448,5 +460,10 @@ def purge_assets(tx: Tx, *, deleted_before: datetime, take: int = BATCH_MAX) -> 
         .order_by(assets.c.id)
         .limit(take)
     )
-    removed = delete(assets).where(assets.c.id.in_(long_gone)).returning(assets.c.sha256)
-    return list(tx.execute(removed).scalars())
+    removed = tx.execute(
+        delete(assets)
+        .where(assets.c.id.in_(long_gone))
+        .returning(*assets.c["id", "sha256", "deleted_at"])
+    ).all()
+    _leave(tx, [(row.id, row.sha256, row.deleted_at) for row in removed])
+    return [row.sha256 for row in removed]

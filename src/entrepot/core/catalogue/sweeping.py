@@ -6,7 +6,7 @@ publisher whose row comes next. A file is removed under the lock that a publishe
 (`intake.hold_bytes`), and only where the database agrees that no row refers to it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
@@ -42,15 +42,19 @@ def sweep_bytes(
     *,
     older_than_seconds: float = SAFE_AGE_SECONDS,
     dry_run: bool = False,
+    release: Callable[[], object] | None = None,
     now: Now,
 ) -> Swept:
     """Remove what nothing refers to, in many short transactions; may run beside everything else.
 
     `older_than_seconds` must exceed the time from the storing of a file to the writing of its
     row, which for a file converted or uploaded is seconds, for one batch of assets minutes.
-    `dry_run` only counts, and counts the files of deleted assets as in use still.
+    `dry_run` only counts, and counts the files of deleted assets as in use still. `release` lets
+    go of files that assets once had and no order needs (`orders.release_former_files`).
     """
     purged = _purge(database, older_than_seconds, dry_run=dry_run, now=now)
+    if release is not None and not dry_run:
+        release()
     files = size = 0
     for batch in _batches(_unused(database, store, older_than_seconds, now), _DROPS_TOGETHER):
         for found in _drop(database, store, batch, older_than_seconds, dry_run=dry_run):

@@ -150,6 +150,20 @@ Index("ix_assets_product_id", assets.c.product_id)
 Index("ix_assets_sha256", assets.c.sha256)
 Index("ix_assets_media_group", assets.c.media_group)
 
+# Files that an asset had before it was given another, or before it was purged. An order placed
+# before delivers them, so their bytes stay until none needs them (orders/former.py).
+former_files = Table(
+    "former_files",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=True),
+    Column("asset_id", Number, nullable=False),  # the asset may be gone
+    Column("sha256", Text, ForeignKey("blobs.sha256"), nullable=False),
+    Column("left_at", Instant, nullable=False),
+    sqlite_strict=True,
+    sqlite_autoincrement=True,
+)
+Index("ix_former_files_sha256", former_files.c.sha256)
+
 # Kept from orders at the customer's wish; standard renditions are results of conversions.
 user_renditions = Table(
     "user_renditions",

@@ -6,12 +6,12 @@ from entrepot.core.orders.changing import (
     expire_orders,
     fail_order,
     is_cancelled,
-    is_planning,
     list_stranded,
     purge_orders,
     retry_order,
 )
 from entrepot.core.orders.delivering import OrderPackage, permitted_package
+from entrepot.core.orders.former import release_former_files
 from entrepot.core.orders.packages import PackageEntry, decode_package, encode_package
 from entrepot.core.orders.packaging import complete_order
 from entrepot.core.orders.placing import OrderJob, PlacedOrder, place_order
@@ -90,7 +90,6 @@ __all__ = [
     "find_target",
     "give_back_conversion",
     "is_cancelled",
-    "is_planning",
     "is_settled",
     "job_view",
     "list_order_events",
@@ -108,6 +107,7 @@ __all__ = [
     "plan_some",
     "purge_orders",
     "read_selection",
+    "release_former_files",
     "retry_order",
     "settle_conversion",
 ]

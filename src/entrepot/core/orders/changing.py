@@ -6,7 +6,7 @@ Each change of state happens once (states.py), whoever asks for it how often.
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Table, delete, false, func, select, update
+from sqlalchemy import Table, delete, func, select, update
 
 from entrepot.core.accounts import Principal
 from entrepot.core.events.tables import events
@@ -210,15 +210,6 @@ def list_stranded(tx: Tx, *, before: datetime, take: int = STRANDED_TAKE) -> lis
         .limit(take)
     )
     return list(tx.execute(query).scalars())
-
-
-def is_planning(tx: Tx) -> bool:
-    """Whether an open order has targets without items.
-
-    The bytes of these are held by the assets alone: a sweep waits until they are planned.
-    """
-    query = select(orders.c.id).where(orders.c.status.in_(OPEN), orders.c.planned == false())
-    return tx.execute(query.limit(1)).first() is not None
 
 
 def _own(tx: Tx, who: Principal, order_id: int) -> Any:

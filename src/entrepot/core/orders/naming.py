@@ -47,6 +47,11 @@ def compile_template(template: str) -> Callable[[Values], Resolved]:
     return resolve
 
 
+def fields_of(template: str) -> set[str]:
+    """The fields whose values the template needs."""
+    return {"ext", *_FIELD.findall(template)}
+
+
 def _compiled(part: str) -> Callable[[Values], str]:
     pieces = _FIELD.split(part)  # text, field, text, field, ..., text
     first, rest = pieces[0], list(zip(pieces[1::2], pieces[2::2], strict=True))

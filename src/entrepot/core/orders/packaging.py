@@ -6,12 +6,13 @@ written follows from the order alone, so whoever completes it writes the same by
 """
 
 import io
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, insert, select
+import msgspec
+from sqlalchemy import Text, bindparam, delete, func, insert, select, type_coerce
 
 from entrepot.blobs import BlobStore, Digests
 from entrepot.core.catalogue import hold_bytes, title_in
@@ -20,7 +21,13 @@ from entrepot.core.conversions.naming import Resolver
 from entrepot.core.conversions.rules import MediaRules
 from entrepot.core.orders.keeping import keep_renditions
 from entrepot.core.orders.metadata_files import make_metadata_files
-from entrepot.core.orders.naming import Resolved, compile_template, number_duplicates
+from entrepot.core.orders.naming import (
+    Resolved,
+    compile_template,
+    fields_of,
+    number_duplicates,
+    take_apart,
+)
 from entrepot.core.orders.packages import PackageEntry, encode_package
 from entrepot.core.orders.papers import (
     MANIFEST,
@@ -36,12 +43,13 @@ from entrepot.core.orders.papers import (
 from entrepot.core.orders.progress import is_settled
 from entrepot.core.orders.states import COMPLETED, FAILED, OPEN, WITH_ERRORS, change_order, tell
 from entrepot.core.orders.tables import order_files, order_items, order_targets, orders
-from entrepot.db import Database, Tx
+from entrepot.db import Database, Prepared, Tx
 from entrepot.db.schema import Number
 from entrepot.errors import Invalid, Unavailable
 from entrepot.kit.clock import Now
 
 _PUBLISHING_ATTEMPTS = 3
+_read_title = msgspec.json.Decoder(dict[str, str]).decode
 _PAPERS = (ORDER, MANIFEST, REPORT)
 
 
@@ -100,11 +108,12 @@ def complete_order(
 
 
 # Every item with what its name is made of, in the order of the package.
-_ITEMS = (
+_ITEMS = Prepared(
     select(
         *order_items.c["asset_id", "rendition", "state", "source_sha256", "result_sha256"],
         *order_items.c["extension", "error_code", "error"],
-        *order_targets.c["identifier", "title", "folder", "media_group", "file_name"],
+        *order_targets.c["identifier", "folder", "media_group", "file_name"],
+        type_coerce(order_targets.c.title, Text()).label("title"),  # read where a name needs it
         *blobs.c["size", "crc32"],
     )
     .select_from(order_items)
@@ -129,7 +138,7 @@ def _read(tx: Tx, order_id: int, rules: MediaRules, not_kept: int) -> _Contents 
     if not is_settled(tx, order_id):
         raise Unavailable("Some files of the order are still to be made.", code="order-not-settled")
     rows, missing = [], []
-    for row in tx.execute(_ITEMS, {"order_id": order_id}):
+    for row in _ITEMS.all(tx, {"order_id": order_id}):
         if row.state == "done" and row.size is not None:
             rows.append(row)
         else:
@@ -173,11 +182,12 @@ def _unconfigured(tx: Tx, order: Any) -> int:
 
 
 def _resolve(order: Any, rows: Sequence[Any], rules: MediaRules) -> list[Resolved]:
-    resolve = compile_template(_resolver(order, rules).template)
-    presets = rules.presets.keys() - rules.renditions.keys()
-    common = {"order.id": str(order.id), "order.name": order.name or ""}
+    template = _resolver(order, rules).template
+    resolve = compile_template(template)
+    read = _values(order, rules)
+    wanted = [(field, read[field]) for field in fields_of(template)]
     return [
-        resolve(common | _values(row, order.culture, presets, index))
+        resolve({field: value(row, index) for field, value in wanted})
         for index, row in enumerate(rows, start=1)
     ]
 
@@ -190,23 +200,28 @@ def _resolver(order: Any, rules: MediaRules) -> Resolver:
         return rules.resolver(None)
 
 
-def _values(row: Any, culture: str | None, presets: Set[str], index: int) -> dict[str, str]:
-    stem, _, original = row.file_name.rpartition(".")
-    if not stem:
-        stem, original = row.file_name, ""
+def _values(order: Any, rules: MediaRules) -> Mapping[str, Callable[[Any, int], str]]:
+    """How each field of a template (conversions/naming.FIELDS) follows from an item.
+
+    Only those that a template names are worked out: there may be 100,000 items.
+    """
+    presets = rules.presets.keys() - rules.renditions.keys()
+    order_id, order_name, culture = str(order.id), order.name or "", order.culture
     return {
-        "asset.id": str(row.asset_id),
-        "asset.identifier": row.identifier,
-        "asset.title": title_in(row.title, culture),
-        "asset.file_name": row.file_name,
-        "asset.stem": stem,
-        "asset.group": row.media_group,
-        "asset.folder": row.folder,
-        "rendition": row.rendition,
-        "preset": row.rendition if row.rendition in presets else "",
-        "ext": row.extension or original,
-        "original_ext": original,
-        "index": str(index),
+        "asset.id": lambda row, _: str(row.asset_id),
+        "asset.identifier": lambda row, _: row.identifier,
+        "asset.title": lambda row, _: title_in(_read_title(row.title), culture),
+        "asset.file_name": lambda row, _: row.file_name,
+        "asset.stem": lambda row, _: take_apart(row.file_name)[0],
+        "asset.group": lambda row, _: row.media_group,
+        "asset.folder": lambda row, _: row.folder,
+        "rendition": lambda row, _: row.rendition,
+        "preset": lambda row, _: row.rendition if row.rendition in presets else "",
+        "ext": lambda row, _: row.extension or take_apart(row.file_name)[1][1:],
+        "original_ext": lambda row, _: take_apart(row.file_name)[1][1:],
+        "index": lambda _, index: str(index),
+        "order.id": lambda _, __: order_id,
+        "order.name": lambda _, __: order_name,
     }
 
 

@@ -13,7 +13,7 @@ The plan as JSON: `{"kinds": [{"types": [[group, content type], ...] | null, "ou
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, TypeAlias
 
 from sqlalchemy import (
@@ -22,7 +22,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    exists,
     func,
     insert,
     literal,
@@ -30,10 +29,12 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    tuple_,
     update,
 )
 
 from entrepot.core.conversions.recipes import Recipe
+from entrepot.core.conversions.results import USED_AGAIN
 from entrepot.core.conversions.tables import conversions
 from entrepot.core.orders.freezing import Kind
 from entrepot.core.orders.ids import bound_ids, id_table
@@ -43,10 +44,9 @@ from entrepot.core.orders.tables import order_items, order_targets, orders
 from entrepot.db import Tx
 from entrepot.db.schema import Document
 
-PLAN_TAKE = 2_000  # targets planned in one transaction of a job
+PLAN_TAKE = 1_000  # targets planned in one transaction of a job
 ORDER_FILES_MAX = 500_000
 CONVERSION = "conversion"  # what an item of a customer's own pipeline is called
-_USED_AGAIN = timedelta(hours=1)  # how exactly the last use of a result is noted
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,9 @@ def _write_items(
         if ids:
             wanted = order_targets.c.asset_id.in_(select(id_table(tx).c.id))
             _insert(tx, group["outputs"], and_(part, wanted), {"ids": bound_ids(tx, ids)})
-    _note_use(tx, order_id, after, upto, now)
+    groups = [*plan["kinds"], *plan["single"]]
+    if any(output["recipe"] for group in groups for output in group["outputs"]):
+        _note_use(tx, order_id, after, upto, now)
 
 
 def _none_of(tx: Tx, ids: Sequence[int]) -> tuple[ColumnElement[bool], dict[str, Any]]:
@@ -238,15 +240,15 @@ def _items(position: int, converted: bool) -> Any:
 
 def _note_use(tx: Tx, order_id: int, after: int, upto: int, now: datetime) -> None:
     """Results that an order found ready are in use: they are not the ones to drop first."""
-    used = exists().where(
+    found = select(order_items.c.source_sha256, order_items.c.recipe_key).where(
         order_items.c.order_id == order_id,
         order_items.c.asset_id > after,
         order_items.c.asset_id <= upto,
-        order_items.c.source_sha256 == conversions.c.source_sha256,
-        order_items.c.recipe_key == conversions.c.recipe_key,
+        order_items.c.result_sha256.is_not(None),
     )
+    pair = tuple_(conversions.c.source_sha256, conversions.c.recipe_key)
     tx.execute(
         update(conversions)
-        .where(used, conversions.c.used_at < now - _USED_AGAIN)
+        .where(pair.in_(found), conversions.c.used_at < now - USED_AGAIN)
         .values(used_at=now)
     )

@@ -21,6 +21,7 @@ def upgrade() -> None:
     _create_orders()
     _create_selected_assets()
     _create_assets()
+    _create_former_files()
     _create_order_files()
     _create_order_items()
     _create_order_recipes()
@@ -204,6 +205,23 @@ def _create_assets() -> None:
     op.create_index("ix_assets_sha256", "assets", ["sha256"], unique=False)
 
 
+def _create_former_files() -> None:
+    op.create_table(
+        "former_files",
+        sa.Column("id", schema.Number, autoincrement=True, nullable=False),
+        sa.Column("asset_id", schema.Number, nullable=False),
+        sa.Column("sha256", sa.Text(), nullable=False),
+        sa.Column("left_at", schema.Instant(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["sha256"], ["blobs.sha256"], name=op.f("fk_former_files_sha256_blobs")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_former_files")),
+        sqlite_autoincrement=True,
+        sqlite_strict=True,
+    )
+    op.create_index("ix_former_files_sha256", "former_files", ["sha256"], unique=False)
+
+
 def _create_order_files() -> None:
     op.create_table(
         "order_files",
@@ -253,9 +271,6 @@ def _create_order_items() -> None:
         sa.ForeignKeyConstraint(
             ["result_sha256"], ["blobs.sha256"], name=op.f("fk_order_items_result_sha256_blobs")
         ),
-        sa.ForeignKeyConstraint(
-            ["source_sha256"], ["blobs.sha256"], name=op.f("fk_order_items_source_sha256_blobs")
-        ),
         sa.PrimaryKeyConstraint("order_id", "asset_id", "position", name=op.f("pk_order_items")),
         sqlite_strict=True,
         sqlite_with_rowid=False,
@@ -281,6 +296,8 @@ def _create_order_items() -> None:
         "order_items",
         ["source_sha256", "recipe_key"],
         unique=False,
+        sqlite_where=sa.text("recipe_key IS NOT NULL"),
+        postgresql_where=sa.text("recipe_key IS NOT NULL"),
     )
 
 
