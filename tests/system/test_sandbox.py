@@ -1,6 +1,7 @@
 """The sample world: whole or not at all, made once, and described as it really is."""
 
 import hashlib
+import io
 import json
 import stat
 import subprocess
@@ -9,9 +10,16 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import av
+import pypdfium2  # type: ignore[import-untyped]
+from PIL import Image
+
 from entrepot.assembly import assemble, prepare
-from entrepot.core import accounts
+from entrepot.core import accounts, catalogue
+from entrepot.core.entitlements import permitted_asset
+from entrepot.daemon.desk import Desk
 from entrepot.daemon.sandbox import describe_world, load_world, render_text
+from entrepot.daemon.sandbox._media import SAMPLE_FILES
 from entrepot.errors import Conflict
 from entrepot.settings import Settings, from_env
 from tests.system.hubs import (
@@ -31,6 +39,7 @@ SHAPE = {
     "products": {"id", "code"},
     "entitlements": {"id", "product_code", "organisation", "kind"},
     "artifacts": {"entitlement_id", "release_id", "artifact_id", "file_name", "sha256"},
+    "assets": {"id", "identifier", "group", "title", "sha256"},
 }
 KINDS = {"plain", "lapsed", "grouped", "controlled", "licence"}
 
@@ -104,6 +113,44 @@ def settings_of(data: Path) -> Settings:
         },
         cores=1,
     )
+
+
+def test_every_organisation_may_have_every_asset_that_is_listed(hub: Hub) -> None:
+    listed = hub.world["assets"]
+    assert {one["group"] for one in listed} >= {"Images", "Videos", "Documents", "Audio"}
+    assert len({one["sha256"] for one in listed}) == len(listed)
+    with Desk({"data": str(hub.data)}).hub() as opened, opened.database.read() as tx:
+        for user in hub.world["users"]:
+            who = accounts.load_user(tx, user["id"])
+            for one in listed:
+                found = permitted_asset(tx, who, one["identifier"], now=opened.now())
+                assert (found.asset_id, found.sha256) == (one["id"], one["sha256"])
+                assert found.title["en-US"] == one["title"]
+                assert opened.blobs.size(found.sha256) == found.size
+        kinds = {permitted_asset(tx, who, one["id"], now=opened.now()).product_id for one in listed}
+    assert len(kinds) == 2  # public ones, and ones of a product
+
+
+def test_the_media_are_the_same_each_time_and_what_is_said_of_them() -> None:
+    """By the decoders themselves, not by what wrote them."""
+    for sample in SAMPLE_FILES:
+        data = sample.make()
+        assert data == sample.make(), sample.file_name
+        group = catalogue.media_group_of(catalogue.sniff(data, sample.file_name))
+        if group == "Images":
+            with Image.open(io.BytesIO(data)) as picture:
+                picture.load()
+                assert dict(zip(("width", "height"), picture.size, strict=True)) == sample.facts
+        elif group == "Documents":
+            document = pypdfium2.PdfDocument(data)
+            assert len(document) == sample.facts["pages"]
+            assert "Sample brochure" in document[0].get_textpage().get_text_range()
+            document.close()
+        else:
+            with av.open(io.BytesIO(data), mode="r") as film:
+                assert film.duration is not None
+                seconds = film.duration / av.time_base
+                assert abs(seconds - sample.facts["duration_seconds"]) < 0.1
 
 
 def test_loading_is_done_once_and_its_secrets_are_private(tmp_path: Path) -> None:

@@ -2,13 +2,15 @@
 
 The JSON is one object: `url`, `jwks_url`, `users[]{id, email, password, organisation, roles,
 token}`, `clients[]{client_id, client_secret, scopes}`, `products[]{id, code}`,
-`entitlements[]{id, product_code, organisation, kind}` and
-`artifacts[]{entitlement_id, release_id, artifact_id, file_name, sha256}`.
+`entitlements[]{id, product_code, organisation, kind}`,
+`artifacts[]{entitlement_id, release_id, artifact_id, file_name, sha256}` and
+`assets[]{id, identifier, group, title, sha256}`.
 
-Numbers of users and products are JSON numbers; those of entitlements are strings, as the
+Numbers of users, products and assets are JSON numbers; those of entitlements are strings, as the
 entitlement API writes them. The artifacts are those that their entitlement gives now, newest
 release first; those of a group come under the numbers of its children, and those of a licence
-need its acceptance first. Who is disabled, or was added later, is not listed.
+need its acceptance first. The assets are those that every organisation may have. Who is
+disabled, or was added later, is not listed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +18,7 @@ from datetime import datetime
 from pathlib import Path
 
 import msgspec
+from sqlalchemy import select
 
 from entrepot.assembly import Hub
 from entrepot.core.accounts import (
@@ -26,9 +29,12 @@ from entrepot.core.accounts import (
     issue_token,
     load_user,
 )
-from entrepot.core.catalogue import find_product, list_products
+from entrepot.core.catalogue import find_product, list_products, title_in
+from entrepot.core.catalogue.tables import assets
 from entrepot.core.entitlements import (
+    asset_condition,
     find_entitlement,
+    granted_products,
     list_permitted_releases,
     permitted_entitlement,
 )
@@ -38,6 +44,7 @@ from entrepot.errors import Denied, NotFound
 
 JWKS_PATH = "/.well-known/jwks.json"
 _PRODUCTS_MAX = 1000
+_ASSETS_MAX = 1000
 
 
 class User(msgspec.Struct, frozen=True):
@@ -85,6 +92,16 @@ class DownloadableArtifact(msgspec.Struct, frozen=True):
     sha256: str
 
 
+class SampleAsset(msgspec.Struct, frozen=True):
+    """A media asset that every organisation may have; `group` without its prefix: Images."""
+
+    id: int
+    identifier: str
+    group: str
+    title: str
+    sha256: str
+
+
 class Description(msgspec.Struct, frozen=True):
     """The whole sandbox."""
 
@@ -95,6 +112,7 @@ class Description(msgspec.Struct, frozen=True):
     products: list[Product]
     entitlements: list[GrantedEntitlement]
     artifacts: list[DownloadableArtifact]
+    assets: list[SampleAsset]
 
 
 def describe_world(hub: Hub, data: Path) -> Description:
@@ -124,6 +142,7 @@ def describe_world(hub: Hub, data: Path) -> Description:
                 for given in held.entitlements
                 for artifact in _artifacts(tx, seen, given.id, now=now)
             ],
+            assets=_assets(hub, tx, list(seen.values()), now=now),
         )
 
 
@@ -192,6 +211,28 @@ def _references(tx: Tx, who: Principal, number: int, *, now: datetime) -> Sequen
     return [str(child) for child, _ in found.children] or [str(number)]
 
 
+def _assets(hub: Hub, tx: Tx, people: Sequence[Principal], *, now: datetime) -> list[SampleAsset]:
+    """For one person of each organisation the same rules as for everyone."""
+    granted = [
+        granted_products(
+            tx,
+            organisation_id=who.organisation_id,
+            user_id=who.user_id,
+            api_client_id=who.api_client_id,
+            country=who.country,
+            embargoed=hub.policy.embargoed,
+            now=now,
+        )
+        for who in people
+    ]
+    everyone = frozenset.intersection(*granted) if granted else frozenset[int]()
+    query = select(assets).where(asset_condition(everyone)).order_by(assets.c.id)
+    return [
+        SampleAsset(row.id, row.identifier, row.media_group, title_in(row.title, None), row.sha256)
+        for row in tx.execute(query.limit(_ASSETS_MAX))
+    ]
+
+
 def render_json(world: Description) -> str:
     """One JSON object, indented."""
     return msgspec.json.format(msgspec.json.encode(world), indent=2).decode()
@@ -205,7 +246,10 @@ def render_text(world: Description) -> str:
     ]
     machines = [(one.client_id, one.client_secret, ", ".join(one.scopes)) for one in world.clients]
     granted = [(one.id, one.product_code, one.kind, one.organisation) for one in world.entitlements]
-    total = f"{len(world.products)} products, {len(world.artifacts)} files to download."
+    total = (
+        f"{len(world.products)} products, {len(world.artifacts)} files to download, "
+        f"{len(world.assets)} media assets to order."
+    )
     return "\n".join(
         (
             f"Hub           {world.url}",

@@ -1,8 +1,8 @@
 """Loading the sample world into an empty hub, through the verbs that everybody uses."""
 
 import io
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from entrepot.daemon.sandbox._archives import (
     make_tar_gz,
     make_zip,
 )
+from entrepot.daemon.sandbox._media import SAMPLE_FILES
 from entrepot.daemon.sandbox._plan import (
     CLIENTS,
     FOUNDED_DAYS_AGO,
@@ -56,11 +57,11 @@ def load_world(hub: Hub, data: Path) -> bool:
     with hub.database.read() as tx:
         if not _is_empty(tx):
             return False
-    stored = _store_files(hub.blobs)
+    stored, media = _store_files(hub.blobs), _store_media(hub.blobs)
     with hub.database.write() as tx:
         if not _is_empty(tx):
             return False
-        write_secrets(data, _World(tx, hub.now(), stored).make())
+        write_secrets(data, _World(tx, hub.now(), stored, media).make())
     return True
 
 
@@ -87,6 +88,23 @@ def _store_files(store: BlobStore) -> _Files:
         for product in PRODUCTS
         for release in product.releases
     }
+
+
+def _store_media(store: BlobStore) -> Sequence[tuple[catalogue.AssetSpec, catalogue.StoredFile]]:
+    """Every media asset, its file stored."""
+    made = []
+    for sample in SAMPLE_FILES:
+        spec = catalogue.AssetSpec(
+            sample.file_name,
+            sample.titles,
+            sample.identifier,
+            sample.folder,
+            catalogue.ENTITLED if sample.product else catalogue.PUBLIC,
+            sample.product,
+        )
+        stored = catalogue.store_file(store, io.BytesIO(sample.make()), sample.file_name)
+        made.append((spec, replace(stored, facts=sample.facts)))
+    return made
 
 
 def _files_of(
@@ -127,6 +145,7 @@ class _World:
     tx: Tx
     now: datetime
     files: _Files
+    media: Sequence[tuple[catalogue.AssetSpec, catalogue.StoredFile]]
 
     def make(self) -> Secrets:
         """Every row, oldest first; returns what must stay readable."""
@@ -151,6 +170,7 @@ class _World:
             catalogue.add_product(self.tx, product.spec, actor=ACTOR, now=founded)
         kinds = [GrantKind(self._grant(given), given.kind) for given in GRANTS]
         self._publish_all()
+        catalogue.add_assets(self.tx, self.media, actor=ACTOR, now=self.now)
         return Secrets(users, clients, kinds)
 
     def _ago(self, days: int) -> datetime:

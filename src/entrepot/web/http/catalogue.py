@@ -249,6 +249,12 @@ CATALOGUE: Mapping[str, Entry] = {
     "file-name-taken": Entry(
         409, "The release has a file of that name already.", "Rename the file."
     ),
+    "identifier-taken": Entry(
+        409,
+        "Another asset has that identifier; those of deleted assets stay theirs.",
+        "Choose another identifier.",
+    ),
+    "identifier-fixed": Entry(409, "The identifier of an asset never changes.", "Add a new asset."),
     "code-fixed": Entry(409, "A product's code never changes.", "Add a new product."),
     "group-fixed": Entry(
         409, "A product never turns into a group, nor back.", "Add a new product."
