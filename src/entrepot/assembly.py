@@ -13,6 +13,7 @@ from sqlalchemy import make_url, text
 
 from entrepot.blobs import BlobStore, DiskReserve, LocalBlobStore
 from entrepot.core.accounts import Keyring, SecretBox, ensure_keys, load_keyring
+from entrepot.core.conversions.rules import MediaRules, load_media_rules
 from entrepot.db import Database, connect, take_turns
 from entrepot.db.migrate import migrate, require_current
 from entrepot.errors import Unavailable
@@ -88,6 +89,7 @@ class Hub:
     database: Database
     blobs: BlobStore
     jobs: Jobs
+    media: MediaRules
     reserve: DiskReserve
     keys: Keys
     now: Now
@@ -168,6 +170,7 @@ def _hub(settings: Settings, database: Database, now: Now) -> Hub:
         database=database,
         blobs=LocalBlobStore(settings.blobs_dir, reserve_bytes=settings.reserve_bytes),
         jobs=Jobs(database),
+        media=load_media_rules(settings.media_rules),
         reserve=DiskReserve(settings.data, size_bytes=settings.reserve_bytes),
         keys=Keys(database, SecretBox(settings.secret_key), now),
         now=now,

@@ -1,9 +1,10 @@
-"""A worker with a toy pipeline, in a process of its own: toy_worker.py URL [SLOTS].
+"""A worker with a toy pipeline, in a process of its own: toy_worker.py URL.
 
 An order has items; each is converted by a job of its own, and when all are done the order is
 published, guarded by its state. What happened is kept in tables of the toy's own.
 """
 
+import os
 import signal
 import sys
 import threading
@@ -12,10 +13,9 @@ import time
 from sqlalchemy import text
 
 from entrepot.db import Database, Tx, connect
-from entrepot.jobs import CONVERSIONS, ORDERS, Jobs, Queue, Runner, Task
+from entrepot.jobs import CONVERSIONS, ORDERS, Jobs, Queue, Runner, Task, presence
 from entrepot.kit import log
 
-ITEM_SECONDS = 0.01
 WINDOW = 16
 ATTEMPTS_MAX = 3
 TABLES = (
@@ -68,9 +68,10 @@ def place_in(
 class Toy:
     """The handlers."""
 
-    def __init__(self, database: Database, jobs: Jobs) -> None:
+    def __init__(self, database: Database, jobs: Jobs, item_seconds: float) -> None:
         self._database = database
         self._jobs = jobs
+        self._item_seconds = item_seconds
 
     def build(self, task: Task, order_id: int) -> None:
         """Keep a window of items at work, then publish."""
@@ -134,7 +135,7 @@ class Toy:
             )
         if n == 666:
             signal.raise_signal(signal.SIGKILL)
-        task.pause(ITEM_SECONDS)
+        task.pause(self._item_seconds)
         with self._database.write() as tx:
             tx.execute(
                 text(
@@ -145,12 +146,13 @@ class Toy:
             )
 
 
-def main(url: str, slots: int) -> None:
+def main(url: str, *, slots: int, beat_seconds: float, item_seconds: float) -> None:
     """Work until SIGTERM."""
+    presence.BEAT_SECONDS, presence.DEAD_SECONDS = beat_seconds, 4 * beat_seconds
     log.configure("info", form="json")
     database = connect(url)
     jobs = Jobs(database)
-    toy = Toy(database, jobs)
+    toy = Toy(database, jobs, item_seconds)
     runner = Runner(
         database,
         jobs,
@@ -163,11 +165,13 @@ def main(url: str, slots: int) -> None:
     print("ready", flush=True)
     told.wait()
     runner.stop()
-    sys.stdout.flush()
-    import os
-
     os._exit(0)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 4)
+    main(
+        sys.argv[1],
+        slots=int(os.environ["TOY_SLOTS"]),
+        beat_seconds=float(os.environ["TOY_BEAT"]),
+        item_seconds=float(os.environ["TOY_ITEM"]),
+    )

@@ -19,7 +19,8 @@ from entrepot.daemon.listening import open_listener, raise_descriptor_limit
 from entrepot.daemon.options import hub_command, remember
 from entrepot.daemon.sandbox import load_world
 from entrepot.daemon.sole import sole_server
-from entrepot.daemon.supervisor import Supervisor
+from entrepot.daemon.supervisor import Role, Supervisor
+from entrepot.daemon.work import worker_role
 from entrepot.kit import log
 from entrepot.settings import Settings
 
@@ -49,6 +50,13 @@ _METRICS_PREFIX = "entrepot-metrics-"
     expose_value=False,
     callback=remember("web_processes"),
     help="Web processes.  [default: ENTREPOT_WEB_PROCESSES, else one per core]",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(0, 64),
+    expose_value=False,
+    callback=remember("workers"),
+    help="Workers beside them, which convert and pack orders.  [default: ENTREPOT_WORKERS, else 1]",
 )
 @click.option(
     "--sandbox",
@@ -145,9 +153,11 @@ def _supervise(settings: Settings, listener: socket, grace_seconds: int) -> int:
             logging.getLogger(__name__).debug("web process cannot start", exc_info=error)
             return report(error)
 
-    supervisor = Supervisor(
-        child, listener, settings.web_processes, grace_seconds, on_death=forget_process
-    )
+    roles = [Role("web", child, settings.web_processes)]
+    if settings.workers:
+        roles.append(worker_role(settings, settings.workers, vital=False))
+    farewell = f"Stopping: running downloads have {grace_seconds} s. Again: stop now."
+    supervisor = Supervisor(roles, grace_seconds, listener, farewell, on_death=forget_process)
     return supervisor.run(lambda: _announce(settings))
 
 
@@ -158,6 +168,7 @@ def _pass_on(settings: Settings) -> None:
         "BIND": str(settings.bind),
         "PUBLIC_URL": settings.public_url,
         "WEB_PROCESSES": str(settings.web_processes),
+        "WORKERS": str(settings.workers),
         "SANDBOX": "on" if settings.sandbox else "off",
     }
     if settings.secret_key_file is not None:

@@ -1,4 +1,4 @@
-"""Keeps the web processes running: starts them, replaces those that die, stops them all.
+"""Keeps processes running: starts them, replaces those that die or freeze, stops them all.
 
 The processes are forked, so that a replacement answers within a fraction of a second and all
 share the memory of the code. The parent runs no threads and holds no connections. Each child
@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -26,6 +26,9 @@ Child: TypeAlias = Callable[[int, int], int]
 
 # A process that dies sooner than this after its start is started again only after a while.
 SHORT_LIFE_SECONDS = 5.0
+# A process that must show that it lives, and that has been silent for so long, is killed.
+SILENT_SECONDS_MAX = 6.0
+START_SECONDS_MAX = 60.0
 DELAY_SECONDS_MIN = 0.5
 DELAY_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 10.0
@@ -33,13 +36,31 @@ _TICK_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Role:
+    """`count` processes that run `child`.
+
+    A `vital` role must be up before the whole is; where the first of its processes cannot
+    start, nothing does. One that `beats` writes a byte to its descriptor `ready` every second
+    or so for as long as it lives; the others write one, once.
+    """
+
+    name: str
+    child: Child
+    count: int
+    vital: bool = True
+    beats: bool = False
+
+
 @dataclass(slots=True)
 class _Slot:
-    """The place of one web process."""
+    """The place of one process."""
 
+    role: Role
     pid: int = 0
-    ready_end: int = -1  # read end of its pipe; -1: none, or it has been read
+    ready_end: int = -1  # read end of its pipe; -1: none, or nothing more comes
     ready: bool = False
+    heard_at: float = 0.0
     started_at: float = 0.0
     start_at: float = 0.0  # when the next one may start
     deaths: int = 0  # short lives in a row
@@ -47,36 +68,41 @@ class _Slot:
 
 @dataclass(slots=True)
 class Supervisor:
-    """`count` processes that run `child`. `on_death` is called with the pid of each that died."""
+    """The processes of `roles`, the vital ones first. `on_death` gets the pid of each that died.
 
-    child: Child
-    listener: socket.socket
-    count: int
+    `listener` is closed as soon as the whole is told to stop; `farewell` is said then.
+    """
+
+    roles: Sequence[Role]
     grace_seconds: int
+    listener: socket.socket | None = None
+    farewell: str = ""
     on_death: Callable[[int], None] = lambda _pid: None
     _slots: list[_Slot] = field(default_factory=list)
     _lifeline: tuple[int, int] = (-1, -1)
     _wakeup: tuple[int, int] = (-1, -1)
+    _looked_at: float = float("inf")
     _told_to_stop: int = 0  # how often
     _exit_code: int = 0
     _up: bool = False
 
     def run(self, on_ready: Callable[[], None]) -> int:
-        """Serve until SIGTERM, SIGINT or SIGHUP; returns the exit code.
+        """Go on until SIGTERM, SIGINT or SIGHUP; returns the exit code.
 
-        `on_ready` is called once, when every process answers. Where the first one cannot
+        `on_ready` is called once, when every vital process is ready. Where the first one cannot
         start at all, its exit code is returned.
         """
         self._lifeline = os.pipe()
-        self._slots = [_Slot() for _ in range(self.count)]
+        self._slots = [_Slot(role) for role in self.roles for _ in range(role.count)]
         gc.freeze()  # what is here now stays shared with the children
         with self._signals():
             self._start(self._slots[0])
             while not self._told_to_stop and not self._exit_code:
                 self._wait()
                 self._reap()
+                self._kill_silent()
                 self._start_due()
-                if not self._up and all(slot.ready for slot in self._slots):
+                if not self._up and all(slot.ready or not slot.role.vital for slot in self._slots):
                     self._up = True
                     on_ready()
             self._stop()
@@ -102,12 +128,12 @@ class Supervisor:
         sys.stderr.flush()
         pid = os.fork()
         if pid == 0:
-            self._become_child(ready)
+            self._become_child(slot.role, ready)
         os.close(ready)
         slot.pid, slot.ready_end, slot.ready = pid, ready_end, False
-        slot.started_at = time.monotonic()
+        slot.started_at = slot.heard_at = time.monotonic()
 
-    def _become_child(self, ready: int) -> None:
+    def _become_child(self, role: Role, ready: int) -> None:
         """Never returns; whatever happens, the child does not go on as a second parent."""
         code = 1
         try:
@@ -119,7 +145,7 @@ class Supervisor:
             for slot in self._slots:
                 if slot.ready_end >= 0:
                     os.close(slot.ready_end)
-            code = self.child(ready, self._lifeline[0])
+            code = role.child(ready, self._lifeline[0])
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -133,14 +159,35 @@ class Supervisor:
                 while _read_some(end):
                     pass
                 continue
-            slot = pending[end]
-            slot.ready = bool(os.read(end, 1))
+            self._hear(pending[end])
+
+    def _hear(self, slot: _Slot) -> None:
+        said = os.read(slot.ready_end, 4096)
+        slot.ready = slot.ready or bool(said)
+        slot.heard_at = time.monotonic()
+        if not (said and slot.role.beats):
             self._forget_pipe(slot)
+
+    def _kill_silent(self) -> None:
+        """End what is frozen: its place is taken by a new one, its work by others."""
+        now, looked_at = time.monotonic(), self._looked_at
+        self._looked_at = now
+        for slot in self._slots:
+            if not (slot.pid and slot.role.beats):
+                continue
+            if now - looked_at > 3 * _TICK_SECONDS:
+                slot.heard_at = now  # we were frozen ourselves: it may have been, too
+            limit = SILENT_SECONDS_MAX if slot.ready else START_SECONDS_MAX
+            if now - slot.heard_at > limit:
+                _log.warning("a process is frozen", extra={"pid": slot.pid, "role": slot.role.name})
+                slot.heard_at = time.monotonic()
+                os.kill(slot.pid, signal.SIGKILL)
 
     def _timeout(self) -> float:
         """Until the next start that is due; signals end the wait anyway."""
         waits = [slot.start_at - time.monotonic() for slot in self._slots if not slot.pid]
-        return max(0.0, min(waits)) if waits and self._slots[0].ready else _TICK_SECONDS
+        soonest = min(waits, default=_TICK_SECONDS) if self._slots[0].ready else _TICK_SECONDS
+        return min(max(0.0, soonest), _TICK_SECONDS)
 
     def _reap(self) -> None:
         for slot in self._slots:
@@ -154,13 +201,14 @@ class Supervisor:
         self.on_death(pid)
         if self._told_to_stop:
             return
-        if not self._up and status > 0:
+        if not self._up and slot.role.vital and status > 0:
             self._exit_code = status  # it has said why
             return
         slot.deaths = slot.deaths + 1 if life < SHORT_LIFE_SECONDS else 0
         delay = min(DELAY_SECONDS_MIN * 2 ** (slot.deaths - 2), DELAY_SECONDS_MAX)
         slot.start_at = time.monotonic() + (delay if slot.deaths > 1 else 0.0)
-        _log.warning("web process ended", extra={"pid": pid, "status": status})
+        said = f"{slot.role.name} process ended"
+        _log.warning(said, extra={"pid": pid, "status": status})
 
     def _start_due(self) -> None:
         """Start what is missing: the others once the first one has shown that it can."""
@@ -173,11 +221,12 @@ class Supervisor:
 
     def _stop(self) -> None:
         """SIGTERM to all, then SIGKILL to those that outlive the grace time or a second signal."""
-        self.listener.close()
+        if self.listener is not None:
+            self.listener.close()
         told = self._told_to_stop
         self._signal_all(signal.SIGTERM)
-        if any(slot.pid for slot in self._slots) and self._up:
-            say(f"Stopping: running downloads have {self.grace_seconds} s. Again: stop now.")
+        if self.farewell and any(slot.pid for slot in self._slots) and self._up:
+            say(self.farewell)
         deadline = time.monotonic() + self.grace_seconds + STOP_SECONDS_MAX
         while any(slot.pid for slot in self._slots):
             if self._told_to_stop > max(told, 1) or time.monotonic() > deadline:

@@ -155,6 +155,17 @@ def alive_ids(tx: Tx) -> frozenset[str]:
     )
 
 
+def eldest(tx: Tx) -> str | None:
+    """One living worker, and the same for everybody who asks."""
+    now = _now(tx)
+    rows = tx.execute(
+        select(workers.c.id, workers.c.beaten_at)
+        .where(workers.c.ended_at.is_(None))
+        .order_by(workers.c.id)
+    )
+    return next((str(row.id) for row in rows if now - row.beaten_at <= DEAD_SECONDS * 1000), None)
+
+
 def find_presence(tx: Tx) -> Presence:
     """Who is at work now."""
     now = _now(tx)

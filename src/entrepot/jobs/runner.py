@@ -123,6 +123,16 @@ class Runner:
         except EntrepotError as error:
             _log.warning("jobs are left to be found", extra={"reason": error.message})
 
+    def pause(self, seconds: float) -> None:
+        """Wait; raises Halted as soon as the worker is about to end."""
+        if self._halting.wait(seconds):
+            raise Halted
+
+    def is_eldest(self) -> bool:
+        """Whether, of all workers that live, this is the one to do what one alone has to do."""
+        with self._database.read() as tx:
+            return presence.eldest(tx) == self.me.id
+
     def _wrapped(self, handler: Handler) -> Handler:
         from entrepot.jobs._engine import current_job_id
 

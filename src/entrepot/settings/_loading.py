@@ -29,8 +29,9 @@ def from_env(
         _read(draft, name, environ, options or {})
     for unknown in environ.keys() - {variable(name) for name in DECLARED}:
         _check_spelling(draft, unknown)
-    if draft["web_processes"] is None:
-        draft.put("web_processes", cores or len(os.sched_getaffinity(0)), "one per core")
+    for name in ("web_processes", "worker_slots"):
+        if draft[name] is None:
+            draft.put(name, cores or len(os.sched_getaffinity(0)), "one per core")
     for rule in RULES:
         rule(draft)
     draft.raise_faults()

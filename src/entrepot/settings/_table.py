@@ -86,6 +86,24 @@ class Settings:
         int,
         Setting(kinds.number(1, 256), "Processes that answer requests.", derived="one per core"),
     ]
+    workers: Annotated[
+        int,
+        Setting(
+            kinds.number(0, 64),
+            "Workers that `entrepotd serve` runs beside the web processes. A hub whose workers "
+            "are `entrepotd work` on other machines has 0.",
+            default="1",
+        ),
+    ]
+    worker_slots: Annotated[
+        int,
+        Setting(
+            kinds.number(1, 256),
+            "Pictures and documents that a worker converts at once; half as many videos and "
+            "sounds beside them. The same for all workers of a hub.",
+            derived="one per core",
+        ),
+    ]
     link_seconds: Annotated[
         int,
         Setting(

@@ -68,6 +68,13 @@ _downloads = Counter(
     ["outcome"],
     registry=_registry,
 )
+_workers = Gauge(
+    "entrepot_workers",
+    "Workers that are alive, and those of them that convert, as the database has it.",
+    ["able_to"],
+    registry=_registry,
+    multiprocess_mode="mostrecent",
+)
 ProcessCollector(registry=_registry)
 
 
@@ -162,6 +169,12 @@ _count_complete = _downloads.labels("complete").inc
 _count_cut = _downloads.labels("cut").inc
 for _outcome in ("issued", "redeemed"):
     _links.labels(_outcome, "")
+
+
+def note_workers(alive: int, converting: int) -> None:
+    """How many workers there are at this moment."""
+    _workers.labels("work").set(alive)
+    _workers.labels("convert").set(converting)
 
 
 def render() -> bytes:

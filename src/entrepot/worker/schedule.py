@@ -1,0 +1,159 @@
+"""What is done from time to time, by one worker of the hub: expire, purge, sweep, mend."""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import select
+
+from entrepot.assembly import STALE_SECONDS, Hub
+from entrepot.core.catalogue import drop_unused_bytes, sweep_bytes
+from entrepot.core.conversions.results import PURGE_MAX, purge_results
+from entrepot.core.orders import (
+    complete_order,
+    expire_orders,
+    fail_order,
+    list_stranded,
+    purge_orders,
+)
+from entrepot.core.orders.states import OPEN
+from entrepot.core.orders.tables import orders
+from entrepot.errors import EntrepotError
+from entrepot.jobs import Halted
+
+_log = logging.getLogger(__name__)
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
+ORDERS_TAKE, ROWS_TAKE = 100, 1000  # in one transaction: SQLite's writers wait for it
+PORTIONS_MAX = 200  # in one go; the rest comes with the next
+STRANDED_AFTER = timedelta(minutes=1)
+JOBLESS_AFTER = timedelta(minutes=10)
+JOBS_MAX = 5  # of one generation of an order, before it fails
+ENDED_JOBS_KEPT = timedelta(hours=1)
+RESULTS_KEPT = timedelta(days=30)  # after their last use
+_LOST = "The order's work was lost again and again; the operator's log says why."
+
+
+class Schedule:
+    """Tasks and when each is due. `eldest` says whether this worker is the one to do them."""
+
+    def __init__(
+        self, hub: Hub, *, eldest: Callable[[], bool], pause: Callable[[float], None]
+    ) -> None:
+        self._hub = hub
+        self._eldest = eldest
+        self._pause = pause
+        self._tasks: dict[Callable[[], None], float] = {
+            self.expire: MINUTE,
+            self.complete_stranded: MINUTE,
+            self.mend_jobless: MINUTE,
+            self.purge: 10 * MINUTE,
+            self.sweep: DAY,
+        }
+        now = time.monotonic()
+        self._due = {task: now + min(seconds, HOUR) / 6 for task, seconds in self._tasks.items()}
+
+    def run(self) -> None:
+        """Go on until the worker ends."""
+        try:
+            while True:
+                self._pause(MINUTE / 12)
+                for task, seconds in self._tasks.items():
+                    if time.monotonic() >= self._due[task]:
+                        self._due[task] = time.monotonic() + seconds
+                        self._try(task)
+        except Halted:
+            return
+
+    def _try(self, task: Callable[[], None]) -> None:
+        try:
+            if self._eldest():
+                task()
+        except EntrepotError as error:
+            reason = {"task": task.__name__, "reason": error.message}
+            _log.warning("not done this time", extra=reason)
+        except Halted:
+            raise
+        except Exception:
+            _log.exception("a task of the schedule failed", extra={"task": task.__name__})
+
+    def _in_portions(self, portion: Callable[[], int], take: int) -> None:
+        for _ in range(PORTIONS_MAX):
+            if portion() < take:
+                return
+            self._pause(0.05)  # others want to write too
+
+    def expire(self) -> None:
+        """End delivered orders whose time is over."""
+
+        def portion() -> int:
+            with self._hub.database.write() as tx:
+                return expire_orders(tx, take=ORDERS_TAKE, now=self._hub.now())
+
+        self._in_portions(portion, ORDERS_TAKE)
+
+    def complete_stranded(self) -> None:
+        """Complete orders whose door died between accepting and completing them."""
+        hub = self._hub
+        with hub.database.read() as tx:
+            found = list_stranded(tx, before=hub.now() - STRANDED_AFTER)
+        for order_id in found:
+            complete_order(hub.database, hub.blobs, order_id, rules=hub.media, now=hub.now)
+
+    def mend_jobless(self) -> None:
+        """Give a new job to open orders whose job has ended without ending them."""
+        with self._hub.database.read() as tx:
+            query = (
+                select(*orders.c["id", "generation", "job_id", "organisation_id", "priority"])
+                .where(orders.c.status.in_(OPEN), orders.c.job_id.is_not(None))
+                .where(orders.c.modified_at < self._hub.now() - JOBLESS_AFTER)
+                .order_by(orders.c.modified_at)
+                .limit(ORDERS_TAKE)
+            )
+            still = tx.execute(query).all()
+        for row in still:
+            ids = [row.job_id, *(f"{row.job_id}-again-{n}" for n in range(1, JOBS_MAX))]
+            states = self._hub.jobs.states(ids)
+            if all(state.ended for state in states.values()):
+                unused = next((each for each in ids[1:] if each not in states), None)
+                self._begin_again(row, unused)
+
+    def _begin_again(self, order: Any, job_id: str | None) -> None:
+        with self._hub.database.write() as tx:
+            if job_id is None:
+                fail_order(tx, order.id, order.generation, reason=_LOST, now=self._hub.now())
+                return
+            self._hub.jobs.enqueue(
+                tx,
+                "build_order",
+                [order.id, order.generation],
+                job_id=job_id,
+                partition=str(order.organisation_id),
+                priority=order.priority,
+            )
+        _log.warning("an order that had lost its job goes on", extra={"order_id": order.id})
+
+    def purge(self) -> None:
+        """Forget orders and jobs that ended long ago, and results that nobody uses."""
+        hub = self._hub
+
+        def some_orders() -> int:
+            with hub.database.write() as tx:
+                return purge_orders(tx, take=ROWS_TAKE, now=hub.now())
+
+        def some_results() -> int:
+            with hub.database.write() as tx:
+                gone = purge_results(tx, unused_since=hub.now() - RESULTS_KEPT)
+            drop_unused_bytes(hub.database, hub.blobs, gone)
+            return len(gone)
+
+        before = hub.now() - ENDED_JOBS_KEPT
+        self._in_portions(lambda: hub.jobs.purge(before=before, take=ORDERS_TAKE), ORDERS_TAKE)
+        self._in_portions(some_orders, ROWS_TAKE)
+        self._in_portions(some_results, PURGE_MAX)
+
+    def sweep(self) -> None:
+        """Remove bytes that nothing refers to, and what killed processes left."""
+        hub = self._hub
+        sweep_bytes(hub.database, hub.blobs, older_than_seconds=STALE_SECONDS, now=hub.now)
