@@ -5,9 +5,11 @@ It speaks HTTP/1.1 on 127.0.0.1, port 0, keeps connections open, and records eve
 
 import base64
 import hashlib
+import io
 import json
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -100,6 +102,7 @@ class Hub:
         self.link_url: str | None = None
         self.dead_links: set[str] = set()
         self.links_die_after_use = False
+        self.zip_files: list[File] | None = None  # what the ZIP holds, where not `files`
         self.grants: dict[str, tuple[int, dict[str, Any]]] = {}
         self.requests: list[Request] = []
         self.minted = 0
@@ -163,6 +166,14 @@ class Hub:
                 for file, artifact_id in zip(self.files, ARTIFACTS, strict=False)
             ],
         }
+
+    def zip(self) -> bytes:
+        """All files of the release as the hub packs them."""
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as made:
+            for file in self.files if self.zip_files is None else self.zip_files:
+                made.writestr(zipfile.ZipInfo(file.name or ""), file.data)
+        return packed.getvalue()
 
     def asked(self, ending: str) -> list[Request]:
         with self.lock:
@@ -269,6 +280,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._json(404, {"errorCode": 404, "errorDescription": "Not there."})
         if len(path) == 5:
             return self._json(200, release)
+        if path[5] == "zip":
+            return self._link([*path, "", "http"], None)
         artifacts = [item for item in release["artifacts"] if item["id"] == path[6]]
         if not artifacts:
             return self._json(404, {"errorCode": 404, "errorDescription": "Not there."})
@@ -286,7 +299,7 @@ class _Handler(BaseHTTPRequestHandler):
             items = items[(page - 1) * limit : page * limit]
         self._json(200, {"totalNumberOfItems": total, "items": items})
 
-    def _link(self, path: list[str], artifact: dict[str, Any]) -> None:
+    def _link(self, path: list[str], artifact: dict[str, Any] | None) -> None:
         hub = self.hub
         if path[7] == "fasp":
             said = {"errorCode": 501, "errorDescription": "No Aspera server here."}
@@ -302,13 +315,19 @@ class _Handler(BaseHTTPRequestHandler):
                     "agreementUrl": hub.licence_url,
                 },
             )
-        controlled = "controlled" in artifact["repository"]
+        repositories = [file.repository for file in hub.files]
+        if artifact is not None:
+            repositories = [artifact["repository"]]
+        controlled = any("controlled" in repository for repository in repositories)
         if controlled and self.headers.get("declared-country-code") != "GB":
             said = {"errorCode": 403, "errorDescription": "Country.", "remedy": "Declare GB."}
             return self._json(403, said)
         with hub.lock:
             hub.minted += 1
             number = hub.minted
+        if artifact is None:
+            said = {"downloadUrl": f"{hub.url}/dl/{number}-zip/file", "fileName": "DS-1.zip"}
+            return self._json(200, {**said, "message": "", "fileSize": len(hub.zip())})
         url = f"{hub.url}/dl/{number}-{ARTIFACTS.index(artifact['id'])}/file"
         said = {"downloadUrl": hub.link_url or url, "message": f"Url for {artifact['id']}"}
         return self._json(200, said)
@@ -323,7 +342,8 @@ class _Handler(BaseHTTPRequestHandler):
             fault = hub.faults.pop(0) if hub.faults and not dead else None
         if dead:
             return self._json(410, {"errorCode": 410, "errorDescription": "The link has ended."})
-        data = hub.files[int(link.partition("-")[2])].data
+        which = link.partition("-")[2]
+        data = hub.zip() if which == "zip" else hub.files[int(which)].data
         etag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
         begin = 0
         wanted = self.headers.get("Range", "")

@@ -6,7 +6,7 @@ import email.policy
 import io
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,8 +14,9 @@ import pytest
 
 from entrepot.assembly import Hub
 from entrepot.core import catalogue, entitlements
-from entrepot.core.delivery import list_downloads
+from entrepot.core.delivery import Transfer, list_downloads
 from entrepot.core.events.tables import events
+from entrepot.web.links._recording import Recorder
 from entrepot.web.server import build_app
 from tests import factories
 from tests.doors.entitlement_world import (
@@ -134,7 +135,7 @@ class Served:
     def link(self, offer: Offer) -> str:
         """A fresh link's path."""
         answer = self.door.get(offer.zip, self.door.token(offer.who)).json()
-        return urlsplit(answer["downloadUrl"]).path
+        return str(urlsplit(answer["downloadUrl"]).path)
 
     def get(self, link: str, *fields: str, method: str = "GET") -> Reply:
         """One request."""
@@ -144,23 +145,18 @@ class Served:
 @pytest.fixture
 def served(hub: Hub, door: Door) -> Iterator[Served]:
     app = build_app(hub)
-    app._links._recorder = _Immediate(app._edge)  # type: ignore[attr-defined]
+    app._links._recorder = _Immediate(app._edge)
     with running(app) as live:
         yield Served(hub, door, live)
     app._edge.close()
 
 
-class _Immediate:
+class _Immediate(Recorder):
     """Writes each transfer when it is noted: no test waits for the next batch."""
 
-    def __init__(self, edge: Any) -> None:
-        from entrepot.web.links._recording import Recorder
-
-        self._recorder = Recorder(edge)
-
-    def note(self, transfers: Any) -> None:
-        self._recorder.note(transfers)
-        task = asyncio.get_running_loop().create_task(self._recorder.flush())
+    def note(self, transfers: Sequence[Transfer]) -> None:
+        super().note(transfers)
+        task = asyncio.get_running_loop().create_task(self.flush())
         task.add_done_callback(lambda done: done.result())
 
 

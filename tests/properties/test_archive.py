@@ -150,10 +150,10 @@ def test_a_name_either_unpacks_to_its_own_place_or_is_refused(name: str) -> None
     except Invalid as error:
         assert error.code == "archive-invalid"
         return
-    path = Path("/root/folder", name)
+    path = Path("/srv/folder", name)
     assert path.resolve() == path
-    assert path.is_relative_to("/root/folder")
-    assert path != Path("/root/folder")
+    assert path.is_relative_to("/srv/folder")
+    assert path != Path("/srv/folder")
     assert not set(name) & set("\0\\:\n\r")
 
 

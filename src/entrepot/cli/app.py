@@ -38,6 +38,7 @@ _COMMANDS = {
     "products": "listing",
     "releases": "listing",
     "artifacts": "listing",
+    "download": "download",
     "download-artifacts": "download",
 }
 

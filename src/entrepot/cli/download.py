@@ -1,8 +1,9 @@
-"""The command download-artifacts."""
+"""The commands download and download-artifacts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
@@ -11,6 +12,7 @@ from entrepot.cli.options import COMMAND, entitlement_option, hub_option, releas
 from entrepot.cli.progress import open_display
 from entrepot.cli.setup import Setup
 from entrepot.client import Backoff, Client, Downloaded, LicenceNeeded, NotFound, NotSignedIn, Times
+from entrepot.client.answers import JsonObject
 from entrepot.client.aspera import download_by_aspera
 from entrepot.client.batch import (
     JOBS_MAX,
@@ -21,17 +23,60 @@ from entrepot.client.batch import (
     plan_names,
 )
 from entrepot.client.client import country_code, is_controlled
+from entrepot.client.finding import find_entitlement, find_release
+from entrepot.client.names import safe_name
 from entrepot.client.partial import make_folder
 from entrepot.client.profiles import downloads_folder
 from entrepot.client.tokens import clean_token
 from entrepot.client.verification import expected_of
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _transfer_options(function: _Function) -> _Function:
+    """Where the files go, and how patient the transfers are."""
+    options = (
+        click.option("-d", "--download-dir", help="Folder for the files.  [default: ~/Artifacts]"),
+        click.option("--country", help="Country to declare for controlled artifacts, such as GB."),
+        click.option(
+            "-j",
+            "--jobs",
+            type=click.IntRange(1, JOBS_MAX),
+            default=3,
+            show_default=True,
+            help="How many files at a time.",
+        ),
+        click.option(
+            "--retries",
+            type=click.IntRange(0, 100),
+            default=7,
+            show_default=True,
+            help="How often in a row a transfer is tried again without getting on.",
+        ),
+        click.option(
+            "--connect-timeout",
+            type=click.FloatRange(0.1, 600),
+            default=10.0,
+            show_default=True,
+            help="Seconds to wait for a connection.",
+        ),
+        click.option(
+            "--stall-timeout",
+            type=click.FloatRange(0.1, 3600),
+            default=30.0,
+            show_default=True,
+            help="Seconds without a byte after which a transfer is tried again.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
 
 
 @click.command("download-artifacts", context_settings=COMMAND)
 @entitlement_option
 @release_option
 @click.option("-a", "--artifact-id", help="Only the artifact with this ID.")
-@click.option("-d", "--download-dir", help="Folder for the files.  [default: ~/Artifacts]")
 @click.option(
     "-m",
     "--mode",
@@ -40,72 +85,82 @@ from entrepot.client.verification import expected_of
     show_default=True,
     help="How: http, or fasp through IBM Aspera's own program.",
 )
-@click.option("--country", help="Country to declare for controlled artifacts, such as GB.")
-@click.option(
-    "-j",
-    "--jobs",
-    type=click.IntRange(1, JOBS_MAX),
-    default=3,
-    show_default=True,
-    help="How many files at a time.",
-)
-@click.option(
-    "--retries",
-    type=click.IntRange(0, 100),
-    default=7,
-    show_default=True,
-    help="How often in a row a transfer is tried again without getting on.",
-)
-@click.option(
-    "--connect-timeout",
-    type=click.FloatRange(0.1, 600),
-    default=10.0,
-    show_default=True,
-    help="Seconds to wait for a connection.",
-)
-@click.option(
-    "--stall-timeout",
-    type=click.FloatRange(0.1, 3600),
-    default=30.0,
-    show_default=True,
-    help="Seconds without a byte after which a transfer is tried again.",
-)
+@_transfer_options
 @hub_option
 @click.pass_context
 def download_artifacts(
     ctx: click.Context,
+    /,
     entitlement_id: str,
     release_id: str,
     artifact_id: str | None,
-    download_dir: str | None,
     mode: str,
-    country: str | None,
-    jobs: int,
-    retries: int,
-    connect_timeout: float,
-    stall_timeout: float,
+    **options: Any,
 ) -> None:
     """Download all files of a release, or one, and verify them.
 
     Prints the path of each complete file on stdout. A file that is already there and right is
     left alone. Files are put in place only when they are whole and verified.
     """
+    order = _order(ctx, entitlement_id, release_id, by_aspera=mode == "fasp", **options)
+    _carry_out(ctx, order, order.plan(artifact_id))
+
+
+@click.command(context_settings=COMMAND)
+@click.argument("what", metavar="PRODUCT")
+@click.option("-r", "--release-id", help="This release.  [default: the newest]")
+@click.option("--zip", "as_zip", is_flag=True, help="All files in one ZIP, checked one by one.")
+@_transfer_options
+@hub_option
+@click.pass_context
+def download(
+    ctx: click.Context, /, what: str, release_id: str | None, as_zip: bool, **options: Any
+) -> None:
+    """Download the newest release of a product, and verify it.
+
+    PRODUCT is a product's code, or the number of an entitlement. Prints the path of each
+    complete file on stdout. A file that is already there and right is left alone.
+    """
+    setup = ctx.obj
+    assert isinstance(setup, Setup)
+    with setup.client() as client:
+        entitlement = find_entitlement(client, what)
+        release = find_release(client, str(entitlement.get("id", "")), release_id)
+    order = _order(ctx, str(entitlement.get("id", "")), str(release.get("id", "")), **options)
+    items = order.plan_zip(entitlement, release) if as_zip else order.plan(None)
+    _carry_out(ctx, order, items)
+
+
+def _order(
+    ctx: click.Context,
+    entitlement_id: str,
+    release_id: str,
+    *,
+    download_dir: str | None,
+    country: str | None,
+    jobs: int,
+    retries: int,
+    connect_timeout: float,
+    stall_timeout: float,
+    by_aspera: bool = False,
+) -> "_Order":
     setup = ctx.obj
     assert isinstance(setup, Setup)
     folder = Path(download_dir).expanduser() if download_dir else downloads_folder(setup.variables)
-    times = Times(connect_seconds=connect_timeout, stall_seconds=stall_timeout)
-    order = _Order(
+    return _Order(
         setup=setup,
         entitlement_id=entitlement_id,
         release_id=release_id,
         folder=folder.absolute(),
-        by_aspera=mode == "fasp",
+        by_aspera=by_aspera,
         country=country_code(country) if country else None,
         jobs=jobs,
-        times=times,
+        times=Times(connect_seconds=connect_timeout, stall_seconds=stall_timeout),
         backoff=Backoff(attempts=retries + 1),
     )
-    items = order.plan(artifact_id)
+
+
+def _carry_out(ctx: click.Context, order: "_Order", items: Sequence[Item]) -> None:
     outcomes = order.fetch(items)
     for outcome in outcomes:
         if outcome.downloaded is not None:
@@ -131,6 +186,7 @@ class _Order:
     times: Times
     backoff: Backoff
     new_token: str | None = None
+    zipped: JsonObject | None = None
 
     def plan(self, artifact_id: str | None) -> list[Item]:
         """The artifacts with their names; everything that can fail early fails here."""
@@ -150,6 +206,18 @@ class _Order:
         check_room_for_all(items, self.folder)
         return items
 
+    def plan_zip(self, entitlement: JsonObject, release: JsonObject) -> list[Item]:
+        """The one ZIP; what its entries must be is checked before anything is fetched."""
+        product = entitlement.get("product")
+        code = product.get("id") if isinstance(product, dict) else None
+        named = f"{code or self.entitlement_id}-{release.get('name') or self.release_id}.zip"
+        artifacts = release.get("artifacts")
+        if not isinstance(artifacts, list) or not artifacts:
+            raise NotFound(f"Release {self.release_id} has no artifact.")
+        make_folder(self.folder)
+        self.zipped = release
+        return [Item({}, safe_name(named))]
+
     def fetch(self, items: Sequence[Item]) -> list[Outcome]:
         """Fetch all; what a person can put right is asked for and tried again."""
         outcomes = self._fetch_once(items)
@@ -167,6 +235,15 @@ class _Order:
         with self._client() as client, open_display() as display:
 
             def download_one(item: Item) -> Downloaded:
+                if self.zipped is not None:
+                    return client.download_zip(
+                        self.entitlement_id,
+                        self.zipped,
+                        self.folder,
+                        name=item.name,
+                        country=self.country,
+                        watcher=display.watcher,
+                    )
                 if self.by_aspera and not is_controlled(item.artifact):
                     return self._by_aspera(client, item)
                 return client.download(

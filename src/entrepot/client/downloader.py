@@ -77,10 +77,12 @@ def download(
     expected: Expected,
     conditions: Conditions,
     watcher: Watcher | None = None,
+    check: Callable[[Path], None] | None = None,
 ) -> Downloaded:
     """Bring the file that `mint_link` gives a link to into `target`.
 
     A target that already has the announced digest is left alone and no link is asked for.
+    `check` looks at the whole file before it is put in place, and raises Corrupt.
     Raises Corrupt (after one more try from the start), Unreachable, Denied, LicenceNeeded,
     NotFound, LocalFileError, DiskFull, Cancelled; in each case the target is as it was.
     """
@@ -93,11 +95,11 @@ def download(
     with Partial(target) as partial:
         transfer = _Transfer(mint_link, partial, target.name, expected, conditions, watcher)
         try:
-            transfer.run()
+            transfer.run(check)
         except Corrupt as error:
             _log.warning("%s: %s Starting over once.", target.name, error.message)
             transfer.restart()
-            transfer.run()
+            transfer.run(check)
         partial.commit()
         return Downloaded(target, partial.size, expected.strength, False, monotonic() - started)
 
@@ -128,7 +130,7 @@ class _Transfer:
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._watcher.started(name, expected.size)
 
-    def run(self) -> None:
+    def run(self, check: Callable[[Path], None] | None) -> None:
         """Fetch until the file is whole and checked."""
         failures = dead_links = 0
         while True:
@@ -146,6 +148,8 @@ class _Transfer:
                 failures = 1 if self._moved(before) else failures + 1
                 self._pause(error, failures)
         self._expected.check(self._partial.size, self._hasher)
+        if check is not None:
+            check(self._partial.path)
 
     def restart(self) -> None:
         """Forget everything but the target."""

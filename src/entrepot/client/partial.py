@@ -27,6 +27,11 @@ class Partial:
             raise local_error(error, target.parent) from error
         self.size = 0
 
+    @property
+    def path(self) -> Path:
+        """Where the bytes are until they are committed."""
+        return self._path
+
     def append(self, data: memoryview) -> None:
         """Write all of `data` at the end. Raises DiskFull, LocalFileError."""
         while data:
