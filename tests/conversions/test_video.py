@@ -409,6 +409,19 @@ def test_damaged_files(clip: Path, tmp_path: Path) -> None:
             runner.probe(source, "video/mp4", LIMITS)
 
 
+def test_an_unknown_codec(tmp_path: Path) -> None:
+    source = write(tmp_path, make(sound=False).replace(b"avc1", b"zzzz"))
+    code, message = refusal(source, video())
+    assert code == "media-unsupported"
+    assert "not read here" in message
+    # What is not wanted need not be known.
+    data = make("mkv", "-c:a", "libvorbis")
+    assert b"A_VORBIS" in data
+    source = write(tmp_path, data.replace(b"A_VORBIS", b"A_NEVER0"))
+    assert converted(source, picture("video", "png", frame={"percent": 0})).stat().st_size > 100
+    assert refusal(source, video())[0] == "media-unsupported"
+
+
 def test_a_file_that_breaks_off_is_not_delivered_as_whole(tmp_path: Path) -> None:
     whole = make(
         "mp4", "-movflags", "+faststart", seconds=6, graph="testsrc2=s={w}x{h}:r={r}:d={d}"

@@ -79,10 +79,8 @@ def convert(
         work = _Work(source, read, read.picture, recipe, limits, watermarks, Path(folder), span)
         _check_frames_expected(work)
         encoded = _animate(work, target) if recipe.extension == "gif" else _encode(work, target)
-    if encoded.frames == 0:
-        raise Refused("start-outside", "There is no picture in the part that was asked for.")
     _check_frames(encoded.frames, limits)
-    span.check(encoded)
+    span.check(encoded, empty=encoded.frames == 0)
     return facts_of(read_source(target, limits, ours=True))
 
 

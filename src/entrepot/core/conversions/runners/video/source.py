@@ -1,11 +1,12 @@
 """What a video or sound file holds, read with PyAV before ffmpeg is let near it."""
 
+import errno
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from entrepot.core.conversions.port import Fact, Limits
 from entrepot.core.conversions.runners.hardening import AV_OPTIONS, FFMPEG_PICTURE_FORMATS
@@ -22,6 +23,7 @@ _Stream = TypeVar("_Stream", "VideoStream", "AudioStream")
 _OUR_OPTIONS = AV_OPTIONS | {
     "format_whitelist": f"{AV_OPTIONS['format_whitelist']},{FFMPEG_PICTURE_FORMATS}"
 }
+_NOT_THE_FILE_S_FAULT = (errno.ENOENT, errno.EACCES, errno.EMFILE, errno.ENFILE)
 PACKETS_MAX = 2_000  # read at most in search of a first picture
 TAGS_MAX = 64
 TAG_LENGTH_MAX = 4_096
@@ -70,16 +72,18 @@ class Source:
     tags: dict[str, str] = field(default_factory=dict)
 
 
-def read_source(path: Path, limits: Limits, *, pictures: bool = True, ours: bool = False) -> Source:
-    """What `path` holds; `pictures` False: its picture is passed over, good or bad.
+def read_source(
+    path: Path, limits: Limits, *, pictures: bool = True, sounds: bool = True, ours: bool = False
+) -> Source:
+    """What `path` holds; without `pictures` or `sounds` those are passed over, good or bad.
 
     `ours`: we wrote it, so it may be an animation too. Refused: media-damaged,
     media-unsupported, media-too-large.
     """
     with _opened(path, _OUR_OPTIONS if ours else AV_OPTIONS) as container:
         video = _first_video(container) if pictures else None
-        audio = _first_audio(container)
-        if video is None and audio is None:
+        audio = _first_audio(container) if sounds else None
+        if pictures and sounds and video is None and audio is None:
             raise Refused("media-unsupported", "The file has neither a picture nor a sound.")
         whole = container.duration / 1_000_000 if container.duration else None
         return Source(
@@ -126,8 +130,12 @@ def _opened(path: Path, options: Mapping[str, str]) -> "Iterator[InputContainer]
         ) as opened:
             yield opened
     except (FFmpegError, UnicodeError) as error:
-        if isinstance(error, OSError) and not isinstance(error, ValueError):
-            raise  # of the disk, not of the file
+        if isinstance(error, OSError) and error.errno in _NOT_THE_FILE_S_FAULT:
+            raise
+        if isinstance(error, MemoryError):
+            raise Refused(
+                "media-too-large", "Reading the file takes more memory than allowed."
+            ) from error
         raise Refused(
             "media-damaged",
             "The file is damaged, or of a kind of video or sound that is not read here.",
@@ -148,12 +156,17 @@ def _first_audio(container: "InputContainer") -> "AudioStream | None":
 
 
 def _preferred(streams: "list[_Stream]") -> "_Stream | None":
+    """The stream that plays by itself; None where there is none."""
     from av.stream import Disposition
 
-    for stream in streams:
+    # Of an unknown codec PyAV has no context, whatever its types say.
+    known = [one for one in streams if cast("object", one.codec_context) is not None]
+    if streams and not known:
+        raise Refused("media-unsupported", "It is coded in a way that is not read here.")
+    for stream in known:
         if stream.disposition & Disposition.default:
             return stream
-    return streams[0] if streams else None
+    return known[0] if known else None
 
 
 def _read_picture(container: "InputContainer", stream: "VideoStream", limits: Limits) -> Picture:

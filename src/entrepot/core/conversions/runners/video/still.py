@@ -20,7 +20,7 @@ def convert(
     source: Path, recipe: Recipe, target: Path, limits: Limits, watermarks: Sequence[Path]
 ) -> dict[str, Fact]:
     """See entry.convert."""
-    read = read_source(source, limits)
+    read = read_source(source, limits, sounds=False)
     if read.picture is None:
         raise Refused("media-unsupported", "The file has no moving picture.")
     seconds = _choose_instant(recipe.setting("frame"), read)

@@ -31,8 +31,12 @@ class Span:
         duration = most if self.duration is None else min(self.duration, most)
         return (*cut, "-t", f"{duration:.6f}")
 
-    def check(self, encoded: Encoded) -> None:
-        """Refuses what turned out too long, or broke off long before the time it promised."""
+    def check(self, encoded: Encoded, *, empty: bool) -> None:
+        """Refuses what is empty or too long, or broke off long before the time it promised."""
+        if empty and self.start:
+            raise Refused("start-outside", f"There is nothing at {self.start:g} seconds.")
+        if empty:
+            raise Refused("media-damaged", "Nothing in the file could be read.")
         check_seconds(encoded.seconds, self.limits)
         promised = self.duration
         if promised is None or not encoded.complaints:
