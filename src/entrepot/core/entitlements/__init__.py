@@ -11,6 +11,7 @@ from entrepot.core.entitlements.agreements import (
 from entrepot.core.entitlements.asset_permission import (
     asset_condition,
     granted_products,
+    list_permitted_assets,
     permitted_asset,
     products_with_any_right,
 )
@@ -80,6 +81,7 @@ __all__ = [
     "granted_products",
     "list_all_entitlements",
     "list_entitlements",
+    "list_permitted_assets",
     "list_permitted_releases",
     "list_signatures",
     "permitted_artifact",

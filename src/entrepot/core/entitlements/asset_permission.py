@@ -11,12 +11,12 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select
 
 from entrepot.core.accounts import Principal
 from entrepot.core.accounts.tables import organisations
 from entrepot.core.catalogue import PUBLIC, find_asset
-from entrepot.core.catalogue.tables import assets
+from entrepot.core.catalogue.tables import assets, blobs
 from entrepot.core.entitlements.permitting import (
     bound_codes,
     licence_details,
@@ -152,6 +152,45 @@ def permitted_asset(
         _require_caller(tx, bound)
         return _permitted(row)
     return _permitted(row, _best(tx, bound | {"product_id": row.product_id}, who.country))
+
+
+def list_permitted_assets(
+    tx: Tx,
+    who: Principal,
+    *,
+    media_group: str | None = None,
+    skip: int = 0,
+    take: int = 100,
+    embargoed: Sequence[str] = (),
+    now: datetime,
+) -> tuple[list[PermittedAsset], int]:
+    """The assets that the caller may have now, by number, and how many there are in all.
+
+    Denied where the caller may have nothing at all now. The entitlement that gives an asset is
+    not looked for here.
+    """
+    granted = granted_products(
+        tx,
+        organisation_id=who.organisation_id,
+        user_id=who.user_id,
+        api_client_id=who.api_client_id,
+        country=who.country,
+        embargoed=embargoed,
+        now=now,
+    )
+    conditions = [asset_condition(granted)]
+    if media_group is not None:
+        conditions.append(assets.c.media_group == media_group)
+    total = tx.execute(select(func.count()).select_from(assets).where(*conditions)).scalar_one()
+    page = select(assets.c.id).where(*conditions).order_by(assets.c.id).offset(skip).limit(take)
+    chosen = page.subquery()
+    query = (
+        select(assets, blobs.c.size, blobs.c.crc32)
+        .join(chosen, chosen.c.id == assets.c.id)
+        .join(blobs, blobs.c.sha256 == assets.c.sha256)
+        .order_by(assets.c.id)
+    )
+    return [_permitted(row) for row in tx.execute(query)], int(total)
 
 
 def _bound(

@@ -243,7 +243,12 @@ def list_order_events(
     _row(tx, who, order_id)
     query = (
         select(events.c.id, events.c.at, events.c.type, events.c.data)
-        .where(events.c.subject == f"order:{order_id}", events.c.id > after)
+        .where(
+            events.c.subject == f"order:{order_id}",
+            events.c.id > after,
+            # Links to its ZIP are told of under its name too; they are not its progress.
+            events.c.type.startswith("order."),
+        )
         .order_by(events.c.id)
         .limit(take)
     )
