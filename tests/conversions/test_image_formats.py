@@ -304,3 +304,11 @@ def test_formats_that_are_none_are_refused(source: Path) -> None:
     with pytest.raises(Refused) as refusal:
         converted(source, "mp4")
     assert refusal.value.code == "media-unsupported"
+
+
+def test_the_libraries_are_loaded_by_the_first_item_only() -> None:
+    program = (
+        "import sys; from entrepot.core.conversions.runners import image\n"
+        "sys.exit(any(name in sys.modules for name in ('pyvips', 'PIL', 'pillow_heif')))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 0
