@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from entrepot.core.conversions.runners.image.sizes import resized
 from entrepot.core.conversions.runners.protocol import Refused
@@ -99,8 +100,6 @@ def test_cover_cuts_around_the_centre(source: Path) -> None:
 
 def test_transparent_pixels_do_not_bleed(tmp_path: Path) -> None:
     """A white disc on transparent black keeps a white edge."""
-    from PIL import Image
-
     sheet = Image.new("RGBA", (200, 200), (0, 0, 0, 0))
     sheet.paste((255, 255, 255, 255), (50, 50, 151, 151))
     image = opened(converted(saved(tmp_path / "disc", sheet), "png", ("resize", box(67, 67))))
@@ -129,6 +128,25 @@ def test_a_large_webp_and_a_large_avif_too(tmp_path: Path) -> None:
 def test_the_second_resize_starts_from_the_first(source: Path) -> None:
     steps = (("resize", box(60, None)), ("resize", {"percent": 50, "upscale": False}))
     assert opened(converted(source, "png", *steps)).size == (30, 20)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_what_comes_before_the_resize_counts(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    source = saved(tmp_path / "photo", quarters(800, 800), "JPEG", exif=exif)
+    (tmp_path / "drawing").write_text(
+        '<svg xmlns="http://www.w3.org/2000/svg" width="800" height="800"></svg>'
+    )
+    part = {"kind": "custom", "left": 0, "top": 0, "width": 400, "height": 200}
+    for path in (source, tmp_path / "drawing"):
+        for value, size in (
+            (box(100, 100), (100, 50)),
+            (box(600, 600), (400, 200)),
+            ({"percent": 50, "upscale": False}, (200, 100)),
+        ):
+            image = opened(converted(path, "png", ("crop", part), ("resize", value)))
+            assert image.size == size
 
 
 def test_more_pixels_than_allowed_are_refused_before_they_are_made(source: Path) -> None:
