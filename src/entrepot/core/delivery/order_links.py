@@ -97,8 +97,8 @@ def issue_order_link(
         "request_id": request_id.get(),
     }
     insert = sqlite.insert if tx.dialect.name == "sqlite" else postgresql.insert
-    written = tx.execute(insert(leases).values(values).on_conflict_do_nothing())
-    if written.rowcount:
+    written = insert(leases).values(values).on_conflict_do_nothing().returning(leases.c.id)
+    if tx.execute(written).first() is not None:
         event = Event(
             "link.issued",
             who.label,
