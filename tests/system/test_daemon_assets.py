@@ -92,13 +92,9 @@ def test_one_asset_from_its_adding_to_its_end(
     assert entrepotd("assets", "show", "n1").code == 3
     assert entrepotd("assets", "list", "--json").json() == []
     swept = entrepotd("sweep", "--older-than", "0", "--json").json()
-    assert swept == {
-        "assets": 1,
-        "files": 1,
-        "bytes": path.stat().st_size,
-        "temporary_files": 0,
-    }
-    assert not [each for each in (data / "blobs" / "objects").rglob("*") if each.is_file()]
+    # Its bytes stay for another hour: an order may be freezing it at this moment.
+    assert swept == {"assets": 1, "files": 0, "bytes": 0, "temporary_files": 0}
+    assert entrepotd("assets", "add", path, "--public", "--no-facts").code == 0
 
 
 @pytest.mark.parametrize(

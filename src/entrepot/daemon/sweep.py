@@ -29,7 +29,8 @@ def sweep(desk: Desk, *, dry_run: bool, hours: float, as_json: bool) -> None:
     """Remove stored files that nothing refers to, deleted assets, and what killed runs left.
 
     May run beside a hub that serves; prints how much went. --dry-run counts the files of
-    deleted assets as in use, since those are removed first.
+    deleted assets as in use, since those are removed first. What an asset had stays an hour
+    longer, and as long as an order needs it.
     """
     with desk.hub() as hub:
         swept = sweep_bytes(
