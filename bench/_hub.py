@@ -14,8 +14,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Generic, TypeVar
@@ -29,6 +30,7 @@ T = TypeVar("T")
 _ROOT = Path(__file__).resolve().parent.parent
 _START_SECONDS_MAX = 30
 _STOP_SECONDS_MAX = 40
+_READY = "the worker is ready"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,24 @@ class Served(Generic[T]):
     port: int
     seeded: T
     log: Path
+    environ: Mapping[str, str]
+
+    @contextlib.contextmanager
+    def worker(self, slots: int = 1) -> Iterator[int]:
+        """A worker beside the web process, on no core of its own; its process id.
+
+        What it starts to convert in are its children.
+        """
+        environ = {**self.environ, "ENTREPOT_WORKER_SLOTS": str(slots)}
+        log = self.log.with_name(f"worker-{slots}.log")
+        with log.open("wb") as output, _process(environ, output, "worker") as process:
+            for _ in range(20 * _START_SECONDS_MAX):
+                if process.poll() is not None or _READY in log.read_text():
+                    break
+                time.sleep(0.05)
+            if process.poll() is not None:
+                raise RuntimeError(f"the worker did not start:\n{log.read_text()[-4000:]}")
+            yield process.pid
 
 
 @contextlib.contextmanager
@@ -59,7 +79,7 @@ def running_hub(
         log = Path(data, "web.log")
         with log.open("wb") as output, _process(environ, output) as process:
             _await_answer(process, port, log)
-            yield Served(process.pid, port, seeded, log)
+            yield Served(process.pid, port, seeded, log, environ)
 
 
 def _environ(data: Path, port: int, database_url: str | None) -> dict[str, str]:
@@ -80,9 +100,11 @@ def _environ(data: Path, port: int, database_url: str | None) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _process(environ: dict[str, str], output: BinaryIO) -> Iterator[subprocess.Popen[bytes]]:
+def _process(
+    environ: Mapping[str, str], output: BinaryIO, role: str = "web"
+) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench._hub"],
+        [sys.executable, "-m", "bench._hub", role],
         cwd=_ROOT,
         env=environ,
         stdin=subprocess.DEVNULL,
@@ -132,5 +154,22 @@ def _serve(settings: Settings) -> None:
     uvicorn.Server(uvicorn.Config(app, lifespan="on", **options)).run(sockets=[listener])
 
 
+def _work(settings: Settings) -> None:
+    from entrepot.kit.log import configure
+    from entrepot.worker import Worker
+
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))  # whoever started us is pinned
+    told = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: told.set())
+    configure(settings.log_level)
+    worker = Worker(assemble(settings), slots=settings.worker_slots, scratch=settings.data)
+    worker.start()
+    sys.stderr.write(f"{_READY}\n")
+    sys.stderr.flush()
+    told.wait()
+    worker.stop()
+    os._exit(0)
+
+
 if __name__ == "__main__":
-    _serve(from_env(os.environ))
+    {"web": _serve, "worker": _work}[sys.argv[1]](from_env(os.environ))
