@@ -278,7 +278,7 @@ def _create_order_items() -> None:
     op.create_index(
         "ix_order_items_pending",
         "order_items",
-        ["order_id"],
+        ["order_id", "recipe_key", "source_sha256"],
         unique=False,
         sqlite_where=sa.text("state = 'pending'"),
         postgresql_where=sa.text("state = 'pending'"),
