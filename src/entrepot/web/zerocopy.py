@@ -249,10 +249,11 @@ class _Sending:
         gathered = 0
         for extent in extents:
             length = extent.length
-            if batch and gathered + length > self._piece_bytes:
+            small = length <= SLOW_PIECE_BYTES
+            if batch and not (small and gathered + length <= self._piece_bytes):
                 yield await self._read_batch(batch)
                 batch, gathered = [], 0
-            if length <= SLOW_PIECE_BYTES:
+            if small:
                 batch.append(extent)
                 gathered += length
             elif isinstance(extent, FileExtent):
