@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 
 from bench import (
     baseline,
+    converting,
     ingest,
     issuing,
     listing,
@@ -39,9 +40,10 @@ BENCHES: Mapping[str, Callable[[], Report]] = {
     "sending": sending.measure,
     "slow_readers": slow_readers.measure,
     "ordering": ordering.measure,
+    "converting": converting.measure,
+    "thumbnails": thumbnails.report,
     "zip_delivery": zip_delivery.measure,
     "ingest": ingest.report,
-    "thumbnails": thumbnails.report,
 }
 _ON_EVERY_CORE = ("ingest", "thumbnails")
 

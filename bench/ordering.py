@@ -1,18 +1,14 @@
 """Ordering: what it costs the hub to accept an order of stored files and to complete it."""
 
-import http.client
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
-
-import msgspec
 
 from bench._cpu import cpu_seconds, median
 from bench._figures import Figure, Report
 from bench._hub import Served, running_hub
+from bench._orders import OrdersClient
 from bench._requests import ROUNDS
 from bench._world import Customer, add_customer, add_stored_assets, select_assets
 from entrepot.assembly import Hub
@@ -30,27 +26,22 @@ SHAPE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _World:
-    customer: Customer
-
-
 def measure() -> Report:
     """Small orders, then large ones beside other requests."""
 
-    def seed(hub: Hub) -> _World:
+    def seed(hub: Hub) -> Customer:
         customer = add_customer(hub)
         numbers = add_stored_assets(hub, LARGE, SIZE)
         select_assets(hub, customer, numbers[:SMALL], "small")
         select_assets(hub, customer, numbers, "large")
-        return _World(customer)
+        return customer
 
     with running_hub(seed) as hub:
         return Report(SHAPE, [_small(hub), *_large(hub)])
 
 
-def _small(hub: Served[_World]) -> Figure:
-    client = _Client(hub)
+def _small(hub: Served[Customer]) -> Figure:
+    client = OrdersClient(hub.port, hub.seeded)
     client.place("small")
     samples = []
     for _ in range(ROUNDS):
@@ -63,8 +54,8 @@ def _small(hub: Served[_World]) -> Figure:
     return Figure(what, median(samples), "ms CPU", tuple(samples), "<= 150")
 
 
-def _large(hub: Served[_World]) -> list[Figure]:
-    client = _Client(hub)
+def _large(hub: Served[Customer]) -> list[Figure]:
+    client = OrdersClient(hub.port, hub.seeded)
     spent, slowest, walls = [], [], []
     with hub.worker() as worker:
         for _ in range(LARGE_ROUNDS):
@@ -97,13 +88,13 @@ def _large(hub: Served[_World]) -> list[Figure]:
 
 
 @contextmanager
-def _asking(hub: Served[_World]) -> Iterator[list[float]]:
+def _asking(hub: Served[Customer]) -> Iterator[list[float]]:
     """Ask for the list of orders again and again; the seconds that each answer took."""
     waits: list[float] = []
     over = threading.Event()
 
     def ask() -> None:
-        client = _Client(hub)
+        client = OrdersClient(hub.port, hub.seeded)
         while not over.wait(PAUSE_SECONDS):
             begun = time.monotonic()
             client.get("/api/downloadorders?take=1")
@@ -116,32 +107,3 @@ def _asking(hub: Served[_World]) -> Iterator[list[float]]:
     finally:
         over.set()
         asking.join()
-
-
-class _Client:
-    """One keep-alive connection of the customer."""
-
-    def __init__(self, hub: Served[_World]) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", hub.port, timeout=60)
-        self._headers = {
-            **hub.seeded.customer.headers,
-            "Content-Type": "application/json",
-        }
-
-    def place(self, pool: str) -> dict[str, Any]:
-        """An order of a selection, as it is answered."""
-        body = msgspec.json.encode({"order": {}, "target_selection": {"selectionPool": pool}})
-        return self._ask("POST", "/api/downloadorders", body, 201)
-
-    def get(self, path: str) -> dict[str, Any]:
-        """What is there now."""
-        return self._ask("GET", path, None, 200)
-
-    def _ask(self, method: str, path: str, body: bytes | None, status: int) -> dict[str, Any]:
-        self._connection.request(method, path, body, self._headers)
-        answer = self._connection.getresponse()
-        data = answer.read()
-        if answer.status != status:
-            raise RuntimeError(f"{answer.status}: {data[:500]!r}")
-        decoded: dict[str, Any] = msgspec.json.decode(data)
-        return decoded
