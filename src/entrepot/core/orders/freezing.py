@@ -85,14 +85,14 @@ def freeze(
     if request.selection is None:
         wanted = id_table(tx)
         source = assets.join(wanted, wanted.c.id == assets.c.id)
-        frozen = _copy(tx, order_id, source, allowed, {"ids": bound_ids(tx, list(named))})
-        selected = frozen
+        _copy(tx, order_id, source, allowed, {"ids": bound_ids(tx, list(named))})
+        selected = len(named)
     else:
         mine = is_selection(who, request.selection)
         source = selections.join(selected_assets).join(
             assets, assets.c.id == selected_assets.c.asset_id
         )
-        frozen = _copy(tx, order_id, source, and_(mine, allowed), {})
+        _copy(tx, order_id, source, and_(mine, allowed), {})
         counted = select(func.count()).select_from(selections.join(selected_assets)).where(mine)
         selected = int(tx.execute(counted).scalar_one())
     singles = _singles(tx, order_id, named)
@@ -100,10 +100,10 @@ def freeze(
         found = {single.asset_id for single in singles}
         missing = next(each for each in named.items() if each[0] not in found)
         raise _missing(tx, who, *missing, embargoed, now)
-    if not frozen:
-        raise _nothing_selected(selected)
     kinds, product_ids = _describe(tx, order_id)
-    return Frozen(kinds, product_ids, singles, selected - frozen)
+    if not kinds:
+        raise _nothing_selected(selected)
+    return Frozen(kinds, product_ids, singles, selected - sum(kinds.values()))
 
 
 _COPIED = assets.c[
@@ -117,8 +117,8 @@ def _copy(
     source: FromClause,
     condition: ColumnElement[bool],
     bound: Mapping[str, Any],
-) -> int:
-    """Insert the targets, in the order of their key; how many there are."""
+) -> None:
+    """Insert the targets, in the order of their key."""
     given = case((assets.c.visibility == PUBLIC, null()), else_=assets.c.product_id)
     query = (
         select(literal(order_id, Number), assets.c.id, *_COPIED, given)
@@ -127,7 +127,7 @@ def _copy(
         .order_by(assets.c.id)
     )
     names = ["order_id", "asset_id", *(column.name for column in _COPIED), "product_id"]
-    return tx.execute(insert(order_targets).from_select(names, query), bound).rowcount
+    tx.execute(insert(order_targets).from_select(names, query), bound)
 
 
 def _resolve(tx: Tx, individual: Mapping[int | str, Configuration]) -> dict[int, Configuration]:
