@@ -22,7 +22,7 @@ from entrepot.core.orders import (
 )
 from entrepot.core.orders.tables import order_items
 from entrepot.db import Tx
-from entrepot.errors import EntrepotError, Invalid, StorageFull, Unavailable
+from entrepot.errors import EntrepotError, Invalid, StorageFull
 from entrepot.jobs import CONVERSIONS, VIDEOS, Halted, Task
 from entrepot.worker.work import Watch, Work
 
@@ -115,7 +115,7 @@ def _attempt(work: Work, task: Task, item: Item) -> Result | EntrepotError | Non
         task.pause(0)
         return None
     except StorageFull:
-        return Unavailable(NO_ROOM, code="storage-full")
+        return StorageFull(NO_ROOM)
     except EntrepotError as error:
         return error
     except Halted:

@@ -27,6 +27,7 @@ from entrepot.core.orders.progress import (
     settle_conversion,
 )
 from entrepot.core.orders.reading import (
+    EVENTS_TAKE,
     ItemError,
     JobView,
     OrderEvent,
@@ -59,6 +60,7 @@ from entrepot.core.orders.selections import (
 __all__ = [
     "ATTEMPTS_MAX",
     "DEFINITION_NAME",
+    "EVENTS_TAKE",
     "PLAN_TAKE",
     "SELECTION_IDS_MAX",
     "Change",

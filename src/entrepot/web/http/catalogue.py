@@ -53,6 +53,11 @@ CATALOGUE: Mapping[str, Entry] = {
         "The account lacks the role that this needs.",
         "Ask an operator of the hub for the role.",
     ),
+    "client-mismatch": Entry(
+        401,
+        "The client id that was sent is not that of the token.",
+        "Leave `X-Client-Id` out, or send the client id that the token was made for.",
+    ),
     "scope-required": Entry(
         403,
         "The token does not carry the scope that this needs.",
@@ -315,6 +320,14 @@ CATALOGUE: Mapping[str, Entry] = {
         "The organisation has as many unfinished orders as it may.",
         "Wait until some are done, or cancel some.",
     ),
+    "media-group-unknown": Entry(
+        400, "There is no media group of that name.", "Use one that `/api/mediagroups` lists."
+    ),
+    "streams-full": Entry(
+        429,
+        "As many orders are being watched at once as can be.",
+        "Close some streams, or ask for the order itself now and then.",
+    ),
     "order-right-ended": Entry(
         403,
         "The right to some of the assets in the order has ended since it was placed.",
@@ -340,6 +353,11 @@ CATALOGUE: Mapping[str, Entry] = {
         503,
         "This hub converts nothing at present.",
         "Order the files as they are; operators: `/readyz` says why.",
+    ),
+    "internal-error": Entry(
+        0,
+        "A file of an order could not be made because of a defect of the hub.",
+        "Retry the order; if it fails again, tell the operator the number of the order.",
     ),
     # The hub itself
     "error": Entry(500, "A defect of the hub.", "Tell its operator the request id."),

@@ -16,6 +16,7 @@ from entrepot.errors import Invalid, Unauthenticated
 from entrepot.kit.ids import INT64_MAX
 from entrepot.web.http.callers import Caller, caller_of
 from entrepot.web.http.edge import Edge
+from entrepot.web.orders_api._bodies import Bodies
 from entrepot.web.orders_api._errors import CACHE_CONTROL, MEDIA_TYPE
 from entrepot.web.orders_api._hrefs import Hrefs
 from entrepot.web.orders_api._wire import Wire
@@ -24,6 +25,7 @@ SCOPE = "orders"
 PAGE_SIZE = 25
 PAGE_SIZE_MAX = 100
 _PARAMETERS_MAX = 20
+_CLIENT_HEADERS = ("x-client-id", "client_id")
 
 AnyRequest: TypeAlias = Request[Any, Any, Any]
 T = TypeVar("T")
@@ -38,6 +40,7 @@ class Door:
         self.hub = edge.hub
         self.policy = edge.hub.policy
         self.hrefs = Hrefs(self.policy.public_url)
+        self._bodies = Bodies(edge)
 
     async def enter(self, request: AnyRequest) -> tuple[Principal, dict[str, str]]:
         """The caller, who may use this API, and the query's parameters."""
@@ -51,13 +54,12 @@ class Door:
         """The answer with what a verb reads, encoded on its thread: a list may be long."""
         return answer(await self.edge.read(lambda tx: encode(verb(tx))))
 
-    async def body(self, request: AnyRequest) -> Any:
-        """The decoded JSON of the request, whatever media type it says."""
-        data = await request.body()
-        try:
-            return msgspec.json.decode(data)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise Invalid(f"The body is no JSON: {error}.", field="body", code="invalid") from error
+    async def body(self, request: AnyRequest, parse: Callable[[Any], T]) -> T:
+        """What `parse` makes of the JSON in the body, whatever media type it says.
+
+        A large body is decoded and taken apart away from the event loop, few at a time.
+        """
+        return await self._bodies.read(request, parse)
 
 
 def answer(
@@ -74,8 +76,8 @@ def answer(
 
 def _check_client(caller: Caller) -> None:
     """A client id that is sent must be the token's (contract, "Rules [ours]")."""
-    told = caller.headers.get("x-client-id") or caller.headers.get("client_id")
-    if told is not None and told != _token_client(caller.bearer_token() or ""):
+    told = {caller.headers.get(name) for name in _CLIENT_HEADERS} - {None, ""}
+    if told and told != {_token_client(caller.bearer_token() or "")}:
         raise Unauthenticated(
             "The access token was not issued to this client.",
             code="client-mismatch",

@@ -7,21 +7,25 @@ that comes back for more is told 204, which makes a browser stop asking.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import msgspec
 
 from entrepot.core.accounts import Principal
-from entrepot.core.orders import OrderEvent, list_order_events
-from entrepot.errors import EntrepotError
+from entrepot.core.orders import EVENTS_TAKE, OrderEvent, list_order_events
+from entrepot.errors import Denied, NotFound, TooMany, Unavailable
 from entrepot.kit.text import format_instant
+from entrepot.web.http.callers import Caller
 from entrepot.web.orders_api._door import Door
 
 POLL_SECONDS = 0.1  # on SQLite, where looking costs 3 us while nothing has been committed
 POLL_SECONDS_POSTGRESQL = 0.5
 KEEP_ALIVE_SECONDS = 15.0
 STREAM_SECONDS_MAX = 3600.0
+STREAMS_MAX = 1_000  # in one process
+STREAMS_OF_ONE_MAX = 20  # of them for one caller
 RETRY_MILLISECONDS = 2000
 _ENDS = frozenset({"order.completed", "order.failed", "order.cancelled", "order.expired"})
 ENDED = frozenset({"Completed", "CompletedWithErrors", "Failed", "Cancelled", "Expired"})
@@ -36,38 +40,88 @@ def spell(event: OrderEvent) -> bytes:
 
 
 def has_ended(events: Sequence[OrderEvent]) -> bool:
-    """Whether the last of `events` ends the order."""
-    return bool(events) and events[-1].type in _ENDS
+    """Whether `events`, which are the latest there are, end the order.
+
+    A full batch may have more behind it: the order may have been retried.
+    """
+    return 0 < len(events) < EVENTS_TAKE and events[-1].type in _ENDS
 
 
-async def stream(
-    door: Door, who: Principal, order_id: int, events: Sequence[OrderEvent], after: int
-) -> AsyncIterator[bytes]:
-    """`events`, then each new one, until the order has ended or an hour has gone."""
-    yield b"retry: %d\n\n" % RETRY_MILLISECONDS
-    database = door.hub.database
-    pause = POLL_SECONDS if database.dialect == "sqlite" else POLL_SECONDS_POSTGRESQL
-    begun = spoken = time.monotonic()
-    state: Any = object()
-    while True:
-        for event in events:
-            after = event.id
-            spoken = time.monotonic()
-            yield spell(event)
-        if has_ended(events) or time.monotonic() - begun > STREAM_SECONDS_MAX:
-            return
-        await asyncio.sleep(pause)
-        if time.monotonic() - spoken > KEEP_ALIVE_SECONDS:
-            spoken = time.monotonic()
-            yield b": still here\n\n"
-        found = database.state()
-        if found is not None and found == state:
-            events = ()
-            continue
-        state = found
-        try:
-            events = await door.edge.read(
-                lambda tx, last=after: list_order_events(tx, who, order_id, after=last)  # type: ignore[misc]
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who watches which order, and the event seen last."""
+
+    caller: Caller
+    who: Principal
+    order_id: int
+    after: int
+
+
+class Streams:
+    """The streams of one process, counted; each costs a task, and on PostgreSQL two queries a
+    second.
+    """
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._watching: Counter[str] = Counter()
+
+    def open(self, watch: Watch, events: Sequence[OrderEvent]) -> AsyncIterator[bytes]:
+        """`events`, then each new one, until the order has ended, an hour has gone, or the
+        caller's account is disabled. TooMany where too many watch already.
+        """
+        who = watch.who.label
+        if self._watching[who] >= STREAMS_OF_ONE_MAX or self._watching.total() >= STREAMS_MAX:
+            raise TooMany(
+                "Too many orders are being watched at once.",
+                code="streams-full",
+                remedy="Close some, or ask for the order itself now and then.",
+                retry_after_seconds=10,
             )
-        except EntrepotError:
-            events = ()  # the database is away for a moment: the next look finds them
+        return self._counted(watch, events)
+
+    async def _counted(self, watch: Watch, events: Sequence[OrderEvent]) -> AsyncIterator[bytes]:
+        who = watch.who.label
+        self._watching[who] += 1
+        try:
+            async for piece in self._stream(watch, events):
+                yield piece
+        except (NotFound, Denied):
+            return  # purged, or the token is not good any more: coming back tells which
+        finally:
+            self._watching[who] -= 1
+            if not self._watching[who]:
+                del self._watching[who]
+
+    async def _stream(self, watch: Watch, events: Sequence[OrderEvent]) -> AsyncIterator[bytes]:
+        yield b"retry: %d\n\n" % RETRY_MILLISECONDS
+        database = self._door.hub.database
+        pause = POLL_SECONDS if database.dialect == "sqlite" else POLL_SECONDS_POSTGRESQL
+        begun = spoken = time.monotonic()
+        after, state = watch.after, object()
+        while True:
+            for event in events:
+                after, spoken = event.id, time.monotonic()
+                yield spell(event)
+            if has_ended(events) or time.monotonic() - begun > STREAM_SECONDS_MAX:
+                return
+            if len(events) < EVENTS_TAKE:
+                await asyncio.sleep(pause)
+            if time.monotonic() - spoken > KEEP_ALIVE_SECONDS:
+                spoken = time.monotonic()
+                yield b": still here\n\n"
+            found = database.state()
+            unchanged = found is not None and found == state and len(events) < EVENTS_TAKE
+            events = () if unchanged else await self._look(watch, after)
+            state = found
+
+    async def _look(self, watch: Watch, after: int) -> Sequence[OrderEvent]:
+        """What came after `after`. Every 5 s it is asked whether the token is still good."""
+        door = self._door
+        try:
+            await door.edge.authenticate(watch.caller)
+            return await door.edge.read(
+                lambda tx: list_order_events(tx, watch.who, watch.order_id, after=after)
+            )
+        except Unavailable:
+            return ()  # the database is away for a moment: the next look finds them

@@ -196,6 +196,7 @@ def _refused(description: str, text: str) -> ResponseSpec:
 
 
 _REFUSED = {
+    413: _refused("The body is larger than this address takes.", "The body has more than ..."),
     400: ResponseSpec(
         dict[str, str],
         generate_examples=False,

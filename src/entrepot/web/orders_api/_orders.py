@@ -1,8 +1,7 @@
 """Placing orders, looking at them, ending them, and trying again what failed."""
 
-import hashlib
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, TypeAlias
 
 from litestar import delete, get, post
@@ -11,9 +10,10 @@ from litestar.params import PathParameter
 from litestar.response.base import ASGIResponse
 
 from entrepot.core.accounts import Principal
-from entrepot.core.delivery import IssuedLink, issue_order_link, link_bucket, order_link
+from entrepot.core.delivery import IssuedLink, issue_order_link, order_link
 from entrepot.core.orders import (
     OrderJob,
+    OrderRequest,
     OrderView,
     PlacedOrder,
     cancel_order,
@@ -29,10 +29,10 @@ from entrepot.core.orders import (
 from entrepot.db import Tx
 from entrepot.errors import Denied, Gone, NotFound, Unavailable
 from entrepot.jobs import conversions_on
-from entrepot.kit.httpdate import format_http_date
 from entrepot.kit.ids import parse_number
-from entrepot.kit.ranges import NotModified, Representation, conditions_of, evaluate
 from entrepot.web.orders_api import _spelling
+from entrepot.web.orders_api._bodies import BODY_BYTES_MAX
+from entrepot.web.orders_api._conditional import conditional
 from entrepot.web.orders_api._door import AnyRequest, Door, answer, encode, skip_and_take
 from entrepot.web.orders_api._hrefs import ORDER, ORDERS
 from entrepot.web.orders_api._operations import (
@@ -50,6 +50,7 @@ from entrepot.web.orders_api._operations import (
 from entrepot.web.orders_api._wire import Order, OrderList, Target, TargetList
 
 JOB = "build_order"
+_LINKS_AT_ONCE = 25  # leases written in one transaction
 OfOrder: TypeAlias = Annotated[str, PathParameter(description="Number of an order of yours.")]
 OfTarget: TypeAlias = Annotated[str, PathParameter(description="Number of an asset in it.")]
 
@@ -69,12 +70,11 @@ class Orders:
         self._door = door
         self._hub = door.hub
 
-    async def place(self, who: Principal, body: object) -> int:
+    async def place(self, who: Principal, request: OrderRequest) -> int:
         """Accept an order, with its job in the same transaction; its number.
 
         One that consists of stored files alone is packed before the caller hears of it.
         """
-        request = parse_order_request(body)
         hub, policy = self._hub, self._door.policy
 
         def accept(tx: Tx) -> PlacedOrder:
@@ -158,9 +158,14 @@ class Orders:
             links = await self._door.edge.read(
                 lambda tx: {view.id: self._known_link(tx, who, view, now) for view in ready}
             )
-        for view in ready:
-            if links[view.id] is None:
-                links[view.id] = await self._new_link(who, view, now)
+        missing = [view for view in ready if links[view.id] is None]
+        for start in range(0, len(missing), _LINKS_AT_ONCE):
+            batch = missing[start : start + _LINKS_AT_ONCE]
+            links |= await self._door.edge.write(
+                lambda tx, batch=batch: {  # type: ignore[misc]
+                    view.id: self._new_link(tx, who, view, now) for view in batch
+                }
+            )
         return [_spelling.order(self._door.hrefs, view, links.get(view.id)) for view in views]
 
     def _known_link(
@@ -176,24 +181,28 @@ class Orders:
             now=now,
         )
 
-    async def _new_link(self, who: Principal, view: OrderView, now: datetime) -> IssuedLink | None:
-        """None where the right that the order rests on has ended: it stays to be looked at."""
+    def _new_link(
+        self, tx: Tx, who: Principal, view: OrderView, now: datetime
+    ) -> IssuedLink | None:
+        """None where it may not be had any more, or is made anew: the order can be looked at."""
         policy = self._door.policy
         try:
-            return await self._door.edge.write(
-                lambda tx: issue_order_link(
-                    tx,
-                    self._hub.keys.current,
-                    who,
-                    order_id=view.id,
-                    file_name=view.zip_file_name,
-                    embargoed=policy.embargoed,
-                    seconds=policy.link_seconds,
-                    now=now,
-                )
+            return issue_order_link(
+                tx,
+                self._hub.keys.current,
+                who,
+                order_id=view.id,
+                file_name=view.zip_file_name,
+                embargoed=policy.embargoed,
+                seconds=policy.link_seconds,
+                now=now,
             )
         except (Denied, Gone):
             return None
+        except Unavailable as error:
+            if error.code != "order-not-ready":
+                raise
+            return None  # somebody retried it just now
 
 
 def _place(door: Door) -> HTTPRouteHandler:
@@ -204,9 +213,11 @@ def _place(door: Door) -> HTTPRouteHandler:
         operation_id="placeOrder",
         summary="Place a download order",
         operation_class=described(body=ORDER_BODY),
+        request_max_body_size=BODY_BYTES_MAX,
         responses=answers(
             Order,
             "The order, accepted; of stored files alone it is Completed already.",
+            413,
             507,
             status=201,
             example=EXAMPLE,
@@ -214,7 +225,7 @@ def _place(door: Door) -> HTTPRouteHandler:
     )
     async def handler(request: AnyRequest) -> ASGIResponse:
         who, _ = await door.enter(request)
-        number = await orders.place(who, await door.body(request))
+        number = await orders.place(who, await door.body(request, parse_order_request))
         shown = await orders.look(who, number)
         return answer(encode(shown), status=201, headers={"location": shown.self.href})
 
@@ -253,26 +264,9 @@ def _show(door: Door) -> HTTPRouteHandler:
     async def handler(request: AnyRequest, order_id: OfOrder) -> ASGIResponse:
         who, _ = await door.enter(request)
         shown = await orders.look(who, number_of(order_id))
-        return _conditional(door, request, shown)
+        return conditional(door, request, shown)
 
     return handler
-
-
-def _conditional(door: Door, request: AnyRequest, shown: Order) -> ASGIResponse:
-    """200, or 304 as RFC 9110 means it: where nothing was modified."""
-    body, now = encode(shown), door.hub.now()
-    changed_at = datetime.fromisoformat(shown.modified_on)
-    if shown.download_location is not None:
-        changed_at = max(changed_at, link_bucket(now, seconds=door.policy.link_seconds))
-    # Dates have seconds only: a change in the second at hand must not look like the last one.
-    told = min(changed_at, now.replace(microsecond=0) - timedelta(seconds=1))
-    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    headers = {"etag": etag, "last-modified": format_http_date(told)}
-    conditions = conditions_of(request.scope["headers"])
-    outcome = evaluate("GET", conditions, Representation(len(body), etag, told), now)
-    if isinstance(outcome, NotModified):
-        return answer(b"", status=304, headers=headers)
-    return answer(body, headers=headers)
 
 
 def _cancel(door: Door) -> HTTPRouteHandler:

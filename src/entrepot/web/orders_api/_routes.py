@@ -1,29 +1,18 @@
 """The door: every operation, in the contract's error shape."""
 
-from litestar import HttpMethod, Response, Router, route
-from litestar.exceptions import HTTPException, NotFoundException
+from litestar import Router
+from litestar.exceptions import HTTPException, InternalServerException
 
 from entrepot.errors import EntrepotError
 from entrepot.web.http.edge import Edge
 from entrepot.web.orders_api import _discovery, _entities, _orders, _selections, _watching
 from entrepot.web.orders_api._door import Door
-from entrepot.web.orders_api._errors import answer_error, answer_http_error
-
-
-@route(
-    ["/api/{rest:path}"],
-    http_method=[
-        HttpMethod.GET,
-        HttpMethod.POST,
-        HttpMethod.PUT,
-        HttpMethod.PATCH,
-        HttpMethod.DELETE,
-    ],
-    include_in_schema=False,
+from entrepot.web.orders_api._errors import (
+    answer_cut_off,
+    answer_defect,
+    answer_error,
+    answer_http_error,
 )
-async def refuse_path() -> Response[bytes]:
-    """What is no endpoint at all, in this dialect's shape."""
-    raise NotFoundException
 
 
 def create_router(edge: Edge) -> Router:
@@ -33,7 +22,12 @@ def create_router(edge: Edge) -> Router:
     return Router(
         path="/",
         route_handlers=[build(door) for module in modules for build in module.OPERATIONS],
-        exception_handlers={EntrepotError: answer_error, HTTPException: answer_http_error},
+        exception_handlers={
+            EntrepotError: answer_error,
+            HTTPException: answer_http_error,
+            InternalServerException: answer_cut_off,
+            Exception: answer_defect,
+        },
         tags=["Download orders"],
         security=[{"bearer": []}],
     )

@@ -19,6 +19,7 @@ from entrepot.core.orders import (
 )
 from entrepot.core.orders import Selection as Picked
 from entrepot.kit.ids import INT64_MAX
+from entrepot.web.orders_api._bodies import BODY_BYTES_MAX
 from entrepot.web.orders_api._door import AnyRequest, Door, answer, encode, whole_number
 from entrepot.web.orders_api._operations import (
     CHANGES,
@@ -106,7 +107,7 @@ async def _change(door: Door, request: AnyRequest, pool: str, definition: str | 
     who, parameters = await door.enter(request)
     named = definition or parameters.get("definitionname") or parameters.get("definitionnames")
     key = parse_key(pool, named or None, parameters.get("subpoolid"))
-    changes = parse_changes(await door.body(request))
+    changes = await door.body(request, parse_changes)
     hub = door.hub
     total = await door.edge.run(
         lambda: change_selection(
@@ -122,7 +123,8 @@ def _change_one(door: Door) -> HTTPRouteHandler:
         operation_id="changeSelection",
         summary="Add assets to a selection, or remove them",
         operation_class=described(SUB_POOL, body=CHANGES),
-        responses=answers(Selected, "How many are selected now."),
+        request_max_body_size=BODY_BYTES_MAX,
+        responses=answers(Selected, "How many are selected now.", 413),
     )
     async def handler(request: AnyRequest, pool: OfPool, definition: OfDefinition) -> ASGIResponse:
         return answer(encode(await _change(door, request, pool, definition)))
@@ -136,7 +138,8 @@ def _change_pool(door: Door) -> HTTPRouteHandler:
         operation_id="changePool",
         summary="Add assets to a pool's selection, or remove them",
         operation_class=described(DEFINITION, SUB_POOL, body=CHANGES),
-        responses=answers(Selected, "How many are selected now."),
+        request_max_body_size=BODY_BYTES_MAX,
+        responses=answers(Selected, "How many are selected now.", 413),
     )
     async def handler(request: AnyRequest, pool: OfPool) -> ASGIResponse:
         return answer(encode(await _change(door, request, pool, None)))

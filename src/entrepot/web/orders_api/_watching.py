@@ -10,9 +10,10 @@ from litestar.response.base import ASGIResponse
 
 from entrepot.core.orders import find_person, job_view, list_order_events, order_view
 from entrepot.kit.ids import INT64_MAX
+from entrepot.web.http.callers import caller_of
 from entrepot.web.orders_api import _spelling
 from entrepot.web.orders_api._door import AnyRequest, Door
-from entrepot.web.orders_api._events import ENDED, stream
+from entrepot.web.orders_api._events import ENDED, Streams, Watch
 from entrepot.web.orders_api._hrefs import ORDER
 from entrepot.web.orders_api._operations import LAST_EVENT_ID, answers, described
 from entrepot.web.orders_api._orders import OfOrder, number_of
@@ -53,6 +54,8 @@ def _user(door: Door) -> HTTPRouteHandler:
 
 
 def _events(door: Door) -> HTTPRouteHandler:
+    streams = Streams(door)
+
     @get(
         ORDER + "/events",
         operation_id="watchOrder",
@@ -78,7 +81,7 @@ def _events(door: Door) -> HTTPRouteHandler:
         if status in ENDED and not events:
             return Response(b"", status_code=204)
         return Stream(
-            stream(door, who, number, events, after),
+            streams.open(Watch(caller_of(request.scope, door.policy), who, number, after), events),
             media_type="text/event-stream",
             headers={"cache-control": "no-store", "x-accel-buffering": "no"},
         )
