@@ -169,14 +169,16 @@ def test_a_bad_value_is_named_with_a_remedy(name: str, text: str, says: str) -> 
         ("[::1]:80", "http://[::1]:80", "", True),
         ("127.0.0.1:80", "http://hub.example", "", False),
         ("127.0.0.1:80", "http://hub.example", "127.0.0.1", True),
-        ("127.0.0.1:80", "https://hub.example", "", True),
+        ("127.0.0.1:80", "https://hub.example", "", False),
+        ("127.0.0.1:80", "https://hub.example", "127.0.0.1", True),
         ("127.0.0.1:0", "", "", False),
         ("127.0.0.1:0", "http://127.0.0.1:1234", "", True),
         ("0.0.0.0:80", "", "", False),
         ("0.0.0.0:80", "http://127.0.0.1", "", False),
         ("0.0.0.0:80", "http://hub.example", "", False),
         ("0.0.0.0:80", "http://hub.example", "10.0.0.2", True),
-        ("0.0.0.0:80", "https://hub.example", "", True),
+        ("0.0.0.0:80", "https://hub.example", "", False),
+        ("0.0.0.0:80", "https://hub.example", "10.0.0.2", True),
         ("hub.example:80", "", "", False),
     ],
 )
@@ -188,6 +190,16 @@ def test_clear_text_stays_on_this_machine(
         assert load(**changes).public_url == (public_url or "http://127.0.0.1:80")
     else:
         assert set(faults(**changes)) == {"ENTREPOT_PUBLIC_URL"}
+
+
+def test_https_by_somebody_else_needs_a_word_on_who_that_is(tmp_path: Path) -> None:
+    public_url = "https://hub.example"
+    [line] = faults(public_url=public_url).values()
+    assert "share the address of the proxy" in line
+    assert "; name the proxy in TRUSTED_PROXIES, or set TLS_CERT" in line
+    assert set(faults(public_url=public_url, tls_cert=str(tmp_path / "none"))) == {
+        "ENTREPOT_TLS_KEY"
+    }
 
 
 def test_tls_makes_the_public_address_https(tmp_path: Path) -> None:

@@ -148,9 +148,8 @@ def test_a_second_server_on_a_folder_names_the_first(data: Path) -> None:
 
 @pytest.mark.parametrize("bind", ["192.0.2.1:18080", "host.invalid:18080", "192.0.2.1:0"])
 def test_an_address_that_is_not_this_machines(data: Path, bind: str) -> None:
-    ended = entrepotd(
-        "serve", "--data", data, "--bind", bind, "--public-url", "https://hub.example.com"
-    )
+    address = ("--bind", bind, "--public-url", "https://hub.example.com")
+    ended = entrepotd("serve", "--data", data, *address, trusted_proxies="192.0.2.9")
     assert ended.code == 15, ended
     assert ended.err.count("\n") == 1, ended.err
 

@@ -144,6 +144,20 @@ def check_exposure(draft: Draft) -> None:
         draft.blame("public_url", Fault(problem, remedy))
 
 
+def check_proxy(draft: Draft) -> None:
+    """Https without a certificate of ours means a proxy; untrusted, it stands for every caller."""
+    if not draft.sound("bind", "public_url", "tls_cert", "tls_key", "trusted_proxies"):
+        return
+    terminated_elsewhere = draft["public_url"].startswith("https:") and not draft["tls_cert"]
+    if terminated_elsewhere and not draft["trusted_proxies"]:
+        problem = (
+            "is https, but TLS_CERT is not set and no proxy is trusted: all callers would share "
+            "the address of the proxy, and slow each other down"
+        )
+        remedy = "name the proxy in TRUSTED_PROXIES, or set TLS_CERT and TLS_KEY"
+        draft.blame("public_url", Fault(problem, remedy))
+
+
 def check_country_header(draft: Draft) -> None:
     """A header that anyone may send proves nothing about where a caller is."""
     if not draft.sound("country_header", "trusted_proxies"):
@@ -159,6 +173,7 @@ RULES = (
     read_secret,
     check_tls,
     check_exposure,
+    check_proxy,
     check_country_header,
     derive_allowed_hosts,
 )

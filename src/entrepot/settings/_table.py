@@ -60,7 +60,8 @@ class Settings:
         Setting(
             kinds.PUBLIC,
             "The address that people and programs use, with the path prefix if a proxy adds one. "
-            "Plain `http` is accepted only on loopback or behind TRUSTED_PROXIES.",
+            "Plain `http` is accepted only on loopback or behind TRUSTED_PROXIES; `https` needs "
+            "TLS_CERT or TRUSTED_PROXIES.",
             derived="from BIND on loopback, else required",
         ),
     ]
