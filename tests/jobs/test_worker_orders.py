@@ -1,14 +1,46 @@
 """Real orders through real workers: `entrepotd work` in processes of their own."""
 
-from PIL import Image
+import contextlib
+import os
+import random
+import signal
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
 
+import psutil
+import psycopg
+import pytest
+from PIL import Image
+from sqlalchemy import text
+
+from entrepot.core import orders as verbs
 from entrepot.core.orders import decode_package
+from entrepot.errors import EntrepotError
+from tests.conversions import clips
+from tests.jobs.toys import wait_until
 from tests.jobs.worker_world import World, picture
 
 SMALL = (
     {"type": "resize", "value": {"width": 64}},
     {"type": "fileExtension", "value": "png"},
 )
+# VP9 takes its time.
+SLOW = ({"type": "fileExtension", "value": "webm"},)
+FROZEN_SECONDS_MAX = 15.0
+CANCEL_SECONDS_MAX = 5.0
+
+
+def slow_video() -> bytes:
+    """Quickly made and slowly converted."""
+    return clips.make(width=1280, height=720, rate=12, seconds=40, sound=False)
+
+
+def converters_of(pid: int) -> list[psutil.Process]:
+    """What a worker runs to convert."""
+    found: list[psutil.Process] = psutil.Process(pid).children(recursive=True)
+    return found
 
 
 def test_an_order_is_converted_and_packed(world: World) -> None:
@@ -31,3 +63,151 @@ def test_an_order_is_converted_and_packed(world: World) -> None:
     told = world.events(order_id)
     assert (told[0], told[-1]) == ("order.placed", "order.completed")
     assert told.count("order.completed") == 1
+
+
+def test_a_small_order_does_not_wait_for_a_large_one_of_somebody_else(world: World) -> None:
+    large = world.place(world.customer(), world.add_pictures(120, side=1600), SMALL)
+    small_assets = world.add_pictures(10, first=500)
+    world.work()
+    wait_until(lambda: world.order(large).status == "InProgress")
+    small = world.place(world.customer(), small_assets, SMALL)
+    world.wait_for(small)
+    assert world.order(small).status == "Completed"
+    done = [item for item in world.items(large) if item.state == "done"]
+    assert len(done) < 90
+    world.wait_for(large)
+    assert world.order(large).status == "Completed"
+
+
+def test_cancelling_ends_a_conversion_that_runs(world: World) -> None:
+    who = world.customer()
+    order_id = world.place(who, world.add(("long.mp4", slow_video())), SLOW)
+    process = world.work()
+    [worker] = world.workers_of(process)
+    wait_until(lambda: any("ffmpeg" in each.name() for each in converters_of(worker)))
+    with world.hub.database.write() as tx:
+        cancelled = verbs.cancel_order(tx, who, order_id, now=world.hub.now())
+    world.hub.jobs.cancel(cancelled)
+    assert wait_until(lambda: not converters_of(worker)) < CANCEL_SECONDS_MAX
+    assert world.order(order_id).status == "Cancelled"
+    assert world.events(order_id)[-1] == "order.cancelled"
+
+
+def test_a_worker_that_is_told_to_stop_counts_no_attempt_and_ends_its_converters(
+    world: World,
+) -> None:
+    order_id = world.place(world.customer(), world.add(("long.mp4", slow_video())), SLOW)
+    process = world.work()
+    [worker] = world.workers_of(process)
+    wait_until(lambda: any("ffmpeg" in each.name() for each in converters_of(worker)))
+    converters = converters_of(worker)
+    began = time.monotonic()
+    assert world.stop(process) == 0
+    assert time.monotonic() - began < CANCEL_SECONDS_MAX
+    wait_until(lambda: not any(each.is_running() for each in converters))
+    assert [item.attempts for item in world.items(order_id)] == [0]
+    assert world.hub.jobs.running() == []
+    assert world.order(order_id).status == "InProgress"
+
+
+def test_a_frozen_worker_is_replaced_and_its_orders_go_on(world: World) -> None:
+    process = world.work()
+    [frozen] = world.workers_of(process)
+    orders = [
+        world.place(world.customer(), world.add_pictures(8, first=20 * n), SMALL) for n in range(3)
+    ]
+    wait_until(lambda: any(world.order(number).status == "InProgress" for number in orders))
+    os.kill(frozen, signal.SIGSTOP)
+    replaced = wait_until(lambda: [pid for pid in world.workers_of(process) if pid != frozen])
+    assert replaced < FROZEN_SECONDS_MAX
+    world.wait_for(*orders)
+    for number in orders:
+        assert world.order(number).status == "Completed"
+        assert world.events(number).count("order.completed") == 1
+
+
+def _orders_through_kills(world: World, *, kills: int, workers: int, chance: random.Random) -> None:
+    assets = world.add_pictures(24)
+    orders = []
+    for number in range(max(3, kills // 3)):
+        who = world.customer()
+        # A width of its own: nothing is found made already.
+        pipeline = ({"type": "resize", "value": {"width": 40 + number}}, SMALL[1])
+        orders.append(world.place(who, chance.sample(assets, 6), pipeline))
+    for _ in range(workers):
+        world.work()
+    for _ in range(kills):
+        time.sleep(chance.uniform(0.0, 2.0))
+        world.kill(chance.choice(world.running))
+        world.work()
+    world.wait_for(*orders, seconds=300)
+    for number in orders:
+        order = world.order(number)
+        assert (order.status, order.files_completed) == ("Completed", 6), world.items(number)
+        assert world.events(number).count("order.completed") == 1
+        with world.hub.blobs.open(order.package_sha256) as stored:
+            assert len(decode_package(stored.read())) >= 6
+    _nothing_lies_about(world)
+
+
+def _nothing_lies_about(world: World) -> None:
+    """No temporary file once it was swept, and no converter without its worker."""
+    for process in list(world.running):
+        world.stop(process)
+    world.hub.blobs.sweep(older_than_seconds=0)
+    data = Path(world.environment["ENTREPOT_DATA"])
+    assert not list((data / "blobs" / "incoming").iterdir())
+    assert {each.name for each in data.iterdir()} <= {"blobs", "disk.reserve"}
+    assert not [
+        each
+        for each in psutil.process_iter(["cmdline"])
+        if "bwrap" in " ".join(each.info["cmdline"] or []) and each.ppid() == 1
+    ]
+
+
+def test_every_order_completes_once_through_kills(world: World) -> None:
+    _orders_through_kills(world, kills=2, workers=1, chance=random.Random(3))
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("workers", [1, 3])
+def test_every_order_completes_once_through_two_hundred_kills(world: World, workers: int) -> None:
+    _orders_through_kills(world, kills=200, workers=workers, chance=random.Random(workers))
+
+
+def test_a_database_that_is_away_for_a_while_is_waited_for(world: World) -> None:
+    order_id = world.place(world.customer(), world.add_pictures(30, side=800), SMALL)
+    world.work()
+    wait_until(lambda: world.order(order_id).files_completed >= 2)
+    with _database_away(world):
+        time.sleep(12)
+    world.wait_for(order_id)
+    order = world.order(order_id)
+    assert (order.status, order.files_completed) == ("Completed", 30)
+    assert world.events(order_id).count("order.completed") == 1
+
+
+@contextlib.contextmanager
+def _database_away(world: World) -> Iterator[None]:
+    """Nobody gets at it: locked on SQLite, all connections cut and refused on PostgreSQL."""
+    database = world.hub.database
+    if database.dialect == "sqlite":
+        with contextlib.closing(
+            sqlite3.connect(database.engine.url.database or "", timeout=30, isolation_level=None)
+        ) as plain:
+            plain.execute("BEGIN EXCLUSIVE")
+            yield
+            plain.execute("ROLLBACK")
+        return
+    name = database.engine.url.database
+    elsewhere = database.engine.url.set(database="postgres", drivername="postgresql")
+    with psycopg.connect(elsewhere.render_as_string(hide_password=False), autocommit=True) as other:
+        other.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
+        )
+        yield
+        other.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true".encode())
+    with contextlib.suppress(EntrepotError), database.read() as tx:
+        tx.execute(text("SELECT 1"))  # the pool learns that its connections are gone

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 from PIL import Image
 from sqlalchemy import select, text
 
@@ -142,6 +143,11 @@ class World:
         with self.hub.database.read() as tx:
             now: int = tx.execute(text("SELECT count(*) FROM workers")).scalar_one()
         return now > before or "at it" in self.log.read_text()
+
+    def workers_of(self, process: "subprocess.Popen[bytes]") -> list[int]:
+        """The pids of the workers that it supervises, oldest first."""
+        children = psutil.Process(process.pid).children()
+        return [each.pid for each in sorted(children, key=lambda each: each.create_time())]
 
     def stop(self, process: "subprocess.Popen[bytes]") -> int:
         """SIGTERM; its exit code."""

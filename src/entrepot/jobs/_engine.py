@@ -2,7 +2,7 @@
 
 - Its arguments are portable JSON, never pickles.
 - Its version of the application is fixed: a new release of the hub goes on with old jobs.
-- Its logger has no handler of its own, so warnings reach the hub's log; it keeps no telemetry,
+- Its logger has no handler of its own, so errors reach the hub's log; it keeps no telemetry,
   opens no port and connects to nothing but the database.
 - A job's truth is in our own tables and every handler is idempotent, so nothing is recorded
   between a job's start and its end, and DBOS never gives a job up (`max_recovery_attempts`):
@@ -21,7 +21,19 @@ from entrepot.jobs.port import ORDERS, JobRow, JobState
 # Whoever starts the hub may have set these for another program.
 for _name in [name for name in os.environ if name.startswith(("DBOS_", "DBOS__"))]:
     del os.environ[_name]
-logging.getLogger("dbos").addHandler(logging.NullHandler())
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not what follows from a job that was cancelled while it ran, which is ordinary."""
+    error = record.exc_info[1] if record.exc_info else None
+    return type(error).__name__ != "DBOSAwaitedWorkflowCancelledError"
+
+
+# It warns of a database that is away with a traceback a second; we do it in a line (runner.py).
+_log = logging.getLogger("dbos")
+_log.setLevel(logging.ERROR)
+_log.addHandler(logging.NullHandler())  # or it would get one of its own, beside the hub's
+_log.addFilter(_is_news)
 
 from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer  # noqa: E402
 
@@ -174,7 +186,7 @@ class Engine:
                 "notification_listener_polling_interval_sec": LISTEN_SECONDS,
                 "run_migrations": False,
                 "enable_otlp": False,
-                "log_level": "WARNING",
+                "log_level": "ERROR",
                 "max_executor_threads": threads,
             }
         )

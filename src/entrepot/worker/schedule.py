@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import select
@@ -17,6 +18,7 @@ from entrepot.core.orders import (
     fail_order,
     list_stranded,
     purge_orders,
+    release_former_files,
 )
 from entrepot.core.orders.states import OPEN
 from entrepot.core.orders.tables import orders
@@ -48,6 +50,7 @@ class Schedule:
             self.expire: MINUTE,
             self.complete_stranded: MINUTE,
             self.mend_jobless: MINUTE,
+            self.tidy: MINUTE,
             self.purge: 10 * MINUTE,
             self.sweep: DAY,
         }
@@ -153,7 +156,17 @@ class Schedule:
         self._in_portions(some_orders, ROWS_TAKE)
         self._in_portions(some_results, PURGE_MAX)
 
+    def tidy(self) -> None:
+        """Remove the temporary files of killed processes; those of living ones are locked."""
+        self._hub.blobs.sweep(older_than_seconds=MINUTE)
+
     def sweep(self) -> None:
-        """Remove bytes that nothing refers to, and what killed processes left."""
+        """Remove bytes that nothing refers to."""
         hub = self._hub
-        sweep_bytes(hub.database, hub.blobs, older_than_seconds=STALE_SECONDS, now=hub.now)
+        sweep_bytes(
+            hub.database,
+            hub.blobs,
+            older_than_seconds=STALE_SECONDS,
+            release=partial(release_former_files, hub.database, now=hub.now),
+            now=hub.now,
+        )

@@ -85,7 +85,8 @@ class Work:
             except Unavailable as error:
                 if not self._may_wait(error):
                     raise
-                _log.warning("waiting", extra={"job": task.id, "reason": error.message})
+                if delay == RETRY_SECONDS_MIN:
+                    _log.warning("waiting", extra={"job": task.id, "reason": error.message})
                 task.pause(delay)
                 delay = min(2 * delay, RETRY_SECONDS_MAX)
             else:
