@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tracemalloc
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ from tests.archives import (
 SHA256 = "ab" * 32
 MANY = 70_000
 GIB = 1 << 30
+ZEROS = bytes(1 << 20)
 
 
 def named(*names: str) -> Archive:
@@ -224,6 +226,29 @@ def test_a_large_zip_is_listed_by_bsdtar(
 ) -> None:
     names = [entry.name for entry in large[2]]
     assert run_reader("bsdtar", "-tf", str(large[1])).splitlines() == names
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@pytest.mark.needs("unzip", "7z", "bsdtar")
+def test_every_byte_of_a_large_zip_is_tested(tmp_path: Path, seven_zip: str) -> None:
+    store, crc32 = open_store(tmp_path / "store"), 0
+    for _ in range(5 * GIB // len(ZEROS)):
+        crc32 = zlib.crc32(ZEROS, crc32)
+    entries = [
+        stored(store, "first.txt", b"first"),
+        sparse_entry(tmp_path / "store", "five GiB.bin", 5 * GIB, crc32=crc32),
+        stored(store, "last.txt", b"last"),
+    ]
+    path = tmp_path / "large.zip"
+    archive = lay_out(entries, modified=MOMENT)
+    write_sparsely(archive, store, path, holes_from=GIB)
+    with zipfile.ZipFile(path) as opened:
+        assert opened.testzip() is None
+    assert "No errors" in run_reader("unzip", "-tq", str(path))
+    assert "Everything is Ok" in run_reader(seven_zip, "t", str(path))
+    unpacked = run_reader("bsdtar", "-xOf", str(path), "last.txt")
+    assert unpacked == "last"
 
 
 def test_an_entry_costs_little_memory() -> None:
