@@ -20,7 +20,7 @@ import pytest
 TESTS = Path(__file__).parent
 SPEAKS_HTTP = {"client", "doors", "security", "system", "web"}
 # What a test may need and a machine may lack: the commands that provide it, best first. Beside
-# them `mounts`: a mount namespace of its own, for a small disk.
+# them `mounts`: a mount namespace of its own, for a small disk, and `pdf`: a real document.
 COMMANDS = {
     "7z": ("7z", "7zz"),
     "bsdtar": ("bsdtar",),
@@ -44,6 +44,10 @@ def find(need: str) -> str | None:
         from tests.mounts import in_own_mounts
 
         return " ".join(in_own_mounts() or ()) or None
+    if need == "pdf":
+        from tests.system.media import DOCUMENT
+
+        return str(DOCUMENT) if DOCUMENT.is_file() else None
     return next((path for name in COMMANDS[need] if (path := shutil.which(name))), None)
 
 

@@ -30,6 +30,15 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         yield hub
 
 
+@pytest.fixture(scope="session")
+def media_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """A sandbox of its own for orders: assets are added to it, and its worker is killed."""
+    with running_hub(
+        tmp_path_factory.mktemp("media") / "data", web_processes="1", worker_slots="2"
+    ) as hub:
+        yield hub
+
+
 @pytest.fixture
 def edmgr(hub: Hub, tmp_path: Path) -> Customer:
     """The unmodified edmgr, pointed at the hub."""
