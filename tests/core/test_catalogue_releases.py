@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ def draft(tx: Tx, name: str = "1.0") -> str:
     return catalogue.create_release(tx, product.id, ReleaseSpec(name=name), actor=OPERATOR, now=NOW)
 
 
-def add(tx: Tx, release_id: str, file_name: str, data: bytes = b"bytes", **values: str) -> str:
+def add(tx: Tx, release_id: str, file_name: str, data: bytes = b"bytes", **values: Any) -> str:
     spec = ArtifactSpec(file_name=file_name, **values)
     digests = factories.digests_of(data)
     return catalogue.add_artifact(tx, release_id, spec, digests, actor=OPERATOR, now=NOW)
@@ -178,6 +179,29 @@ def test_a_repository_that_says_controlled_makes_a_file_controlled(tx: Tx) -> No
     held = add(tx, release_id, "b.bin", repository="eu-controlled-1")
     assert catalogue.find_artifact(tx, release_id, plain).controlled is False
     assert catalogue.find_artifact(tx, release_id, held).controlled is True
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["controled", "eu_Controlled-2", "CONTROLLED", "contoled.eu", "export-control", "conrtolled9"],
+)
+def test_a_repository_that_nearly_says_controlled_is_refused_unless_meant(
+    tx: Tx, name: str
+) -> None:
+    release_id = draft(tx)
+    with pytest.raises(Invalid) as caught:
+        add(tx, release_id, "a.bin", repository=name)
+    assert (caught.value.field, caught.value.code) == ("repository", "repository-doubtful")
+    assert "uncontrolled" in caught.value.remedy
+    meant = add(tx, release_id, "a.bin", repository=name, uncontrolled=True)
+    assert catalogue.find_artifact(tx, release_id, meant).controlled is False
+
+
+@pytest.mark.parametrize("name", ["general", "contracts", "controls", "my-files", "zur-probe"])
+def test_other_names_of_repositories_are_nobodys_slip(tx: Tx, name: str) -> None:
+    release_id = draft(tx)
+    row = catalogue.find_artifact(tx, release_id, add(tx, release_id, "a.bin", repository=name))
+    assert (row.repository, row.controlled) == (name, False)
 
 
 def test_a_group_has_no_releases_of_its_own(tx: Tx) -> None:

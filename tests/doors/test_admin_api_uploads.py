@@ -79,6 +79,17 @@ def test_what_is_said_of_a_file_is_kept_in_the_order_of_arrival(desk: Desk) -> N
     assert _files(desk, release_id) == ["\u00fc &.tar.gz", "empty.bin"]
 
 
+def test_a_repository_that_nearly_says_controlled_is_to_be_meant(desk: Desk) -> None:
+    release_id = desk.draft()
+    path = f"/releases/{release_id}/artifacts?file_name=a.bin&repository=controled"
+    refused(desk.ask("POST", path, content=b"x"), 400, "repository-doubtful", "repository")
+    odd = desk.ask("POST", f"{path}&uncontrolled=yes", content=b"x")
+    refused(odd, 400, "invalid", "uncontrolled")
+    meant = desk.ask("POST", f"{path}&uncontrolled=true", content=b"x")
+    assert meant.status_code == 201, meant.text
+    assert meant.json()["controlled"] is False
+
+
 def test_a_digest_is_compared_where_it_is_sent(desk: Desk, tmp_path: Path) -> None:
     release_id = desk.draft()
     path = f"/releases/{release_id}/artifacts?file_name=a.bin"

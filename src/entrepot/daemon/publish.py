@@ -1,6 +1,7 @@
 """`entrepotd publish`: a release with its files, in one go."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -38,6 +39,11 @@ from entrepot.daemon.releases import show_release
     show_default=True,
     help="One whose name holds `controlled` makes customers declare their country.",
 )
+@click.option(
+    "--uncontrolled",
+    is_flag=True,
+    help="Take a --repository that nearly says `controlled` as it is.",
+)
 @click.option("--file-type", default="File", show_default=True, help="Type of the files.")
 @json_option
 @hub_command
@@ -55,6 +61,7 @@ def publish(
     minor_version: str | None,
     available_at: datetime | None,
     repository: str,
+    uncontrolled: bool,
     file_type: str,
     as_json: bool,
 ) -> None:
@@ -64,7 +71,8 @@ def publish(
     interrupted can simply be repeated.
     """
     release = ReleaseSpec(version, revision, patch, major_version, minor_version, quality, type_)
-    specs = [ArtifactSpec(p.name, type=file_type, repository=repository) for p in files]
+    said = ArtifactSpec("", type=file_type, repository=repository, uncontrolled=uncontrolled)
+    specs = [replace(said, file_name=path.name) for path in files]
     with desk.hub() as hub:
         # What killed runs left behind; the files of those at work are locked.
         hub.blobs.sweep(older_than_seconds=0)

@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from entrepot.blobs import Digests
 from entrepot.core.catalogue.intake import remember_blob
+from entrepot.core.catalogue.repositories import check_repository, is_controlled
 from entrepot.core.catalogue.tables import artifacts, blobs, products, releases
 from entrepot.core.events import Event, record
 from entrepot.db import Tx
@@ -44,7 +45,8 @@ class ReleaseSpec:
 @dataclass(frozen=True, slots=True)
 class ArtifactSpec:
     """What a publisher says of a file. A `repository` that contains `controlled` makes
-    customers declare their country before they get it."""
+    customers declare their country before they get it; one that nearly does is refused unless
+    `uncontrolled` says that it is meant."""
 
     file_name: str
     name: str = ""
@@ -52,6 +54,7 @@ class ArtifactSpec:
     type: str = "File"
     content_type: str | None = None
     repository: str = "general"
+    uncontrolled: bool = False
 
 
 def check_quality(quality: str, *, field: str) -> str:
@@ -170,7 +173,7 @@ def add_artifact(
 def artifact_values(spec: ArtifactSpec) -> dict[str, Any]:
     """What is said of a file, checked, by column; Invalid names the field."""
     file_name = check_file_name(spec.file_name, field="file_name")
-    repository = check_line(spec.repository, field="repository")
+    repository = check_repository(spec.repository, uncontrolled=spec.uncontrolled)
     return {
         "name": check_line(spec.name or file_name, field="name", length_max=255),
         "description": check_line(
@@ -180,7 +183,7 @@ def artifact_values(spec: ArtifactSpec) -> dict[str, Any]:
         "file_name": file_name,
         "content_type": _content_type(spec),
         "repository": repository,
-        "controlled": "controlled" in repository,
+        "controlled": is_controlled(repository),
     }
 
 

@@ -48,6 +48,7 @@ from entrepot.web.http.edge import Edge
 # Each has a thread of its own, so that slow senders never hold up the other requests.
 UPLOADS_MAX = 8
 BUSY_SECONDS = 10
+_FLAGS = {"true": True, "false": False}
 _TEXTS = ("name", "description", "type", "content_type", "repository")
 
 
@@ -76,6 +77,12 @@ UPLOAD: Action[None] = Action(
             "repository",
             "`general` unless told. One whose name holds `controlled` makes customers declare "
             "their country.",
+        ),
+        query_parameter(
+            "uncontrolled",
+            "`true` takes a repository whose name nearly says `controlled` as it is; else such a "
+            "name is refused.",
+            schema=Schema(type=OpenAPIType.BOOLEAN, default=False),
         ),
     ),
     conflicts=True,
@@ -217,7 +224,10 @@ def file_name_of(query: Mapping[str, str]) -> str:
 
 def _spec(query: Mapping[str, str]) -> ArtifactSpec:
     told = {name: query[name] for name in _TEXTS if name in query}
-    spec = ArtifactSpec(file_name_of(query), **told)
+    uncontrolled = _FLAGS.get(query.get("uncontrolled", "false"))
+    if uncontrolled is None:
+        raise Invalid("uncontrolled is true or false.", field="uncontrolled")
+    spec = ArtifactSpec(file_name_of(query), uncontrolled=uncontrolled, **told)
     artifact_values(spec)  # raises Invalid, which names the field
     return spec
 

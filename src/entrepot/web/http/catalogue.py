@@ -146,6 +146,11 @@ CATALOGUE: Mapping[str, Entry] = {
         "Assets of this media group have no such rendition.",
         "Ask for it of other groups only; `/api/renditions` lists them.",
     ),
+    "rendition-not-made": Entry(
+        409,
+        "Nobody has had that rendition of the asset made yet.",
+        "Place an order that asks for it; from then on it can be had by itself.",
+    ),
     "preset-unknown": Entry(
         400, "The hub has no preset of that name.", "Use one that `/api/presets` lists."
     ),
@@ -274,6 +279,11 @@ CATALOGUE: Mapping[str, Entry] = {
     ),
     "release-not-draft": Entry(
         409, "Files are added to drafts only.", "Publish the changed files as a new release."
+    ),
+    "repository-doubtful": Entry(
+        400,
+        "The name of the repository nearly says `controlled`; its files would not be.",
+        "Write `controlled` in full and in lower case, or say `uncontrolled`.",
     ),
     "release-empty": Entry(409, "A release without files cannot be shown.", "Add a file first."),
     "release-full": Entry(
