@@ -6,7 +6,7 @@ long, and that no order or rendition holds, can go.
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -48,19 +48,27 @@ def find_result(tx: Tx, source_sha256: str, recipe_key: str) -> Result | None:
     return None if row is None else Result(*row)
 
 
-def _one(source_sha256: str, recipe_key: str) -> Select[Any]:
-    return (
-        select(
-            conversions.c.result_sha256,
-            conversions.c.extension,
-            conversions.c.content_type,
-            conversions.c.facts,
-            blobs.c.size,
-            blobs.c.crc32,
-        )
-        .join_from(conversions, blobs, blobs.c.sha256 == conversions.c.result_sha256)
-        .where(_is(source_sha256, recipe_key))
+def find_results(tx: Tx, source_sha256: str, recipe_keys: Collection[str]) -> Mapping[str, Result]:
+    """What was made of this file by any of these recipes before, by the recipe's key."""
+    query = _RESULTS.add_columns(conversions.c.recipe_key).where(
+        conversions.c.source_sha256 == source_sha256,
+        conversions.c.recipe_key.in_(sorted(recipe_keys)),
     )
+    return {row[-1]: Result(*row[:-1]) for row in tx.execute(query)}
+
+
+_RESULTS: Select[Any] = select(
+    conversions.c.result_sha256,
+    conversions.c.extension,
+    conversions.c.content_type,
+    conversions.c.facts,
+    blobs.c.size,
+    blobs.c.crc32,
+).join_from(conversions, blobs, blobs.c.sha256 == conversions.c.result_sha256)
+
+
+def _one(source_sha256: str, recipe_key: str) -> Select[Any]:
+    return _RESULTS.where(_is(source_sha256, recipe_key))
 
 
 def _is(source_sha256: str, recipe_key: str) -> ColumnElement[bool]:

@@ -8,6 +8,7 @@ from entrepot.core.delivery._signing import (
     verify_link,
 )
 from entrepot.core.delivery.archive import Archive, lay_out
+from entrepot.core.delivery.asset_links import KEPT, issue_asset_link, rendition_file_name
 from entrepot.core.delivery.links import (
     LINK_SECONDS_MAX,
     IssuedLink,
@@ -28,6 +29,7 @@ from entrepot.core.delivery.transfers import (
 )
 
 __all__ = [
+    "KEPT",
     "LINK_SECONDS_MAX",
     "Archive",
     "Delivery",
@@ -41,6 +43,7 @@ __all__ = [
     "covers",
     "invalid_link",
     "issue_artifact_link",
+    "issue_asset_link",
     "issue_order_link",
     "issue_release_link",
     "key_id_of",
@@ -53,6 +56,7 @@ __all__ = [
     "redeem_link",
     "release_file_name",
     "release_package",
+    "rendition_file_name",
     "sign_link",
     "verify_link",
 ]

@@ -37,7 +37,10 @@ class IssuedLink:
     expires_at: datetime
 
 
-_INSERT = Prepared(insert(leases).inline(), leases.c.keys())
+_OF_OTHERS = ("order_id", "asset_id", "sha256", "file_name", "content_type")
+_INSERT = Prepared(
+    insert(leases).inline(), [each.name for each in leases.c if each.name not in _OF_OTHERS]
+)
 
 
 def issue_artifact_link(
@@ -152,7 +155,6 @@ def _issue(
         "child_product_id": request.reference.child_product_id,
         "release_id": release_id,
         "artifact_id": artifact_id,
-        "order_id": None,
         "country": who.country,
         "declared_country": request.declared_country,
         "licence_revision_id": licence_revision_id,

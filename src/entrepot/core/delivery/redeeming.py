@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import bindparam, select
 
 from entrepot.core import orders
+from entrepot.core.catalogue.tables import blobs
 from entrepot.core.delivery._signing import invalid_link
 from entrepot.core.delivery.archive import Archive
 from entrepot.core.delivery.packages import Package
@@ -19,12 +20,14 @@ from entrepot.core.entitlements import (
     Reference,
     permitted_artifact,
     permitted_artifacts,
+    permitted_asset_for,
 )
 from entrepot.db import Prepared, Tx
 from entrepot.errors import Gone, NotFound
 
 ZIP_TYPE = "application/zip"
-_LAYOUT_CHARS = 16  # of a layout's digest, enough to tell the ZIPs of one order apart
+# Of a digest, enough to tell the ZIPs of one order apart, or the files of one asset.
+_DIGEST_CHARS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +53,21 @@ class RedeemedLink:
     release_id: str | None = None
     artifact_id: str | None = None
     order_id: int | None = None
+    asset_id: int | None = None
 
     def delivery(self, archive: Archive | None = None) -> Delivery:
         """How the record names what is sent; a ZIP must have been laid out."""
         if isinstance(self.content, StoredFile):
             named, size = f"artifact:{self.artifact_id}", self.content.size
+            if self.asset_id is not None:
+                named = f"asset:{self.asset_id}/{self.content.sha256[:_DIGEST_CHARS]}"
         elif archive is None:
             raise ValueError("a ZIP is recorded by its layout")
         else:
             whole = f"release:{self.release_id}"
             if self.order_id is not None:
                 whole = f"order:{self.order_id}"
-            named = f"{whole}/{archive.etag[1 : 1 + _LAYOUT_CHARS]}"
+            named = f"{whole}/{archive.etag[1 : 1 + _DIGEST_CHARS]}"
             size = archive.size
         return Delivery(
             named,
@@ -71,6 +77,7 @@ class RedeemedLink:
             self.release_id,
             self.artifact_id,
             self.order_id,
+            self.asset_id,
         )
 
 
@@ -86,6 +93,10 @@ _LEASE = Prepared(
             "release_id",
             "artifact_id",
             "order_id",
+            "asset_id",
+            "sha256",
+            "file_name",
+            "content_type",
             "country",
             "declared_country",
         ]
@@ -106,6 +117,8 @@ def redeem_link(
     try:
         if lease.order_id is not None:
             return _redeem_order(tx, lease_id, lease, embargoed, now)
+        if lease.asset_id is not None:
+            return _redeem_asset(tx, lease_id, lease, embargoed, now)
         if lease.artifact_id is None:
             return _redeem_release(tx, lease_id, lease, embargoed, now)
         return _redeem_artifact(tx, lease_id, lease, embargoed, now)
@@ -174,6 +187,42 @@ def _redeem_order(
         package.completed_at,
         Package(package.package_sha256, package.completed_at),
         order_id=package.order_id,
+    )
+
+
+_FILE = Prepared(
+    select(*blobs.c["size", "created_at"]).where(
+        blobs.c.sha256 == bindparam("sha256", type_=blobs.c.sha256.type)
+    )
+)
+
+
+def _redeem_asset(
+    tx: Tx, lease_id: str, lease: Any, embargoed: Sequence[str], now: datetime
+) -> RedeemedLink:
+    asset = permitted_asset_for(
+        tx,
+        lease.asset_id,
+        organisation_id=lease.organisation_id,
+        user_id=lease.user_id,
+        api_client_id=lease.api_client_id,
+        country=lease.country,
+        embargoed=embargoed,
+        now=now,
+    )
+    file = _FILE.one_or_none(tx, {"sha256": lease.sha256})
+    if file is None:
+        raise NotFound  # replaced or purged since, and nobody else needs it
+    return RedeemedLink(
+        lease_id,
+        lease.principal,
+        lease.organisation_id,
+        lease.file_name,
+        lease.content_type,
+        file.created_at,
+        StoredFile(lease.sha256, file.size),
+        asset.entitlement_id,
+        asset_id=asset.asset_id,
     )
 
 

@@ -4,8 +4,8 @@ from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Table, Text
 
 from entrepot.db.schema import Flag, Instant, Number, metadata
 
-# What a lease is for: an order's ZIP where `order_id` is set, an artifact where `artifact_id`
-# is, else all of a release in one ZIP.
+# What a lease is for: an order's ZIP where `order_id` is set, a file of an asset where
+# `asset_id` is, an artifact where `artifact_id` is, else all of a release in one ZIP.
 leases = Table(
     "leases",
     metadata,
@@ -19,6 +19,10 @@ leases = Table(
     Column("release_id", Text),
     Column("artifact_id", Text),
     Column("order_id", Number),
+    Column("asset_id", Number),
+    Column("sha256", Text),  # of the asset's file, which has these two with it
+    Column("file_name", Text),
+    Column("content_type", Text),
     Column("country", Text, nullable=False),  # country by address, or the organisation's
     Column("declared_country", Text),
     Column("licence_revision_id", Number),  # the revision that held when the link was issued
@@ -26,7 +30,8 @@ leases = Table(
     Column("expires_at", Instant, nullable=False),
     Column("request_id", Text),
     CheckConstraint(
-        "order_id IS NOT NULL OR (entitlement_id IS NOT NULL AND release_id IS NOT NULL)",
+        "order_id IS NOT NULL OR asset_id IS NOT NULL"
+        " OR (entitlement_id IS NOT NULL AND release_id IS NOT NULL)",
         name="object",
     ),
     sqlite_strict=True,
@@ -65,6 +70,7 @@ downloads = Table(
     Column("artifact_id", Text),
     Column("release_id", Text),  # of the artifact, or the one that was taken whole
     Column("order_id", Number),
+    Column("asset_id", Number),
     Column("object", Text, nullable=False),  # see transfers.py
     Column("file_name", Text, nullable=False),
     Column("size", Number, nullable=False),  # bytes of the whole

@@ -2,7 +2,8 @@
 
 What was sent is named `artifact:<uuid>`, or for a ZIP `release:<uuid>/<layout>` and
 `order:<number>/<layout>` with the beginning of the layout's digest: ranges of two different
-ZIPs, before and after a retry of the order, never add up to one.
+ZIPs, before and after a retry of the order, never add up to one. A file of an asset is
+`asset:<number>/<digest>` with the beginning of its own.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,8 +27,9 @@ AGENT_LENGTH_MAX = 200
 class Delivery:
     """What a link leads to, as the record names it; `size` in bytes.
 
-    An artifact has all but `order_id`, a release taken whole no `artifact_id`, an order's ZIP
-    only `order_id`.
+    An artifact has all but the last two, a release taken whole no `artifact_id` either, an
+    order's ZIP only `order_id`, a file of an asset only `asset_id` and, unless it is public,
+    `entitlement_id`.
     """
 
     object: str
@@ -37,6 +39,7 @@ class Delivery:
     release_id: str | None = None
     artifact_id: str | None = None
     order_id: int | None = None
+    asset_id: int | None = None
 
     @property
     def subject(self) -> str:
@@ -161,6 +164,7 @@ def _open_download(tx: Tx, one: Transfer, started_at: datetime) -> Row[Any]:
         "artifact_id": one.of.artifact_id,
         "release_id": one.of.release_id,
         "order_id": one.of.order_id,
+        "asset_id": one.of.asset_id,
         "object": one.of.object,
         "file_name": one.of.file_name,
         "size": one.of.size,
@@ -201,11 +205,12 @@ def list_downloads(
 ) -> list[Row[Any]]:
     """Who took what, newest first, with the names of organisation, product and release.
 
-    `kind` is artifact, release or order; what a kind does not have is None, and so are the
+    `kind` is artifact, release, order or asset; what a kind does not have is None, and so are the
     names of what was deleted since.
     """
     kind = case(
         (downloads.c.order_id.is_not(None), "order"),
+        (downloads.c.asset_id.is_not(None), "asset"),
         (downloads.c.artifact_id.is_(None), "release"),
         else_="artifact",
     )

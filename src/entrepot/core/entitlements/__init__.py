@@ -13,6 +13,7 @@ from entrepot.core.entitlements.asset_permission import (
     granted_products,
     list_permitted_assets,
     permitted_asset,
+    permitted_asset_for,
     products_with_any_right,
 )
 from entrepot.core.entitlements.granting import (
@@ -87,6 +88,7 @@ __all__ = [
     "permitted_artifact",
     "permitted_artifacts",
     "permitted_asset",
+    "permitted_asset_for",
     "permitted_entitlement",
     "permitted_licence",
     "permitted_release",

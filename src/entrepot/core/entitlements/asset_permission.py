@@ -143,15 +143,39 @@ def permitted_asset(
     NotFound where there is none, or it is deleted, or the organisation never had a right to its
     product; Denied with reason and remedy where a condition fails now.
     """
+    return permitted_asset_for(
+        tx,
+        reference,
+        organisation_id=who.organisation_id,
+        user_id=who.user_id,
+        api_client_id=who.api_client_id,
+        country=who.country,
+        embargoed=embargoed,
+        now=now,
+    )
+
+
+def permitted_asset_for(
+    tx: Tx,
+    reference: str | int,
+    *,
+    organisation_id: int,
+    user_id: int | None,
+    api_client_id: int | None,
+    country: str,
+    embargoed: Sequence[str] = (),
+    now: datetime,
+) -> PermittedAsset:
+    """As `permitted_asset`, for whoever a lease was written for."""
     try:
         row = find_asset(tx, reference)
     except NotFound:
         raise NotFound from None  # the same words as for what is not yours
-    bound = _bound(who.organisation_id, who.user_id, who.api_client_id, who.country, embargoed, now)
+    bound = _bound(organisation_id, user_id, api_client_id, country, embargoed, now)
     if row.visibility == PUBLIC:
         _require_caller(tx, bound)
         return _permitted(row)
-    return _permitted(row, _best(tx, bound | {"product_id": row.product_id}, who.country))
+    return _permitted(row, _best(tx, bound | {"product_id": row.product_id}, country))
 
 
 def list_permitted_assets(

@@ -1,11 +1,11 @@
 """Granting, changing and revoking entitlements: the publisher's and operator's verbs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, func, insert, or_, select, update
 
 from entrepot.core.accounts import find_organisation
 from entrepot.core.accounts.tables import organisations
@@ -14,7 +14,7 @@ from entrepot.core.catalogue.tables import licence_revisions, licences, products
 from entrepot.core.entitlements.predicate import CHILD_FACTOR, RIGHT_TO_DOWNLOAD
 from entrepot.core.entitlements.tables import entitlements
 from entrepot.core.events import Event, record
-from entrepot.db import Tx
+from entrepot.db import Tx, take_turns
 from entrepot.errors import Conflict, Invalid, NotFound, Unavailable
 from entrepot.kit.text import check_country, check_line
 
@@ -48,17 +48,33 @@ class Grant:
     sales_order_item: str | None = None
 
 
-def grant(tx: Tx, organisation: str | int, given: Grant, *, actor: str, now: datetime) -> int:
-    """Give an organisation an entitlement; returns its number."""
+def grant(
+    tx: Tx,
+    organisation: str | int,
+    given: Grant,
+    *,
+    again: bool = False,
+    actor: str,
+    now: datetime,
+) -> int:
+    """Give an organisation an entitlement; returns its number.
+
+    Conflict where a live one says the same already, unless `again` says that a further one is
+    meant. Live is what is neither revoked nor at its end. Two say the same where nothing that
+    is said differs; without a `valid_from`, any that has begun says the same.
+    """
     owner = find_organisation(tx, organisation)
     product = find_product(tx, given.product)
     if product.id >= CHILD_FACTOR:
         raise Unavailable(
             "The product's number is too large to be entitled.", code="numbers-used-up"
         )
-    values = _values(tx, given, now=now) | {
-        "organisation_id": owner.id,
-        "product_id": product.id,
+    of = {"organisation_id": owner.id, "product_id": product.id}
+    values = _values(tx, given, now=now) | of
+    if not again:
+        take_turns(tx, f"grants of {owner.id}")
+        _refuse_twin(tx, values, begun=given.valid_from is None, now=now)
+    values |= {
         "activated_at": now,
         "created_at": now,
         "changed_at": now,
@@ -71,6 +87,36 @@ def grant(tx: Tx, organisation: str | int, given: Grant, *, actor: str, now: dat
     )
     record(tx, event, now=now)
     return number
+
+
+def _refuse_twin(tx: Tx, values: Mapping[str, Any], *, begun: bool, now: datetime) -> None:
+    """Conflict where a live entitlement has these values; `begun`: its start only has to be past.
+
+    Lists are compared as they are stored: in another order they say something else.
+    """
+    column = entitlements.c
+    said = {name: value for name, value in values.items() if name != "valid_from"}
+    twin = tx.execute(
+        select(column.id)
+        .where(
+            column.revoked_at.is_(None),
+            or_(column.valid_to.is_(None), column.valid_to > now),
+            column.valid_from <= now if begun else column.valid_from == values["valid_from"],
+            *(
+                column[name].is_(None) if value is None else column[name] == value
+                for name, value in said.items()
+            ),
+        )
+        .order_by(column.id)
+        .limit(1)
+    ).scalar_one_or_none()
+    if twin is not None:
+        raise Conflict(
+            f"Entitlement {twin} gives the same already.",
+            code="already-granted",
+            remedy="Use that one, or say `again` where a further one is meant.",
+            details={"entitlement": twin},
+        )
 
 
 def change_entitlement(tx: Tx, number: int, given: Grant, *, actor: str, now: datetime) -> None:

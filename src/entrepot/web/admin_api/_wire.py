@@ -158,7 +158,10 @@ class AssetChange(Incoming):
 
 
 class NewEntitlement(Incoming):
-    """Windows include their start and exclude their end. Empty lists: every one."""
+    """Windows include their start and exclude their end. Empty lists: every one.
+
+    With `again` it is given also where a live entitlement says the same already.
+    """
 
     organisation: Owner
     product: Annotated[str | int, Meta(description="Number or code of the product.")]
@@ -176,6 +179,7 @@ class NewEntitlement(Incoming):
     pinned_licence: str | None = None
     pinned_revision: Revision | None = None
     sales_order_item: Line | None = None
+    again: bool = False
 
 
 class EntitlementChange(Incoming):
@@ -437,8 +441,11 @@ class DownloadItem(Wire):
     organisation_id: int
     organisation_name: str
     kind: Annotated[
-        Literal["artifact", "release", "order"],
-        Meta(description="A file, all files of a release in a ZIP, or the ZIP of an order."),
+        Literal["artifact", "release", "order", "asset"],
+        Meta(
+            description="A file, all files of a release in a ZIP, the ZIP of an order, or a file "
+            "of an asset."
+        ),
     ]
     entitlement_id: int | None
     product_code: str | None
@@ -446,6 +453,7 @@ class DownloadItem(Wire):
     release_name: str | None
     artifact_id: str | None
     order_id: int | None
+    asset_id: int | None
     file_name: str
     size: int
     bytes_sent: int

@@ -272,6 +272,11 @@ CATALOGUE: Mapping[str, Entry] = {
     "product-fixed": Entry(
         409, "An entitlement's product never changes.", "Revoke it and grant another."
     ),
+    "already-granted": Entry(
+        409,
+        "A live entitlement of the organisation gives the same already.",
+        "Use that one, or say `again` where a further one is meant.",
+    ),
     "already-revoked": Entry(409, "The entitlement is revoked already.", "Nothing is left to do."),
     "release-available": Entry(409, "The release is available already.", "Nothing is left to do."),
     "release-not-available": Entry(
@@ -421,7 +426,8 @@ CATALOGUE: Mapping[str, Entry] = {
     "secret-key-wrong": Entry(
         0,
         "The keys in the database were sealed with another secret key.",
-        "Start with the secret key that this database was made with.",
+        "Check that the data folder is the right one, then give back the secret key that its "
+        "database was made with.",
     ),
     "not-a-sandbox": Entry(
         0,

@@ -1,6 +1,6 @@
 """The assets that an order can be made of, and the renditions in which each can be had."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import Annotated, TypeAlias
 
 from litestar import get
@@ -12,17 +12,26 @@ from entrepot.core.accounts import Principal
 from entrepot.core.catalogue import MEDIA_GROUPS, title_in
 from entrepot.core.catalogue.media_types import GROUP_PREFIX
 from entrepot.core.conversions.kept import UserRendition, list_renditions
+from entrepot.core.conversions.recipes import Recipe
+from entrepot.core.conversions.results import Result, find_results
 from entrepot.core.conversions.rules import MediaRules
+from entrepot.core.delivery import KEPT, issue_asset_link, rendition_file_name
 from entrepot.core.entitlements import PermittedAsset, list_permitted_assets, permitted_asset
 from entrepot.db import Tx
 from entrepot.errors import Invalid
-from entrepot.web.orders_api._door import AnyRequest, Door, skip_and_take
+from entrepot.web.orders_api._door import AnyRequest, Door, answer, skip_and_take
 from entrepot.web.orders_api._hrefs import Hrefs
 from entrepot.web.orders_api._operations import MEDIA_GROUP, SKIP, TAKE, answers, described
 from entrepot.web.orders_api._wire import Entity, EntityList, Rendition, RenditionList
 
 OfEntity: TypeAlias = Annotated[
     str, PathParameter(description="An asset: its number or identifier.")
+]
+OfRendition: TypeAlias = Annotated[
+    str,
+    PathParameter(
+        description="A standard rendition, `kept:<number>`, or the label of one that was kept."
+    ),
 ]
 _GROUP_OF = {
     key.lower(): group
@@ -48,37 +57,67 @@ def _entity(hrefs: Hrefs, asset: PermittedAsset) -> Entity:
     )
 
 
-def _renditions(
-    rules: MediaRules, hrefs: Hrefs, asset: PermittedAsset, kept: Sequence[UserRendition]
-) -> RenditionList:
-    items = [*_standard(rules, asset), *map(_user, kept)]
-    return RenditionList(items, len(items), hrefs.renditions(asset.asset_id))
+def _renditions(tx: Tx, door: Door, asset: PermittedAsset, organisation_id: int) -> RenditionList:
+    standard = dict(_standard(door.hub.media, asset))
+    keys = {recipe.key for recipe in standard.values() if recipe is not None}
+    made = find_results(tx, asset.sha256, keys)
+    kept = list_renditions(tx, asset.asset_id, organisation_id=organisation_id)
+    items = [
+        *(
+            _stored(door, asset, name)
+            if recipe is None
+            else _converted(door, asset, name, recipe, made.get(recipe.key))
+            for name, recipe in standard.items()
+        ),
+        *(_kept(door, asset, each) for each in kept),
+    ]
+    return RenditionList(items, len(items), door.hrefs.renditions(asset.asset_id))
 
 
-def _standard(rules: MediaRules, asset: PermittedAsset) -> list[Rendition]:
-    found = []
+def _standard(rules: MediaRules, asset: PermittedAsset) -> Iterator[tuple[str, Recipe | None]]:
+    """The renditions that the asset can have, and how each is made; None: it is the stored file."""
     for name in rules.renditions_of(asset.media_group):
         try:
-            recipe = rules.rendition(name, asset.media_group, asset.content_type)
+            yield name, rules.rendition(name, asset.media_group, asset.content_type)
         except Invalid:
             continue  # the group has it, this type of file cannot
-        made = recipe is not None
-        found.append(
-            Rendition(
-                name=name,
-                kind="standard",
-                extension=recipe.extension if recipe else None,
-                content_type=recipe.content_type if recipe else asset.content_type,
-                converted=made,
-                description=rules.find_rendition(name).title,
-                culture=None,
-                size=None if made else asset.size,
-            )
-        )
-    return found
 
 
-def _user(kept: UserRendition) -> Rendition:
+def _stored(door: Door, asset: PermittedAsset, name: str) -> Rendition:
+    return Rendition(
+        name=name,
+        kind="standard",
+        extension=None,
+        content_type=asset.content_type,
+        converted=False,
+        description=door.hub.media.find_rendition(name).title,
+        culture=None,
+        size=asset.size,
+        download_location=door.hrefs.rendition(asset.asset_id, name, asset.file_name),
+    )
+
+
+def _converted(
+    door: Door, asset: PermittedAsset, name: str, recipe: Recipe, made: Result | None
+) -> Rendition:
+    file_name = rendition_file_name(asset.file_name, name, recipe.extension)
+    return Rendition(
+        name=name,
+        kind="standard",
+        extension=recipe.extension,
+        content_type=recipe.content_type,
+        converted=True,
+        description=door.hub.media.find_rendition(name).title,
+        culture=None,
+        size=None if made is None else made.size,
+        download_location=None
+        if made is None
+        else door.hrefs.rendition(asset.asset_id, name, file_name),
+    )
+
+
+def _kept(door: Door, asset: PermittedAsset, kept: UserRendition) -> Rendition:
+    file_name = rendition_file_name(asset.file_name, kept.label, kept.extension)
     return Rendition(
         name=kept.label,
         kind="user",
@@ -88,6 +127,7 @@ def _user(kept: UserRendition) -> Rendition:
         description=kept.description,
         culture=kept.culture,
         size=kept.size,
+        download_location=door.hrefs.rendition(asset.asset_id, f"{KEPT}{kept.id}", file_name),
     )
 
 
@@ -177,12 +217,44 @@ def _show_renditions(door: Door) -> HTTPRouteHandler:
 
         def shown(tx: Tx) -> RenditionList:
             asset = _permitted(door, tx, who, entity_id)
-            kept = list_renditions(tx, asset.asset_id, organisation_id=who.organisation_id)
-            return _renditions(door.hub.media, door.hrefs, asset, kept)
+            return _renditions(tx, door, asset, who.organisation_id)
 
         return await door.show(shown)
 
     return handler
 
 
-OPERATIONS = (_list, _show, _show_renditions)
+def _fetch_rendition(door: Door) -> HTTPRouteHandler:
+    hub, policy = door.hub, door.policy
+
+    @get(
+        "/api/entities/{entity_id:str}/renditions/{name:str}",
+        operation_id="fetchRendition",
+        summary="Go to the file of one rendition, without an order and without a ZIP",
+        responses=answers(
+            None, "`Location` is a signed link to the file, good for 10 minutes.", 409, status=302
+        ),
+    )
+    async def handler(request: AnyRequest, entity_id: OfEntity, name: OfRendition) -> ASGIResponse:
+        who, _ = await door.enter(request)
+        link = await door.edge.write(
+            lambda tx: issue_asset_link(
+                tx,
+                hub.keys.current,
+                who,
+                reference=entity_id,
+                rendition=name,
+                rules=hub.media,
+                embargoed=policy.embargoed,
+                seconds=policy.link_seconds,
+                now=hub.now(),
+            )
+        )
+        location = door.hrefs.link(f"/dl/{link.path}").href
+        headers = {"location": location, "cache-control": "private, no-store"}
+        return answer(b"", status=302, headers=headers)
+
+    return handler
+
+
+OPERATIONS = (_list, _show, _show_renditions, _fetch_rendition)

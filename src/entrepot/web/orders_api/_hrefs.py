@@ -21,6 +21,7 @@ ROUTES = {
     "entities": "/api/entities{?skip,take,mediaGroup}",
     "entity_by_id": "/api/entities/{id}",
     "entity_renditions": "/api/entities/{id}/renditions",
+    "entity_rendition": "/api/entities/{id}/renditions/{name}",
     "media_groups": "/api/mediagroups",
     "renditions": "/api/renditions",
     "presets": "/api/presets",
@@ -63,6 +64,11 @@ class Hrefs:
     def renditions(self, asset_id: int) -> Link:
         """The renditions of an asset."""
         return self.link(f"{ROOT}/entities/{asset_id}/renditions", "The renditions of the asset.")
+
+    def rendition(self, asset_id: int, name: str, file_name: str) -> Link:
+        """One rendition of an asset, that is its file."""
+        path = f"{ROOT}/entities/{asset_id}/renditions/{quote(name, safe=':')}"
+        return self.link(path, file_name)
 
     def selection(self, pool: str, definition_name: str, sub_pool_id: int) -> Link:
         """One selection."""

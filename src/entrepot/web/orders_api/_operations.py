@@ -206,7 +206,10 @@ _REFUSED = {
     401: _refused("No token, or one that is not valid (any more).", "This needs an access token."),
     403: _refused("You have (or had) a right, and a condition fails now.", "The entitlement ended"),
     404: _refused("It is not there, or it is not yours.", "There is no such object."),
-    409: _refused("The order is in a state that does not allow it.", "The order is running."),
+    409: _refused(
+        "Not in this state: the order is running, the rendition was not made yet.",
+        "The order is Pending: there is nothing to try again.",
+    ),
     429: _refused("Slow down; see Retry-After.", "Too many requests."),
     503: _refused("Not now; see Retry-After.", "The database is busy."),
     507: _refused("The hub has no room for it now.", "There is no room."),

@@ -23,6 +23,7 @@ from entrepot.core.orders import (
     list_targets,
     order_view,
     parse_order_request,
+    permitted_orders,
     place_order,
     retry_order,
 )
@@ -155,10 +156,8 @@ class Orders:
         ready = [view for view in views if view.is_downloadable]
         links: dict[int, IssuedLink | None] = {}
         if ready:
-            links = await self._door.edge.read(
-                lambda tx: {view.id: self._known_link(tx, who, view, now) for view in ready}
-            )
-        missing = [view for view in ready if links[view.id] is None]
+            links = await self._door.edge.read(lambda tx: self._known_links(tx, who, ready, now))
+        missing = [view for view in ready if view.id in links and links[view.id] is None]
         for start in range(0, len(missing), _LINKS_AT_ONCE):
             batch = missing[start : start + _LINKS_AT_ONCE]
             links |= await self._door.edge.write(
@@ -167,6 +166,24 @@ class Orders:
                 }
             )
         return [_spelling.order(self._door.hrefs, view, links.get(view.id)) for view in views]
+
+    def _known_links(
+        self, tx: Tx, who: Principal, views: Sequence[OrderView], now: datetime
+    ) -> dict[int, IssuedLink | None]:
+        """Of the orders that may be had now; None: there is no link yet."""
+        permitted = permitted_orders(
+            tx,
+            [view.id for view in views],
+            user_id=who.user_id,
+            api_client_id=who.api_client_id,
+            organisation_id=who.organisation_id,
+            country=who.country,
+            embargoed=self._door.policy.embargoed,
+            now=now,
+        )
+        return {
+            view.id: self._known_link(tx, who, view, now) for view in views if view.id in permitted
+        }
 
     def _known_link(
         self, tx: Tx, who: Principal, view: OrderView, now: datetime

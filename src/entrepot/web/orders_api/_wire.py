@@ -145,7 +145,11 @@ class Rendition(Wire):
     converted: Annotated[bool, Meta(description="false: it is the stored file.")]
     description: str | None
     culture: str | None
-    size: Annotated[int | None, Meta(description="Bytes, where they are known.")]
+    size: Annotated[int | None, Meta(description="Bytes; null until it has been made.")]
+    download_location: Annotated[
+        Link | None,
+        Meta(description="Leads on to the file itself; null until it has been made."),
+    ]
 
 
 class Entity(Wire):

@@ -1,4 +1,4 @@
-"""Links to the ZIP of a release or of an order, beside those to an artifact."""
+"""Links to the ZIP of a release or of an order, and to an asset's file, beside an artifact's."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -28,9 +28,13 @@ def _change_leases() -> None:
         table.alter_column("release_id", existing_type=sa.Text(), nullable=True)
         table.alter_column("artifact_id", existing_type=sa.Text(), nullable=True)
         table.add_column(sa.Column("order_id", schema.Number, nullable=True))
+        table.add_column(sa.Column("asset_id", schema.Number, nullable=True))
+        for name in ("sha256", "file_name", "content_type"):
+            table.add_column(sa.Column(name, sa.Text(), nullable=True))
         table.create_check_constraint(
             op.f("ck_leases_object"),
-            "order_id IS NOT NULL OR (entitlement_id IS NOT NULL AND release_id IS NOT NULL)",
+            "order_id IS NOT NULL OR asset_id IS NOT NULL"
+            " OR (entitlement_id IS NOT NULL AND release_id IS NOT NULL)",
         )
 
 
@@ -60,6 +64,7 @@ def _change_downloads() -> None:
         table.alter_column("artifact_id", existing_type=sa.Text(), nullable=True)
         table.add_column(sa.Column("release_id", sa.Text(), nullable=True))
         table.add_column(sa.Column("order_id", schema.Number, nullable=True))
+        table.add_column(sa.Column("asset_id", schema.Number, nullable=True))
         table.add_column(sa.Column("object", sa.Text(), nullable=False, server_default=""))
         table.add_column(sa.Column("file_name", sa.Text(), nullable=False, server_default=""))
         table.add_column(sa.Column("size", schema.Number, nullable=False, server_default="0"))
