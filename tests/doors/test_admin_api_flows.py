@@ -187,6 +187,20 @@ def test_an_entitlement_is_changed_in_part_and_revoked(desk: Desk) -> None:
     }
 
 
+def test_what_is_granted_already_is_granted_again_only_where_that_is_said(desk: Desk) -> None:
+    desk.made("/products", {"code": "P1", "name": "One"})
+    desk.made("/organisations", {"name": "Customer", "country": "DE"})
+    body = {"organisation": "Customer", "product": "P1", "allowed_countries": ["DE", "FR"]}
+    first = desk.made("/entitlements", body)
+    answer = desk.ask("POST", "/entitlements", json=body)
+    refused(answer, 409, "already-granted")
+    assert f"Entitlement {first['id']} gives the same" in answer.text
+    for change in ({"allowed_countries": ["DE"]}, {"free": True}, {"valid_from": "2026-01-01"}):
+        desk.made("/entitlements", body | change)
+    assert desk.made("/entitlements", body | {"again": True})["id"] != first["id"]
+    assert desk.ask("GET", "/entitlements").json()["total"] == 5
+
+
 def test_people_are_shut_out_and_let_in(desk: Desk) -> None:
     desk.made("/organisations", {"name": "Customer", "country": "DE"})
     person = desk.made(

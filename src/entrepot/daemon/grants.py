@@ -53,6 +53,7 @@ _COLUMNS = (
     "--licence-revision", "pinned_revision", type=click.IntRange(1, 2**31 - 1), help="Which."
 )
 @click.option("--order-item", "sales_order_item", help="Where it was sold.")
+@click.option("--again", is_flag=True, help="Also where a live entitlement gives the same.")
 @hub_command
 def grant(
     desk: Desk,
@@ -73,6 +74,7 @@ def grant(
     pinned_licence: str | None,
     pinned_revision: int | None,
     sales_order_item: str | None,
+    again: bool,
 ) -> None:
     """Give ORGANISATION (number or name) PRODUCT (code or number); prints the entitlement."""
     given = Grant(
@@ -93,7 +95,7 @@ def grant(
         sales_order_item,
     )
     with desk.hub() as hub, hub.database.write() as tx:
-        number = give(tx, organisation, given, actor=OPERATOR, now=hub.now())
+        number = give(tx, organisation, given, again=again, actor=OPERATOR, now=hub.now())
     click.echo(number)
 
 

@@ -82,9 +82,10 @@ def _grant(tx: Tx, call: Call[NewEntitlement]) -> Outcome:
         owner = find_organisation(tx, told.pop("organisation"))
     with field_named("product"):
         product = find_product(tx, told.pop("product"))
+    again = told.pop("again")
     given = Grant(product.code, **_with_instants(told))
     _check_pinned(tx, given)
-    number = grant(tx, owner.id, given, actor=call.actor, now=call.now)
+    number = grant(tx, owner.id, given, again=again, actor=call.actor, now=call.now)
     item = fill(StoredEntitlement, find_entitlement(tx, number))
     return Outcome(item, f"/entitlements/{number}")
 
@@ -154,6 +155,8 @@ ENTITLEMENT_ACTIONS: tuple[AnyAction, ...] = (
         status=201,
         answer=StoredEntitlement,
         body=NewEntitlement,
+        conflicts=True,
+        description="What a live entitlement gives already is given twice only with `again`.",
     ),
     Action(
         _TAG,
