@@ -11,7 +11,6 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 COMMAND = {
     "token_normalize_func": str.lower,
-    "help_option_names": ["-h", "--help"],
     "max_content_width": 100,
 }
 

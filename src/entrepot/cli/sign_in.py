@@ -19,7 +19,7 @@ from entrepot.client.tokens import TOKEN_CHARS_MAX, Claims, clean_token, read_cl
 _ENVIRONMENT_TOKENS = ("ENTREPOT_TOKEN", "EDM_ACCESS_TOKEN", "ENTREPOT_CLIENT_ID")
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(invoke_without_command=True)
 @hub_option
 @click.pass_context
 def login(ctx: click.Context) -> None:

@@ -9,48 +9,11 @@ from collections.abc import Sequence
 import click
 
 from entrepot import __version__
+from entrepot.daemon.commands import ALIASES, COMMANDS
 from entrepot.daemon.console import complain, say
 from entrepot.daemon.exit_codes import ExitCode, exit_code_of
 from entrepot.daemon.options import data_option
 from entrepot.errors import EntrepotError
-
-# Where each command is, in the order of the help page.
-COMMANDS = {
-    "init": "starting",
-    "serve": "serve",
-    "work": "work",
-    "migrate": "starting",
-    "check": "check",
-    "keys": "keys",
-    "organisation": "organisations",
-    "user": "users",
-    "client": "clients",
-    "token": "tokens",
-    "licence": "licences",
-    "product": "products",
-    "publish": "publish",
-    "releases": "releases",
-    "withdraw": "releases",
-    "assets": "assets",
-    "grant": "grants",
-    "revoke": "grants",
-    "entitlements": "grants",
-    "downloads": "downloads",
-    "sweep": "sweep",
-    "sandbox": "sample_world",
-    "version": "starting",
-}
-_ALIASES = {
-    "asset": "assets",
-    "clients": "client",
-    "entitlement": "entitlements",
-    "license": "licence",
-    "licences": "licence",
-    "organisations": "organisation",
-    "organization": "organisation",
-    "products": "product",
-    "users": "user",
-}
 
 
 class _LazyGroup(click.Group):
@@ -60,16 +23,22 @@ class _LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        name = _ALIASES.get(cmd_name, cmd_name)
+        name = ALIASES.get(cmd_name, cmd_name)
         if name not in COMMANDS:
             return None
-        module = importlib.import_module(f"entrepot.daemon.{COMMANDS[name]}")
+        module = importlib.import_module(f"entrepot.daemon.{COMMANDS[name].module}")
         command = getattr(module, name)
         assert isinstance(command, click.Command)
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """From the table: asking the commands themselves would import the whole hub."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, listed.does) for name, listed in COMMANDS.items()])
 
-@click.group(cls=_LazyGroup)
+
+# Subcommands inherit the names of the help option.
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="entrepotd")
 @data_option
 def cli() -> None:
