@@ -360,7 +360,7 @@ def test_publish_grant_withdraw_revoke(entrepotd: Run, tmp_path: Path) -> None:
     assert all(each["controlled"] for each in release["artifacts"])
     assert entrepotd("publish", "P1", "1.0", one).code == 6
     assert entrepotd("publish", "P2", "1.0", one).code == 3
-    assert entrepotd("publish", "P1", "1.1", tmp_path / "none.bin").code == 2
+    assert entrepotd("publish", "P1", "1.1", tmp_path / "none.bin").code == 9
     assert entrepotd("publish", "P1", "1.1", one, one).code == 5
     assert entrepotd("publish", "P1", "1.1", one, "--available-at", "soon").code == 2
     [listed] = entrepotd("releases", "P1", "--json").json()

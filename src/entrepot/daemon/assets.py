@@ -29,7 +29,7 @@ from entrepot.daemon.console import printable, say, show_json, show_one, show_ro
 from entrepot.daemon.desk import OPERATOR, Desk
 from entrepot.daemon.exit_codes import ExitCode
 from entrepot.daemon.facts import measuring
-from entrepot.daemon.options import Command, hub_command, json_option, page_options
+from entrepot.daemon.options import Command, LocalPath, hub_command, json_option, page_options
 from entrepot.daemon.paging import note_rest
 from entrepot.daemon.walking import Found, LeftOut, asset_source, walk
 from entrepot.errors import Invalid
@@ -80,7 +80,7 @@ def assets() -> None:
     nargs=-1,
     required=True,
     metavar="PATH...",
-    type=click.Path(exists=True, path_type=Path),
+    type=LocalPath(folders=True),
 )
 @_describing
 @click.option("--identifier", help="For one file.  [default: one is made]")

@@ -13,7 +13,7 @@ from entrepot.core.catalogue import (
 )
 from entrepot.daemon.console import show_one, show_rows
 from entrepot.daemon.desk import OPERATOR, Desk
-from entrepot.daemon.options import hub_command, json_option, page_options
+from entrepot.daemon.options import LocalFile, hub_command, json_option, page_options
 from entrepot.daemon.paging import note_rest
 from entrepot.errors import Invalid
 from entrepot.kit.text import TEXT_LENGTH_MAX
@@ -28,7 +28,7 @@ def licence() -> None:
 
 @licence.command()
 @click.argument("code")
-@click.argument("file", type=click.File("rb"))
+@click.argument("file", type=LocalFile())
 @click.option("--name", help="[default: CODE]")
 @hub_command
 def add(desk: Desk, code: str, file: BinaryIO, name: str | None) -> None:
@@ -41,7 +41,7 @@ def add(desk: Desk, code: str, file: BinaryIO, name: str | None) -> None:
 
 @licence.command()
 @click.argument("code")
-@click.argument("file", type=click.File("rb"))
+@click.argument("file", type=LocalFile())
 @hub_command
 def revise(desk: Desk, code: str, file: BinaryIO) -> None:
     """Publish a new text of CODE, which everyone has to accept anew; prints the revision."""

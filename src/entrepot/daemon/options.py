@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 
+from entrepot.daemon.console import say
 from entrepot.daemon.desk import Desk
+from entrepot.daemon.exit_codes import ExitCode
 from entrepot.errors import EntrepotError
 from entrepot.kit.text import parse_instant
 
@@ -68,6 +70,48 @@ def page_options(command: Command) -> Command:
         "--skip", type=click.IntRange(0, 2**62), default=0, help="Leave out the first so many."
     )
     return skip(take(command))
+
+
+class Unreadable(click.ClickException):
+    """A file named on the command line cannot be read: no wrong use, but a code of its own."""
+
+    exit_code = ExitCode.LOCAL_FILE
+
+    def show(self, file: Any = None) -> None:  # noqa: ARG002 - click's name
+        """One line, as every failure."""
+        say(f"entrepotd: {self.message}")
+
+
+class LocalPath(click.Path):
+    """The path of something that is there and can be read; Unreadable where it is not."""
+
+    def __init__(self, *, folders: bool = False) -> None:
+        super().__init__(exists=True, readable=True, dir_okay=folders, path_type=Path)
+
+    def fail(
+        self,
+        message: str,
+        param: click.Parameter | None = None,  # noqa: ARG002
+        ctx: click.Context | None = None,  # noqa: ARG002
+    ) -> NoReturn:
+        """Raise what ends the command with its own code."""
+        raise Unreadable(message)
+
+
+class LocalFile(click.File):
+    """A file opened to read its bytes, `-` for stdin; Unreadable where that cannot be."""
+
+    def __init__(self) -> None:
+        super().__init__("rb")
+
+    def fail(
+        self,
+        message: str,
+        param: click.Parameter | None = None,  # noqa: ARG002
+        ctx: click.Context | None = None,  # noqa: ARG002
+    ) -> NoReturn:
+        """Raise what ends the command with its own code."""
+        raise Unreadable(message)
 
 
 class Instant(click.ParamType[datetime]):

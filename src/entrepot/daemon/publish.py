@@ -11,7 +11,7 @@ import click
 from entrepot.core import catalogue
 from entrepot.core.catalogue import ArtifactSpec, ReleaseSpec, Source
 from entrepot.daemon.desk import OPERATOR, Desk
-from entrepot.daemon.options import INSTANT, hub_command, json_option
+from entrepot.daemon.options import INSTANT, LocalPath, hub_command, json_option
 from entrepot.daemon.progress import ProgressFile
 from entrepot.daemon.releases import show_release
 
@@ -24,7 +24,7 @@ from entrepot.daemon.releases import show_release
     nargs=-1,
     required=True,
     metavar="FILE...",
-    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+    type=LocalPath(),
 )
 @click.option("--quality", default="EAC", show_default=True)
 @click.option("--type", "type_", default="Release", show_default=True, help="Type of the release.")
