@@ -1,5 +1,6 @@
 """`entrepotd releases` and `withdraw`: what has been published."""
 
+from datetime import datetime
 from typing import Any
 
 import click
@@ -7,6 +8,7 @@ from sqlalchemy import Row
 
 from entrepot.assembly import Hub
 from entrepot.core.catalogue import (
+    AVAILABLE,
     count_releases,
     find_product,
     find_release,
@@ -20,6 +22,7 @@ from entrepot.daemon.options import hub_command, json_option, page_options
 from entrepot.daemon.paging import note_rest
 from entrepot.db import Tx
 
+_SCHEDULED = "scheduled"  # shown for what is available, but only from a later moment on
 _COLUMNS = ("id", "name", "quality", "type", "state", "available_at", "files")
 _ARTIFACT_FIELDS = (
     "id",
@@ -44,29 +47,34 @@ _ARTIFACT_COLUMNS = ("id", "file_name", "size", "sha256")
 @json_option
 @hub_command
 def releases(desk: Desk, product: str, *, skip: int, take: int, as_json: bool) -> None:
-    """List the releases of PRODUCT (code or number) in any state, newest first."""
+    """List the releases of PRODUCT (code or number) in any state, newest first.
+
+    One that is to become available later is scheduled.
+    """
     with desk.hub() as hub, hub.database.read() as tx:
         number = find_product(tx, product).id
         found = list_releases(tx, number, skip=skip, take=take)
         total = count_releases(tx, number)
-        rows = [_release(tx, row) for row in found]
+        rows = [_release(tx, row, now=hub.now()) for row in found]
     shown = rows if as_json else [row | {"files": len(row["artifacts"])} for row in rows]
     show_rows(shown, columns=_COLUMNS, as_json=as_json)
     note_rest(len(found), skip=skip, total=total)
 
 
-def _release(tx: Tx, row: Row[Any]) -> dict[str, Any]:
+def _release(tx: Tx, row: Row[Any], *, now: datetime) -> dict[str, Any]:
     artifacts = [
         {name: each._mapping[name] for name in _ARTIFACT_FIELDS}
         for each in list_artifacts(tx, row.id)
     ]
-    return dict(row._mapping) | {"artifacts": artifacts}
+    scheduled = row.state == AVAILABLE and row.available_at > now
+    state = _SCHEDULED if scheduled else row.state
+    return dict(row._mapping) | {"state": state, "artifacts": artifacts}
 
 
 def show_release(hub: Hub, release_id: str, *, as_json: bool) -> None:
     """Print one release with its files."""
     with hub.database.read() as tx:
-        shown = _release(tx, find_release(tx, release_id))
+        shown = _release(tx, find_release(tx, release_id), now=hub.now())
     if as_json:
         show_json(shown)
         return
