@@ -13,13 +13,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from entrepot.assembly import Hub, assemble
 from entrepot.errors import EntrepotError, Invalid, Unavailable
-from entrepot.settings import Settings, from_env
+
+# Loaded when they are used: every command imports this module, also for its help alone.
+if TYPE_CHECKING:
+    from entrepot.assembly import Hub
+    from entrepot.settings import Settings
 
 OPERATOR = "operator"
 _SECRET_FILE = "secret.key"  # noqa: S105 - a name
+_DATABASE_FILE = "entrepot.sqlite3"
 _SERVED_FILE = "served.json"
 _SERVED = ("bind", "public_url", "sandbox")
 _PREFIX = "ENTREPOT_"
@@ -42,17 +47,21 @@ class Desk:
         told = self.told("data")
         return Path(told) if told else None
 
-    def settings(self, *, as_served: bool = True) -> Settings:
+    def settings(self, *, as_served: bool = True) -> "Settings":
         """All settings, checked. `as_served`: the address is the one last served, unless told."""
+        from entrepot.settings import from_env
+
         options = (self._served() if as_served else {}) | self._secret() | self.options
         try:
             return from_env(os.environ, options=options)
         except Invalid as error:
-            raise _name_the_secret(error) from error
+            raise self._name_the_secret(error) from error
 
     @contextmanager
-    def hub(self) -> Iterator[Hub]:
+    def hub(self) -> Iterator["Hub"]:
         """The hub, whose database must be migrated."""
+        from entrepot.assembly import assemble
+
         hub = assemble(self.settings())
         try:
             yield hub
@@ -80,7 +89,7 @@ class Desk:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if path.exists():
                 return None
-            if (folder / "entrepot.sqlite3").exists():
+            if (folder / _DATABASE_FILE).exists():
                 raise _secret_missing(folder)
             _write_private(path, secrets.token_urlsafe(32) + "\n", new=True)
         except FileExistsError:
@@ -90,6 +99,20 @@ class Desk:
         except OSError as error:
             raise _not_writable(folder, error.strerror) from error
         return path
+
+    def _name_the_secret(self, error: Invalid) -> EntrepotError:
+        """A missing or bad secret key, where it is the only fault, is an error of its own."""
+        if error.code != "settings-invalid" or not set(error.details) <= _SECRETS:
+            return error
+        folder = self.folder
+        if folder and not self.told("secret_key") and not self.told("secret_key_file"):
+            if (folder / _SECRET_FILE).exists():
+                return _secret_faulty(error)
+            if (folder / _DATABASE_FILE).exists():
+                return _secret_missing(folder)
+            if not self.told("database_url"):
+                return _no_hub(folder)
+        return _secret_faulty(error)
 
     def _served(self) -> dict[str, str]:
         served = read_served(self.folder) if self.folder else {}
@@ -107,7 +130,7 @@ def read_served(folder: Path) -> Mapping[str, object]:
     return {}
 
 
-def note_served(settings: Settings, **more: str) -> None:
+def note_served(settings: "Settings", **more: str) -> None:
     """Keep what other commands want to know of a hub that is about to serve."""
     noted = {
         "bind": str(settings.bind),
@@ -143,14 +166,22 @@ def _secret_missing(folder: Path) -> Unavailable:
     return Unavailable(
         f"{folder} holds a database, but not the secret key it was made with.",
         code="secret-key-missing",
-        remedy="Set ENTREPOT_SECRET_KEY or ENTREPOT_SECRET_KEY_FILE to that key.",
+        remedy=f"Put its copy from the backup back as {folder / _SECRET_FILE} (chmod 600), or set "
+        "ENTREPOT_SECRET_KEY or ENTREPOT_SECRET_KEY_FILE to that key; a new one is of no use.",
     )
 
 
-def _name_the_secret(error: Invalid) -> EntrepotError:
-    """A missing or bad secret key, where it is the only fault, is an error of its own."""
-    if error.code != "settings-invalid" or not set(error.details) <= _SECRETS:
-        return error
+def _no_hub(folder: Path) -> Invalid:
+    return Invalid(
+        f"There is no hub in {folder}: neither a secret key nor a database.",
+        field="data",
+        code="secret-key-missing",
+        remedy="Name the folder of the hub with --data (ENTREPOT_DATA), or make a new hub there: "
+        f"`entrepotd init --data {folder}`; ENTREPOT_SECRET_KEY is for keys kept elsewhere.",
+    )
+
+
+def _secret_faulty(error: Invalid) -> Invalid:
     [(name, problem)] = error.details.items()
     return Invalid(
         f"{name}: {problem}.",

@@ -36,6 +36,13 @@ LINK_LEAD_SECONDS = 10
 TOKEN_TAIL_SECONDS = 3600 + 60
 LINK_TAIL_SECONDS = 600 + 60
 
+_OTHER_KEY = (
+    "Check first that --data (ENTREPOT_DATA) is the folder that was meant. Then give back the key "
+    "that this database was made with: put its copy from the backup into the folder as secret.key, "
+    "or set ENTREPOT_SECRET_KEY or ENTREPOT_SECRET_KEY_FILE to it. Without that key the signing "
+    "keys are lost: restore a backup of folder and key together."
+)
+
 
 class SecretBox:
     """Seals short secrets with a key derived (HKDF-SHA256) from the hub's secret key."""
@@ -58,7 +65,7 @@ class SecretBox:
             raise Unavailable(
                 "The keys in the database were sealed with another secret key.",
                 code="secret-key-wrong",
-                remedy="Start with the ENTREPOT_SECRET_KEY that this database was made with.",
+                remedy=_OTHER_KEY,
             ) from error
 
 
