@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 import pytest
-from sqlalchemy import and_, func, insert, select
+from sqlalchemy import Text, and_, cast, func, insert, literal, select
 
 from entrepot.core import orders
 from entrepot.core.catalogue.tables import assets
@@ -154,7 +154,9 @@ def add_many(database: Database, count: int) -> range:
         ids = range(first, first + count)
         new = id_table(tx)
         each = new.join(assets, and_(assets.c.id == first, new.c.id != first))
-        source = select(new.c.id, func.concat("many-", new.c.id), *copied).select_from(each)
+        source = select(new.c.id, literal("many-") + cast(new.c.id, Text), *copied).select_from(
+            each
+        )
         names = ["id", "identifier", *(column.name for column in copied)]
         tx.execute(insert(assets).from_select(names, source), {"ids": bound_ids(tx, ids)})
     return ids
