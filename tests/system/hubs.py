@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -158,9 +158,12 @@ def run(
 
 
 @contextlib.contextmanager
-def running_hub(data: Path, *, port: int = 0, **settings: str) -> Iterator[Hub]:
+def running_hub(
+    data: Path, *, port: int = 0, prefix: Sequence[str] = (), **settings: str
+) -> Iterator[Hub]:
     """A ready sandbox with two web processes, stopped by its pid; `settings` in lower case.
 
+    `prefix` is a command that in the end becomes the hub, such as one that leaves something out.
     At the end its log is searched for what must never be in there.
     """
     bind = f"127.0.0.1:{port or free_port()}"
@@ -169,7 +172,7 @@ def running_hub(data: Path, *, port: int = 0, **settings: str) -> Iterator[Hub]:
     log_path = data.with_name(f"{data.name}.log")
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            [*ENTREPOTD, "serve", "--sandbox", "--data", str(data), "--bind", bind],
+            [*prefix, *ENTREPOTD, "serve", "--sandbox", "--data", str(data), "--bind", bind],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -10,7 +10,7 @@ from entrepot.core.orders.changing import (
     purge_orders,
     retry_order,
 )
-from entrepot.core.orders.delivering import OrderPackage, permitted_package
+from entrepot.core.orders.delivering import OrderPackage, permitted_orders, permitted_package
 from entrepot.core.orders.former import release_former_files
 from entrepot.core.orders.packages import PackageEntry, decode_package, encode_package
 from entrepot.core.orders.packaging import complete_order
@@ -104,6 +104,7 @@ __all__ = [
     "parse_changes",
     "parse_key",
     "parse_order_request",
+    "permitted_orders",
     "permitted_package",
     "place_order",
     "plan_some",

@@ -25,7 +25,10 @@ def conditional(door: Door, request: AnyRequest, shown: Order) -> ASGIResponse:
     body, now = encode(shown), door.hub.now()
     changed_at = datetime.fromisoformat(shown.modified_on)
     if shown.status in _DELIVERED:
-        changed_at = max(changed_at, link_bucket(now, seconds=door.policy.link_seconds))
+        # Without its link since a right has ended: nothing of the order says since when.
+        lost = shown.download_location is None
+        bucket = link_bucket(now, seconds=door.policy.link_seconds)
+        changed_at = now if lost else max(changed_at, bucket)
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     told = min(changed_at, now - SETTLING)
     headers = {"etag": etag, "last-modified": format_http_date(told)}
