@@ -16,7 +16,7 @@ from entrepot.db import Database
 from entrepot.jobs import CONVERSIONS, Jobs, JobState
 from entrepot.jobs.runner import TAKEN_FOR_DEAD
 from tests.jobs.toy_worker import ATTEMPTS_MAX, place_in
-from tests.jobs.toys import Toys, wait_until
+from tests.jobs.toys import SOAK_KILLS, Toys, wait_until
 
 FROZEN_SECONDS_MAX = 15.0
 
@@ -125,8 +125,8 @@ def test_every_order_ends_once_through_kills(toys: Toys) -> None:
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("workers", [1, 3])
-def test_every_order_ends_once_through_two_hundred_kills(toys: Toys, workers: int) -> None:
-    _run_through_kills(toys, kills=200, workers=workers, chance=random.Random(workers))
+def test_every_order_ends_once_through_many_kills(toys: Toys, workers: int) -> None:
+    _run_through_kills(toys, kills=SOAK_KILLS, workers=workers, chance=random.Random(workers))
 
 
 def _freeze(toys: Toys, process: "subprocess.Popen[str]") -> None:
@@ -147,9 +147,12 @@ def _freeze(toys: Toys, process: "subprocess.Popen[str]") -> None:
                 return
 
 
-def test_the_jobs_of_a_frozen_worker_go_on_and_it_makes_way_when_it_wakes(toys: Toys) -> None:
-    first = toys.start(beat=2.0, item=0.1)
-    second = toys.start(beat=2.0, item=0.1)
+@pytest.mark.parametrize("beat", [0.5, pytest.param(2.0, marks=pytest.mark.soak)])
+def test_the_jobs_of_a_frozen_worker_go_on_and_it_makes_way_when_it_wakes(
+    toys: Toys, beat: float
+) -> None:
+    first = toys.start(beat=beat, item=0.1)
+    second = toys.start(beat=beat, item=0.1)
     for number in range(6):
         toys.place(number, customer=str(number), items=10)
     wait_until(lambda: sum(map(toys.started, range(6))) >= 20)

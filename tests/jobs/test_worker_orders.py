@@ -19,7 +19,7 @@ from entrepot.core import orders as verbs
 from entrepot.core.orders import decode_package
 from entrepot.errors import EntrepotError
 from tests.conversions import clips
-from tests.jobs.toys import wait_until
+from tests.jobs.toys import SOAK_KILLS, wait_until
 from tests.jobs.worker_world import World, picture
 
 SMALL = (
@@ -66,7 +66,7 @@ def test_an_order_is_converted_and_packed(world: World) -> None:
 
 
 def test_a_small_order_does_not_wait_for_a_large_one_of_somebody_else(world: World) -> None:
-    large = world.place(world.customer(), world.add_pictures(120, side=1600), SMALL)
+    large = world.place(world.customer(), world.add_pictures(80, side=1200), SMALL)
     small_assets = world.add_pictures(10, first=500)
     world.work()
     wait_until(lambda: world.order(large).status == "InProgress")
@@ -74,7 +74,7 @@ def test_a_small_order_does_not_wait_for_a_large_one_of_somebody_else(world: Wor
     world.wait_for(small)
     assert world.order(small).status == "Completed"
     done = [item for item in world.items(large) if item.state == "done"]
-    assert len(done) < 90
+    assert len(done) < 60
     world.wait_for(large)
     assert world.order(large).status == "Completed"
 
@@ -172,8 +172,8 @@ def test_every_order_completes_once_through_kills(world: World) -> None:
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("workers", [1, 3])
-def test_every_order_completes_once_through_two_hundred_kills(world: World, workers: int) -> None:
-    _orders_through_kills(world, kills=200, workers=workers, chance=random.Random(workers))
+def test_every_order_completes_once_through_many_kills(world: World, workers: int) -> None:
+    _orders_through_kills(world, kills=SOAK_KILLS, workers=workers, chance=random.Random(workers))
 
 
 def test_a_database_that_is_away_for_a_while_is_waited_for(world: World) -> None:
@@ -181,7 +181,8 @@ def test_a_database_that_is_away_for_a_while_is_waited_for(world: World) -> None
     world.work()
     wait_until(lambda: world.order(order_id).files_completed >= 2)
     with _database_away(world):
-        time.sleep(12)
+        # On SQLite longer than a transaction waits for its turn.
+        time.sleep(11 if world.hub.database.dialect == "sqlite" else 4)
     world.wait_for(order_id)
     order = world.order(order_id)
     assert (order.status, order.files_completed) == ("Completed", 30)

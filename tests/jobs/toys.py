@@ -17,6 +17,7 @@ from entrepot.jobs import Jobs
 from tests.jobs import toy_worker
 
 SECONDS_MAX = 60.0
+SOAK_KILLS = int(os.environ.get("SOAK_KILLS", "200"))
 ROOT = Path(__file__).parent.parent.parent
 
 

@@ -21,9 +21,8 @@ from entrepot.core import orders as verbs
 from entrepot.core.accounts import Principal
 from entrepot.core.orders.tables import order_items, orders
 from tests import factories
-from tests.jobs.toys import SECONDS_MAX, wait_until
+from tests.jobs.toys import ROOT, SECONDS_MAX, wait_until
 
-ENTREPOTD = [sys.executable, "-W", "ignore", "-c", "from entrepot.daemon import main; main()"]
 ENDED = {"Completed", "CompletedWithErrors", "Failed", "Cancelled"}
 
 
@@ -120,13 +119,12 @@ class World:
             lambda: all(self.order(number).status in ENDED for number in order_ids), seconds
         )
 
-    def work(self, *arguments: str, **settings: str) -> "subprocess.Popen[bytes]":
-        """`entrepotd work`, which is at it; `settings` in lower case."""
-        told = {f"ENTREPOT_{name.upper()}": value for name, value in settings.items()}
+    def work(self, *, program: str = "entrepot.daemon") -> "subprocess.Popen[bytes]":
+        """`entrepotd work`, which is at it."""
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                [*ENTREPOTD, "work", *arguments],
-                env=self.environment | told,
+                [sys.executable, "-W", "ignore", "-m", program, "work"],
+                env=self.environment | {"PYTHONPATH": str(ROOT)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import json
 import os
 import shutil
 import signal
@@ -9,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -238,6 +240,29 @@ def test_a_web_process_that_dies_is_replaced(data: Path) -> None:
         os.kill(told, signal.SIGTERM)
         wait_until(lambda: len(hub.web_processes() - before - {told}) == 2)
         wait_until(hub.answers)
+        assert hub.stop() == 0
+
+
+def _readiness(hub: Serving) -> dict[str, str]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{hub.port}/readyz", timeout=20) as answer:
+        told: dict[str, str] = json.loads(answer.read())
+    return told
+
+
+def test_a_worker_runs_beside_the_web_processes_and_is_replaced(data: Path) -> None:
+    with serving(data, "--processes", "1", workers="1") as hub:
+        wait_until(lambda: _readiness(hub).get("workers") == "1")
+        assert _readiness(hub) == {"status": "ready", "workers": "1", "conversions": "on"}
+        web, worker = sorted(hub.web_processes())
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: len(hub.web_processes() - {web, worker}) == 1)
+        wait_until(lambda: _readiness(hub)["workers"] == "1")
+        # One that is frozen is found by its silence.
+        [again] = hub.web_processes() - {web}
+        os.kill(again, signal.SIGSTOP)
+        wait_until(lambda: again not in hub.web_processes(), seconds=15)
+        wait_until(lambda: _readiness(hub)["workers"] == "1")
+        assert web in hub.web_processes()
         assert hub.stop() == 0
 
 

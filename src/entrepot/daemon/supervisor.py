@@ -28,7 +28,8 @@ Child: TypeAlias = Callable[[int, int], int]
 SHORT_LIFE_SECONDS = 5.0
 # A process that must show that it lives, and that has been silent for so long, is killed.
 SILENT_SECONDS_MAX = 6.0
-START_SECONDS_MAX = 60.0
+START_SECONDS_MAX = 30.0  # until its first sign of life
+ALIVE, READY = b".", b"!"
 DELAY_SECONDS_MIN = 0.5
 DELAY_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 10.0
@@ -41,8 +42,8 @@ class Role:
     """`count` processes that run `child`.
 
     A `vital` role must be up before the whole is; where the first of its processes cannot
-    start, nothing does. One that `beats` writes a byte to its descriptor `ready` every second
-    or so for as long as it lives; the others write one, once.
+    start, nothing does. A process writes READY to its descriptor `ready` once it is; one whose
+    role `beats` writes ALIVE every second or so, before and after.
     """
 
     name: str
@@ -60,6 +61,7 @@ class _Slot:
     pid: int = 0
     ready_end: int = -1  # read end of its pipe; -1: none, or nothing more comes
     ready: bool = False
+    heard: bool = False
     heard_at: float = 0.0
     started_at: float = 0.0
     start_at: float = 0.0  # when the next one may start
@@ -130,7 +132,7 @@ class Supervisor:
         if pid == 0:
             self._become_child(slot.role, ready)
         os.close(ready)
-        slot.pid, slot.ready_end, slot.ready = pid, ready_end, False
+        slot.pid, slot.ready_end, slot.ready, slot.heard = pid, ready_end, False, False
         slot.started_at = slot.heard_at = time.monotonic()
 
     def _become_child(self, role: Role, ready: int) -> None:
@@ -163,8 +165,8 @@ class Supervisor:
 
     def _hear(self, slot: _Slot) -> None:
         said = os.read(slot.ready_end, 4096)
-        slot.ready = slot.ready or bool(said)
-        slot.heard_at = time.monotonic()
+        slot.ready = slot.ready or READY in said
+        slot.heard, slot.heard_at = True, time.monotonic()
         if not (said and slot.role.beats):
             self._forget_pipe(slot)
 
@@ -177,7 +179,7 @@ class Supervisor:
                 continue
             if now - looked_at > 3 * _TICK_SECONDS:
                 slot.heard_at = now  # we were frozen ourselves: it may have been, too
-            limit = SILENT_SECONDS_MAX if slot.ready else START_SECONDS_MAX
+            limit = SILENT_SECONDS_MAX if slot.heard else START_SECONDS_MAX
             if now - slot.heard_at > limit:
                 _log.warning("a process is frozen", extra={"pid": slot.pid, "role": slot.role.name})
                 slot.heard_at = time.monotonic()

@@ -13,6 +13,7 @@ from types import FrameType
 import uvicorn
 
 from entrepot.assembly import assemble
+from entrepot.daemon.supervisor import READY
 from entrepot.settings import Settings, from_env
 from entrepot.web.server import Server, build_app
 from entrepot.web.zerocopy import uvicorn_options
@@ -86,7 +87,7 @@ def _watch(server: uvicorn.Server, ready: int, lifeline: int, grace_seconds: int
     while not server.started and not select.select([lifeline], [], [], _POLL_SECONDS)[0]:
         pass
     if server.started:
-        os.write(ready, b".")
+        os.write(ready, READY)
     os.close(ready)
     select.select([lifeline], [], [])
     os.kill(os.getpid(), signal.SIGTERM)

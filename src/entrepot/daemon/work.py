@@ -15,7 +15,7 @@ from entrepot.daemon.console import say
 from entrepot.daemon.desk import Desk
 from entrepot.daemon.listening import raise_descriptor_limit
 from entrepot.daemon.options import hub_command, remember
-from entrepot.daemon.supervisor import Role, Supervisor
+from entrepot.daemon.supervisor import ALIVE, READY, Role, Supervisor
 from entrepot.kit import log
 from entrepot.settings import Settings
 
@@ -76,12 +76,13 @@ def _work(settings: Settings, ready: int, lifeline: int) -> int:
     told = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: told.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers to Ctrl-C
+    threading.Thread(target=_pulse, args=(ready,), daemon=True).start()
     from entrepot.worker import Worker
 
     hub = assemble(settings)
     worker = Worker(hub, slots=settings.worker_slots, scratch=settings.data)
     worker.start()
-    threading.Thread(target=_pulse, args=(ready,), daemon=True).start()
+    os.write(ready, READY)
     while not told.is_set() and not select.select([lifeline], [], [], _POLL_SECONDS)[0]:
         pass
     worker.stop()
@@ -92,5 +93,5 @@ def _pulse(ready: int) -> None:
     """Show the parent that this process is not frozen."""
     with suppress(OSError):
         while True:
-            os.write(ready, b".")
+            os.write(ready, ALIVE)
             time.sleep(_PULSE_SECONDS)
