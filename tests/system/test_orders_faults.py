@@ -1,6 +1,9 @@
 """What goes wrong with orders, over the real processes: every one ends once, and says how."""
 
+import hashlib
+import json
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -17,6 +20,7 @@ from tests.system.media import photographs
 from tests.system.media_orders import (
     ENDED,
     ORDERS,
+    Event,
     add_assets,
     link_of,
     rows,
@@ -27,6 +31,8 @@ from tests.system.media_orders import (
     workers,
 )
 
+CHILD = "tests.system.media_full_disk_child"
+ROOT = Path(__file__).parents[2]
 CANCEL_SECONDS_MAX = 5.0
 REVOKE_SECONDS_MAX = 5.0
 
@@ -35,12 +41,14 @@ def crops(folder: Path, count: int, *, side: int = 160) -> list[Path]:
     """Pieces of a photograph, no two alike and unlike those of any other test."""
     folder.mkdir()
     path, (width, height) = photographs()["Wall.jpg"]
+    mark = hashlib.sha256(str(folder).encode()).digest()
     made = []
     with Image.open(path) as whole:
         for number in range(count):
             left, top = 7 * number % (width - side), 11 * number % (height - side)
             piece = whole.crop((left, top, left + side, top + side))
-            piece.putpixel((0, 0), (hash(str(folder)) % 256, number % 256, 0))
+            piece.putpixel((0, 0), (mark[0], mark[1], mark[2]))
+            piece.putpixel((1, 0), (number % 256, number // 256, 0))
             made.append(folder / f"piece{number:03d}.png")
             piece.save(made[-1])
     return made
@@ -149,7 +157,7 @@ def test_an_order_outlives_its_worker(media_hub: Hub, tmp_path: Path) -> None:
     [worker] = workers(media_hub)
     placed = ada.convert(numbers, steps("png", blur=20), steps("webp", blur=20))
     order_id = placed["order_id"]
-    events, left = [], []
+    events, left = list[Event](), list[psutil.Process]()
     for event in ada.watch(order_id):
         events.append(event)
         if event.kind == "progress" and not left and event.data["files_completed"]:
@@ -261,3 +269,25 @@ def test_without_a_sandbox_stored_files_are_delivered(hub_without_sandbox: Hub) 
     assert placed["status"] == "Completed"
     [delivered] = ada.package(placed).manifest["files"]
     assert delivered["sha256"] == asset["sha256"]
+
+
+@pytest.mark.needs("mounts")
+def test_an_order_waits_for_room_on_the_disk(tmp_path: Path) -> None:
+    place = tmp_path / "disk"
+    place.mkdir()
+    done = subprocess.run(
+        [*(in_own_mounts() or ()), sys.executable, "-m", CHILD, str(place)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["placed"] == "Pending"
+    assert facts["while_full"] in ("Pending", "InProgress")
+    assert facts["before"] == 200
+    assert facts["after"] == "Completed", facts
+    assert facts["delivered"] == 8
+    assert facts["left"] == []
