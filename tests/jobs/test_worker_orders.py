@@ -30,6 +30,7 @@ SMALL = (
 SLOW = ({"type": "fileExtension", "value": "webm"},)
 FROZEN_SECONDS_MAX = 15.0
 CANCEL_SECONDS_MAX = 5.0
+FILES = 5  # of each order that workers are killed over
 
 
 def slow_video() -> bytes:
@@ -127,26 +128,30 @@ def test_a_frozen_worker_is_replaced_and_its_orders_go_on(world: World) -> None:
 
 
 def _orders_through_kills(world: World, *, kills: int, workers: int, chance: random.Random) -> None:
-    assets = world.add_pictures(24)
-    orders = []
-    for number in range(max(3, kills // 3)):
-        who = world.customer()
+    assets = world.add_pictures(24, side=1200)
+    customers = [world.customer() for _ in range(3)]
+
+    def place(width: int) -> int:
         # A width of its own: nothing is found made already.
-        pipeline = ({"type": "resize", "value": {"width": 40 + number}}, SMALL[1])
-        orders.append(world.place(who, chance.sample(assets, 6), pipeline))
+        pipeline = ({"type": "resize", "value": {"width": width}}, SMALL[1])
+        return world.place(chance.choice(customers), chance.sample(assets, FILES), pipeline)
+
+    orders = [place(40 + number) for number in range(3)]
     for _ in range(workers):
         world.work()
-    for _ in range(kills):
+    for kill in range(kills):
         time.sleep(chance.uniform(0.0, 2.0))
         world.kill(chance.choice(world.running))
+        orders.append(place(50 + kill))
         world.work()
-    world.wait_for(*orders, seconds=300)
+    world.wait_for(*orders, seconds=600)
     for number in orders:
         order = world.order(number)
-        assert (order.status, order.files_completed) == ("Completed", 6), world.items(number)
+        assert (order.status, order.files_completed) == ("Completed", FILES), world.items(number)
         assert world.events(number).count("order.completed") == 1
         with world.hub.blobs.open(order.package_sha256) as stored:
-            assert len(decode_package(stored.read())) >= 6
+            names = [entry.name for entry in decode_package(stored.read())]
+        assert len([name for name in names if name.endswith(".png")]) == FILES
     _nothing_lies_about(world)
 
 
