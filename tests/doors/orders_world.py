@@ -85,7 +85,7 @@ class Shop:
         token: str | None = "",
         json: Any = None,
         content: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | Mapping[bytes, bytes] | None = None,
     ) -> httpx.Response:
         """The answer; `token` None: none is sent."""
 
