@@ -16,7 +16,7 @@ from entrepot.db import Database
 from entrepot.jobs import CONVERSIONS, Jobs, JobState
 from entrepot.jobs.runner import TAKEN_FOR_DEAD
 from tests.jobs.toy_worker import ATTEMPTS_MAX, place_in
-from tests.jobs.toys import SOAK_KILLS, Toys, wait_until
+from tests.jobs.toys import ON_POSTGRESQL, ON_SQLITE, SOAK_KILLS, Toys, wait_until
 
 FROZEN_SECONDS_MAX = 15.0
 
@@ -53,6 +53,7 @@ def test_a_cancelled_job_never_runs(toys: Toys) -> None:
     assert not toys.published()[1]
 
 
+@ON_SQLITE
 def test_within_a_customer_the_lower_number_goes_first(toys: Toys) -> None:
     given = dict(enumerate([5, 1, 3, 0, 4, 2]))
     with toys.database.write() as tx:
@@ -74,6 +75,7 @@ def test_within_a_customer_the_lower_number_goes_first(toys: Toys) -> None:
     assert [given[n] for n in began] == sorted(given.values())
 
 
+@ON_POSTGRESQL
 def test_a_small_order_does_not_wait_for_a_large_one_of_somebody_else(toys: Toys) -> None:
     toys.place(1, customer="101", items=1000)
     toys.start(slots=4)
@@ -86,6 +88,7 @@ def test_a_small_order_does_not_wait_for_a_large_one_of_somebody_else(toys: Toys
     assert not toys.published()[1]
 
 
+@ON_SQLITE
 def test_what_kills_its_worker_each_time_is_put_aside(toys: Toys) -> None:
     toys.place(1, items=1)
     with toys.database.write() as tx:
@@ -167,6 +170,7 @@ def test_the_jobs_of_a_frozen_worker_go_on_and_it_makes_way_when_it_wakes(
     assert second.poll() is None
 
 
+@ON_POSTGRESQL
 def test_a_worker_that_is_told_to_stop_leaves_its_jobs_to_the_next(toys: Toys) -> None:
     first = toys.start(item=0.05)
     toys.place(1, items=40)
@@ -180,6 +184,7 @@ def test_a_worker_that_is_told_to_stop_leaves_its_jobs_to_the_next(toys: Toys) -
     toys.wait_for(1)
 
 
+@ON_POSTGRESQL
 def test_a_job_that_its_worker_lost_is_begun_again(toys: Toys) -> None:
     """As when the engine claimed it, and could not read what it had claimed."""
     toys.place(1)

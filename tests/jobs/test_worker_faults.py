@@ -22,9 +22,11 @@ from entrepot.worker.orders import build_order
 from entrepot.worker.schedule import JOBS_MAX, Schedule
 from entrepot.worker.work import Patience, Work
 from tests.jobs.test_worker_orders import SMALL
+from tests.jobs.toys import ON_SQLITE
 from tests.jobs.worker_world import World
 
 NO_DISK_HAS = 2**60
+ONCE = pytest.mark.parametrize("dialect", ["sqlite"])  # it does not come to the database
 
 
 def a_task() -> Task:
@@ -87,6 +89,7 @@ def test_patience_ends_and_comes_back() -> None:
     assert patience.lasts()
 
 
+@ONCE
 @pytest.mark.parametrize(
     ("error", "waits"),
     [
@@ -112,6 +115,7 @@ def test_what_is_waited_for(world: World, error: Unavailable, waits: bool) -> No
         work.patiently(a_task(), verb)
 
 
+@ONCE
 def test_waiting_ends_with_the_worker(world: World) -> None:
     task = a_task()
     threading.Timer(0.3, task._halting.set).start()
@@ -123,6 +127,7 @@ def test_waiting_ends_with_the_worker(world: World) -> None:
         work_of(world, patience_seconds=60).patiently(task, down)
 
 
+@ON_SQLITE
 def test_where_nothing_can_be_locked_in_stored_files_are_still_delivered(world: World) -> None:
     who, assets = world.customer(), world.add_pictures(2)
     converted = world.place(who, assets, SMALL)
@@ -198,6 +203,7 @@ def test_the_schedule_expires_purges_and_tidies(world: World) -> None:
     assert not incoming.exists()
 
 
+@ONCE
 def test_a_defect_in_a_task_of_the_schedule_ends_nothing(world: World) -> None:
     waits = iter([None, None])
 

@@ -19,7 +19,7 @@ from entrepot.core import orders as verbs
 from entrepot.core.orders import decode_package
 from entrepot.errors import EntrepotError
 from tests.conversions import clips
-from tests.jobs.toys import SOAK_KILLS, wait_until
+from tests.jobs.toys import ON_POSTGRESQL, ON_SQLITE, SOAK_KILLS, wait_until
 from tests.jobs.worker_world import World, picture
 
 SMALL = (
@@ -66,6 +66,7 @@ def test_an_order_is_converted_and_packed(world: World) -> None:
     assert told.count("order.completed") == 1
 
 
+@ON_SQLITE
 def test_a_small_order_does_not_wait_for_a_large_one_of_somebody_else(world: World) -> None:
     large = world.place(world.customer(), world.add_pictures(80, side=1200), SMALL)
     small_assets = world.add_pictures(10, first=500)
@@ -80,6 +81,7 @@ def test_a_small_order_does_not_wait_for_a_large_one_of_somebody_else(world: Wor
     assert world.order(large).status == "Completed"
 
 
+@ON_POSTGRESQL
 def test_cancelling_ends_a_conversion_that_runs(world: World) -> None:
     who = world.customer()
     order_id = world.place(who, world.add(("long.mp4", slow_video())), SLOW)
@@ -94,6 +96,7 @@ def test_cancelling_ends_a_conversion_that_runs(world: World) -> None:
     assert world.events(order_id)[-1] == "order.cancelled"
 
 
+@ON_SQLITE
 def test_a_worker_that_is_told_to_stop_counts_no_attempt_and_ends_its_converters(
     world: World,
 ) -> None:
@@ -111,6 +114,7 @@ def test_a_worker_that_is_told_to_stop_counts_no_attempt_and_ends_its_converters
     assert world.order(order_id).status == "InProgress"
 
 
+@ON_SQLITE
 def test_a_frozen_worker_is_replaced_and_its_orders_go_on(world: World) -> None:
     process = world.work()
     [frozen] = world.workers_of(process)

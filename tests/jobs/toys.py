@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 
 from entrepot.db import Database
@@ -18,6 +19,13 @@ from tests.jobs import toy_worker
 
 SECONDS_MAX = 60.0
 SOAK_KILLS = int(os.environ.get("SOAK_KILLS", "200"))
+# For what is long and the same on both: the other database has its turn in the soak.
+ON_SQLITE = pytest.mark.parametrize(
+    "dialect", ["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)]
+)
+ON_POSTGRESQL = pytest.mark.parametrize(
+    "dialect", [pytest.param("sqlite", marks=pytest.mark.soak), "postgresql"]
+)
 ROOT = Path(__file__).parent.parent.parent
 
 
