@@ -48,7 +48,13 @@ def status_of_kind(name: str) -> int:
 
 
 # Codes of answers that carry a status and no kind of ours: the framework's, and 501.
-FRAMEWORK = {"method-not-allowed", "body-too-large", "host-unknown", "fasp-not-configured"}
+FRAMEWORK = {
+    "body-too-large",
+    "endpoint-unknown",
+    "fasp-not-configured",
+    "host-unknown",
+    "method-not-allowed",
+}
 
 
 def test_every_code_in_the_source_is_in_the_catalogue() -> None:

@@ -366,25 +366,33 @@ def test_not_there_not_yours_and_nonsense_are_the_same_bytes(hub: Hub) -> None:
             assert (answer.status_code, answer.content) == (404, NOT_FOUND), path
 
 
-def test_what_is_no_endpoint_is_refused_in_the_same_shape(hub: Hub) -> None:
+def test_what_is_no_endpoint_is_told_apart_by_its_form_alone(hub: Hub) -> None:
     with open_door(hub) as door:
         with hub.database.write() as tx:
-            offer = add_offer(tx, now=hub.now())
+            offer, theirs = add_offer(tx, now=hub.now()), add_offer(tx, now=hub.now())
         token = door.token(offer.who)
         release = release_path(offer.number, offer.release.id)
-        for path in (
-            f"/{offer.number}/rights",
-            f"/{offer.number}/rights/download",
-            f"/{offer.number}/rights/download/release",
-            f"/{offer.number}/left/over",
-            f"{release}/artifact",
-            f"{release}/artifacts/{offer.release.artifact_ids[0]}",
-            f"{offer.artifact}/ftp",
-            f"{offer.artifact}/http/more",
-            f"{offer.artifact}/fasp/more",
+        said = set()
+        for ending in (
+            "/rights",
+            "/rights/download",
+            "/rights/download/release",
+            "/left/over",
+            f"{release}/artifact".removeprefix(f"/{offer.number}"),
+            f"{release}/artifacts/{MISSING}".removeprefix(f"/{offer.number}"),
+            f"{offer.artifact}/ftp".removeprefix(f"/{offer.number}"),
+            f"{offer.artifact}/http/more".removeprefix(f"/{offer.number}"),
+            f"{offer.artifact}/fasp/more".removeprefix(f"/{offer.number}"),
         ):
-            answer = door.get(path, token)
-            assert (answer.status_code, answer.content) == (404, NOT_FOUND), path
+            for number in (offer.number, theirs.number, "x"):
+                for asker in (token, "", "no token"):
+                    answer = door.get(f"/{number}{ending}", asker)
+                    assert (answer.status_code, set(answer.json())) == (404, FAULT_KEYS), ending
+                    said.add(answer.content)
+        [body] = said
+        assert body != NOT_FOUND
+        assert b"There is no such endpoint." in body
+        release = release_path(offer.number, offer.release.id)
         for path in ("", f"/{offer.number}", release, f"{offer.artifact}/http"):
             for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
                 refused = door.ask(ROOT + path, token, method=method)

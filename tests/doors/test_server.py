@@ -41,6 +41,17 @@ async def test_every_answer_has_the_request_s_id_or_a_new_one(hub: Hub) -> None:
     assert len(forged.headers["x-request-id"]) == 36
 
 
+@pytest.mark.parametrize("path", ["/nowhere", "/api/admin/v1/nowhere"])
+async def test_a_path_that_leads_nowhere_is_told_from_an_object_that_is_not_there(
+    hub: Hub, path: str
+) -> None:
+    async with visiting(hub) as client:
+        answer = await client.get(path, headers={"accept": "application/json"})
+    assert answer.status_code == 404
+    assert answer.json()["code"] == "endpoint-unknown"
+    assert "/openapi.json" in answer.json()["remedy"]
+
+
 @pytest.mark.parametrize("path", ["/healthz", "/", "/nowhere", "/dl/x/y", "/oauth/token"])
 async def test_security_headers_are_on_every_answer(hub: Hub, path: str) -> None:
     async with visiting(hub) as client:

@@ -84,6 +84,16 @@ def answer_not_found() -> Response[bytes]:
     return _answer(_fault(error, 404), headers_of(error))
 
 
+def answer_no_endpoint() -> Response[bytes]:
+    """404 for a path that leads to no endpoint, whoever asks and whatever there is.
+
+    It follows from the form of the path alone, so it tells nothing of objects.
+    """
+    remedy = "Check the path; /openapi.json of this hub has every endpoint."
+    text = f"There is no such endpoint. {remedy}"
+    return _answer(Fault(404, text, "endpoint-unknown", remedy), {})
+
+
 def answer_not_offered(artifact_id: str) -> Response[bytes]:
     """501 for endpoint 7: this hub has no Aspera server to write a transfer spec for."""
     message = f"This hub does not offer Aspera (FASP) for artifact {artifact_id.lower()}."

@@ -37,7 +37,7 @@ from entrepot.web.entitlement_api._errors import (
     answer_error,
     answer_http_error,
     answer_method_not_allowed,
-    answer_not_found,
+    answer_no_endpoint,
     answer_not_offered,
     licence_required,
 )
@@ -420,8 +420,8 @@ async def refuse_method() -> Response[bytes]:
 
 @route(list(_NOWHERE), http_method=(HttpMethod.GET, *_WRITING), include_in_schema=False)
 async def refuse_path() -> Response[bytes]:
-    """What is no endpoint at all."""
-    return answer_not_found()
+    """What is no endpoint at all, which is told without asking who it is."""
+    return answer_no_endpoint()
 
 
 _ENDPOINTS = (

@@ -75,6 +75,11 @@ CATALOGUE: Mapping[str, Entry] = {
     ),
     "denied": Entry(403, "This is not allowed.", "See the message."),
     # What is asked for
+    "endpoint-unknown": Entry(
+        404,
+        "The path leads to no endpoint of the API.",
+        "Check the path; `/openapi.json` has every endpoint.",
+    ),
     "not-found": Entry(
         404,
         "There is no such object, or it is not yours: the two are never told apart.",

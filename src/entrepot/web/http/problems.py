@@ -50,9 +50,9 @@ def answer_error(_request: Request[Any, Any, Any], error: EntrepotError) -> Resp
 
 def answer_http_error(_request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
     """Litestar exception handler for what the framework refuses: route, method, body."""
-    code = {404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}.get(
-        error.status_code, "invalid"
-    )
+    if error.status_code == 404:
+        return _answer_no_endpoint()
+    code = {405: "method-not-allowed", 413: "body-too-large"}.get(error.status_code, "invalid")
     detail = error.detail
     if isinstance(error, ValidationException) and isinstance(error.extra, list):
         faults = [f"{item.get('key', '')}: {item.get('message', '')}" for item in error.extra]
@@ -65,6 +65,20 @@ def answer_http_error(_request: Request[Any, Any, Any], error: HTTPException) ->
     )
     headers = {"cache-control": "no-store", **(error.headers or {})}
     return Response(problem, status_code=error.status_code, headers=headers, media_type=MEDIA_TYPE)
+
+
+def _answer_no_endpoint() -> Response[Problem]:
+    """The framework's 404 means the path; objects that are not there are errors of ours."""
+    problem = Problem(
+        title="There is no such endpoint.",
+        status=404,
+        code="endpoint-unknown",
+        type="/docs/errors#endpoint-unknown",
+        remedy="Check the path; /openapi.json of this hub has every endpoint.",
+    )
+    return Response(
+        problem, status_code=404, headers={"cache-control": "no-store"}, media_type=MEDIA_TYPE
+    )
 
 
 def answer_cut_off(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
