@@ -49,7 +49,7 @@ def add_user(
         family_name="Lovelace",
         organisation_id=organisation_id,
         roles=roles,
-        password=password,
+        password=None if password is None else accounts.hash_password(password),
         actor=OPERATOR,
         now=NOW,
     )

@@ -11,9 +11,11 @@ from sqlalchemy import select
 
 from entrepot.assembly import Hub
 from entrepot.core import accounts, delivery, entitlements
+from entrepot.core.accounts import passwords
 from entrepot.core.events.tables import events
 from entrepot.kit.text import format_instant
 from tests.doors.admin_world import MISSING, Desk, add_caller, open_desk, refused, stored, token_of
+from tests.hashing import UnhurriedHasher
 
 TEXT = "You may use it."
 
@@ -199,6 +201,21 @@ def test_what_is_granted_already_is_granted_again_only_where_that_is_said(desk: 
         desk.made("/entitlements", body | change)
     assert desk.made("/entitlements", body | {"again": True})["id"] != first["id"]
     assert desk.ask("GET", "/entitlements").json()["total"] == 5
+
+
+def test_a_password_is_hashed_while_others_may_write(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = desk.hub.database.engine.url.render_as_string(hide_password=False)
+    hasher = UnhurriedHasher(url)
+    monkeypatch.setattr(passwords, "_hasher", hasher)
+    desk.made("/organisations", {"name": "Customer", "country": "DE"})
+    person = {"email": "bob@example.com", "given_name": "Bob", "organisation": "Customer"}
+    made = desk.made("/users", person | {"password": "a long password"})
+    assert made["has_password"] is True
+    path = f"/users/{made['id']}/password"
+    desk.done("PUT", path, {"password": "another password"})
+    assert hasher.calls == 2
 
 
 def test_people_are_shut_out_and_let_in(desk: Desk) -> None:

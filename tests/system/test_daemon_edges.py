@@ -9,8 +9,12 @@ import click
 import pytest
 
 from entrepot.cli.app import cli as customers_command
+from entrepot.core.accounts import passwords
 from entrepot.daemon.app import cli
 from entrepot.daemon.commands import COMMANDS
+from entrepot.daemon.desk import Desk
+from entrepot.daemon.sandbox import load_world
+from tests.hashing import UnhurriedHasher
 from tests.system.hubs import ENTREPOTD, clean_environment
 from tests.system.test_daemon_commands import (  # noqa: F401 - fixtures
     Run,
@@ -188,6 +192,25 @@ def test_a_lost_secret_key_and_a_folder_without_a_hub_are_told_apart(
         assert "--data" in astray.err
         assert f"entrepotd init --data {tmp_path / 'elsewhere'}" in astray.err
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_passwords_are_hashed_while_others_may_write(
+    entrepotd: Run,  # noqa: F811
+    data: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hasher = UnhurriedHasher(f"sqlite:///{data}/entrepot.sqlite3")
+    monkeypatch.setattr(passwords, "_hasher", hasher)
+    with Desk({"data": str(data)}).hub() as hub:
+        assert load_world(hub, data)
+    loaded = hasher.calls
+    assert loaded > 1
+    entrepotd("organisation", "add", "Acme", "--country", "DE")
+    person = ("user", "add", "new@example.com", "--organisation", "Acme", "--ask-password")
+    assert entrepotd(*person, stdin="a long password\n").code == 0
+    renewed = entrepotd("user", "set-password", "new@example.com", stdin="another password\n")
+    assert renewed.code == 0
+    assert hasher.calls == loaded + 2
 
 
 def test_python_m_is_the_same_command() -> None:

@@ -12,6 +12,7 @@ from entrepot.core.accounts import (
     disable_user,
     find_organisation,
     find_user,
+    hash_password,
     list_users,
     set_password,
     set_roles,
@@ -71,7 +72,7 @@ def add(
     ask_password: bool,
 ) -> None:
     """Add a person; prints the number."""
-    password = _read_password() if ask_password else None
+    password = hash_password(_read_password()) if ask_password else None
     with desk.hub() as hub, hub.database.write() as tx:
         number = add_user(
             tx,
@@ -107,7 +108,7 @@ def list_(desk: Desk, organisation: str | None, *, skip: int, take: int, as_json
 @hub_command
 def set_password_(desk: Desk, user: str) -> None:
     """Set the password of USER (number or mail address), asked for or read from stdin."""
-    password = _read_password()
+    password = hash_password(_read_password())
     with desk.hub() as hub, hub.database.write() as tx:
         row = find_user(tx, user)
         set_password(tx, row.id, password, actor=OPERATOR, now=hub.now())

@@ -25,6 +25,7 @@ from entrepot.core.accounts.keyring import (
     rotate_keys,
 )
 from entrepot.core.accounts.listing import list_clients, list_organisations, list_users
+from entrepot.core.accounts.passwords import PasswordHash, hash_password
 from entrepot.core.accounts.principals import (
     CUSTOMER,
     OPERATOR,
@@ -71,6 +72,7 @@ __all__ = [
     "Keyring",
     "LinkKey",
     "NewClient",
+    "PasswordHash",
     "Principal",
     "SecretBox",
     "add_client",
@@ -87,6 +89,7 @@ __all__ = [
     "find_client",
     "find_organisation",
     "find_user",
+    "hash_password",
     "issue_token",
     "list_clients",
     "list_keys",

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from entrepot.core.accounts.passwords import hash_password
+from entrepot.core.accounts.passwords import PasswordHash
 from entrepot.core.accounts.principals import CUSTOMER, check_roles, check_scopes
 from entrepot.core.accounts.tables import api_clients, organisations, sessions, users
 from entrepot.core.events import Event, record
@@ -85,18 +85,21 @@ def add_user(
     family_name: str,
     organisation_id: int,
     roles: Iterable[str] = (CUSTOMER,),
-    password: str | None,
+    password: PasswordHash | None,
     actor: str,
     now: datetime,
 ) -> int:
-    """Register a person under a mail address; returns the number. No password: cannot sign in."""
+    """Register a person under a mail address; returns the number. No password: cannot sign in.
+
+    `password` is as `hash_password` gives it, which is to be called before the transaction.
+    """
     values = {
         "email": fold_email(email),
         "given_name": check_line(given_name, field="given_name"),
         "family_name": check_line(family_name, field="family_name", empty=True),
         "organisation_id": find_organisation(tx, organisation_id).id,
         "roles": check_roles(roles),
-        "password_hash": None if password is None else hash_password(password),
+        "password_hash": password,
         "created_at": now,
     }
     try:
@@ -119,11 +122,15 @@ def find_user(tx: Tx, reference: str | int) -> Row[Any]:
     return row
 
 
-def set_password(tx: Tx, user_id: int, password: str, *, actor: str, now: datetime) -> None:
-    """Replace a password; every open session of the person ends."""
+def set_password(
+    tx: Tx, user_id: int, password: PasswordHash, *, actor: str, now: datetime
+) -> None:
+    """Replace a password; every open session of the person ends.
+
+    `password` is as `hash_password` gives it, which is to be called before the transaction.
+    """
     row = find_user(tx, user_id)
-    hashed = hash_password(password)
-    tx.execute(update(users).where(users.c.id == user_id).values(password_hash=hashed))
+    tx.execute(update(users).where(users.c.id == user_id).values(password_hash=password))
     tx.execute(delete(sessions).where(sessions.c.user_id == user_id))
     record(tx, Event("user.password-set", actor, f"user:{user_id}", row.organisation_id), now=now)
 

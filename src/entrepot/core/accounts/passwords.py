@@ -1,6 +1,11 @@
-"""Passwords: argon2id, with the parameters that argon2-cffi recommends (RFC 9106)."""
+"""Passwords: argon2id, with the parameters that argon2-cffi recommends (RFC 9106).
+
+Hashing takes long (over 50 ms) on purpose. So it is done before a transaction begins, and the
+verbs take the hash: SQLite has one writer, who would keep all others waiting.
+"""
 
 from functools import cache
+from typing import NewType
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -10,18 +15,22 @@ from entrepot.kit.ids import new_secret
 
 PASSWORD_LENGTH_MIN = 12
 PASSWORD_LENGTH_MAX = 256
+PasswordHash = NewType("PasswordHash", str)
 _hasher = PasswordHasher()
 
 
-def hash_password(password: str) -> str:
-    """The encoded argon2id hash; Invalid when the password is too short or too long."""
+def hash_password(password: str) -> PasswordHash:
+    """The encoded argon2id hash; Invalid when the password is too short or too long.
+
+    To be called with no transaction open.
+    """
     if not PASSWORD_LENGTH_MIN <= len(password) <= PASSWORD_LENGTH_MAX:
         raise Invalid(
             f"A password has {PASSWORD_LENGTH_MIN} to {PASSWORD_LENGTH_MAX} characters.",
             field="password",
             code="password-length",
         )
-    return _hasher.hash(password)
+    return PasswordHash(_hasher.hash(password))
 
 
 @cache

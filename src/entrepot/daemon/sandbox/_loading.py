@@ -58,15 +58,29 @@ def load_world(hub: Hub, data: Path) -> bool:
         if not _is_empty(tx):
             return False
     stored, media = _store_files(hub.blobs), _store_media(hub.blobs)
+    passwords = [_password() for _ in USERS]
     with hub.database.write() as tx:
         if not _is_empty(tx):
             return False
-        write_secrets(data, _World(tx, hub.now(), stored, media).make())
+        write_secrets(data, _World(tx, hub.now(), stored, media, passwords).make())
     return True
 
 
 def _is_empty(tx: Tx) -> bool:
     return tx.execute(select(organisations.c.id).limit(1)).first() is None
+
+
+@dataclass(frozen=True, slots=True)
+class _Password:
+    """Hashed before the transaction, because that takes long."""
+
+    plain: str
+    hashed: accounts.PasswordHash
+
+
+def _password() -> _Password:
+    plain = new_password()
+    return _Password(plain, accounts.hash_password(plain))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +154,13 @@ def _readme(product: SampleProduct, release: SampleRelease, names: list[str]) ->
 
 @dataclass(frozen=True, slots=True)
 class _World:
-    """One loading: the transaction, the moment, and the files that are stored already."""
+    """One loading: the transaction, the moment, and what was made before it."""
 
     tx: Tx
     now: datetime
     files: _Files
     media: Sequence[tuple[catalogue.AssetSpec, catalogue.StoredFile]]
+    passwords: Sequence[_Password]
 
     def make(self) -> Secrets:
         """Every row, oldest first; returns what must stay readable."""
@@ -178,8 +193,7 @@ class _World:
 
     def _add_users(self, numbers: Mapping[str, int], now: datetime) -> list[UserSecret]:
         added = []
-        for user in USERS:
-            password = new_password()
+        for user, password in zip(USERS, self.passwords, strict=True):
             number = accounts.add_user(
                 self.tx,
                 email=user.email,
@@ -187,11 +201,11 @@ class _World:
                 family_name=user.family_name,
                 organisation_id=numbers[user.organisation],
                 roles=user.roles,
-                password=password,
+                password=password.hashed,
                 actor=ACTOR,
                 now=now,
             )
-            added.append(UserSecret(number, password))
+            added.append(UserSecret(number, password.plain))
         return added
 
     def _add_clients(self, numbers: Mapping[str, int], now: datetime) -> list[ClientSecret]:

@@ -58,7 +58,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Action(Generic[B]):
-    """One operation. A verb runs in one transaction on a worker thread; GET only reads."""
+    """One operation. A verb runs in one transaction on a worker thread; GET only reads.
+
+    `beforehand` is slow work on the body, done on a worker thread before the transaction.
+    """
 
     tag: str
     method: Method
@@ -71,6 +74,7 @@ class Action(Generic[B]):
     answer: type[Wire] | None = None
     body: type[B] | None = None
     body_required: bool = True
+    beforehand: Callable[[B], B] | None = None
     filters: tuple[Parameter, ...] = ()
     paged: bool = False
     conflicts: bool = False

@@ -86,15 +86,20 @@ def _handler(door: _Door, action: AnyAction) -> HTTPRouteHandler:
     described = operation_class(action, take_max=door.policy.page_size_max)
     limit = {"request_max_body_size": action.body_bytes_max} if action.body_bytes_max else {}
 
+    async def body_of(request: AnyRequest) -> Any:
+        if decoder is None:
+            return None
+        sent = await request.body()
+        body = decode(sent if sent or action.body_required else b"{}", decoder)
+        beforehand = action.beforehand
+        return body if beforehand is None else await edge.run(lambda: beforehand(body))
+
     @_routed(action, operation_class=described, **limit)
     async def handler(request: AnyRequest) -> ASGIResponse:
         who = await door.enter(request, action.allowed)
         query = door.query_of(request, action)
         rows = parse_slice(query, take_max=door.policy.page_size_max)
-        body = None
-        if decoder is not None:
-            sent = await request.body()
-            body = decode(sent if sent or action.body_required else b"{}", decoder)
+        body = await body_of(request)
         call: Call[Any] = Call(who, door.hub.now(), request.path_params, query, rows, body)
 
         def run(tx: Tx) -> tuple[Outcome, bytes]:

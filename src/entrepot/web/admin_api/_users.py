@@ -1,15 +1,18 @@
 """People."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 from sqlalchemy import Row
 
 from entrepot.core.accounts import (
+    PasswordHash,
     add_user,
     disable_user,
     find_organisation,
     find_user,
+    hash_password,
     list_users,
     set_password,
     set_roles,
@@ -32,6 +35,8 @@ from entrepot.web.admin_api._wire import (
     UserPage,
     fill,
 )
+
+_WithPassword = TypeVar("_WithPassword", NewUser, NewPassword)
 
 
 def _list(tx: Tx, call: Call[None]) -> Outcome:
@@ -60,6 +65,15 @@ def _shown(tx: Tx, reference: str | int) -> UserItem:
     return _item(row, find_organisation(tx, row.organisation_id).name)
 
 
+def _hash_first(new: NewUser) -> NewUser:
+    return new if new.password is None else _with_hash(new, new.password)
+
+
+def _with_hash(body: _WithPassword, password: str) -> _WithPassword:
+    """The body with the password's hash in its place: hashing is too slow for a transaction."""
+    return msgspec.structs.replace(body, password=hash_password(password))
+
+
 def _add(tx: Tx, call: Call[NewUser]) -> Outcome:
     new = call.body
     with field_named("organisation"):
@@ -71,7 +85,7 @@ def _add(tx: Tx, call: Call[NewUser]) -> Outcome:
         family_name=new.family_name,
         organisation_id=owner.id,
         roles=new.roles,
-        password=new.password,
+        password=None if new.password is None else PasswordHash(new.password),
         actor=call.actor,
         now=call.now,
     )
@@ -95,7 +109,7 @@ def _set_roles(tx: Tx, call: Call[Roles]) -> Outcome:
 
 def _set_password(tx: Tx, call: Call[NewPassword]) -> Outcome:
     number = find_user(tx, call.ids["user"]).id
-    set_password(tx, number, call.body.password, actor=call.actor, now=call.now)
+    set_password(tx, number, PasswordHash(call.body.password), actor=call.actor, now=call.now)
     return Outcome()
 
 
@@ -125,6 +139,7 @@ USER_ACTIONS: tuple[AnyAction, ...] = (
         status=201,
         answer=UserItem,
         body=NewUser,
+        beforehand=_hash_first,
         conflicts=True,
     ),
     Action(_TAG, "GET", _ONE, "showUser", "Show a person", ADMINISTERING, _show, answer=UserItem),
@@ -169,5 +184,6 @@ USER_ACTIONS: tuple[AnyAction, ...] = (
         _set_password,
         status=204,
         body=NewPassword,
+        beforehand=lambda new: _with_hash(new, new.password),
     ),
 )
