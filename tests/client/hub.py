@@ -275,7 +275,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path[1:4] != ["rights", "download", "releases"]:
             return self._json(200, mine[0])
         if len(path) == 4:
-            return self._list([] if path[0] == EMPTY else [release], query)
+            return self._list([] if path[0] in (EMPTY, GROUP) else [release], query)
         if path[4] != RELEASE:
             return self._json(404, {"errorCode": 404, "errorDescription": "Not there."})
         if len(path) == 5:

@@ -140,6 +140,17 @@ def test_not_found_is_3_with_a_message(run: Run, arguments: list[str]) -> None:
     assert "Error:" in ran.err
 
 
+def test_releases_of_a_group_are_those_of_its_children_which_are_named(run: Run, hub: Hub) -> None:
+    children = hub.entitlements()[1]["virtualEntitlements"]
+    ran = run("releases", "-e", GROUP)
+    assert (ran.code, ran.out) == (3, "")
+    for child in children:
+        assert f"  {child['id']}  {child['product']['id']}  " in ran.err
+    assert f"entrepot releases -e {children[0]['id']}" in ran.err
+    assert "no release yet" not in ran.err
+    assert run("releases", "-e", GROUP, "-f", "json").out == "[]\n"
+
+
 def test_tables_keep_every_value(run: Run, hub: Hub) -> None:
     table = run(*RELEASES).out
     for value in ("1.10", "0099", "r1p10", "00", RELEASE, ENTITLEMENT):

@@ -1,6 +1,7 @@
 """The commands that list: entitlements, entitlement, products, releases, artifacts."""
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -30,6 +31,11 @@ from entrepot.cli.rows import (
 from entrepot.cli.setup import Setup
 from entrepot.client.answers import JsonObject
 from entrepot.client.errors import NotFound
+
+if TYPE_CHECKING:
+    from entrepot.client import Client
+
+_CHILDREN_SHOWN_MAX = 20
 
 
 @click.command(context_settings=COMMAND)
@@ -142,12 +148,17 @@ def products(ctx: click.Context, form: str) -> None:
 @hub_option
 @click.pass_context
 def releases(ctx: click.Context, entitlement_id: str, release_id: str | None, form: str) -> None:
-    """List the releases of an entitlement, newest first."""
+    """List the releases of an entitlement, newest first.
+
+    Those of a group belong to its children, which are named then.
+    """
     with _setup(ctx).client() as client:
         if release_id:
             found = [client.release(entitlement_id, release_id)]
         else:
             found = client.releases(entitlement_id)
+        if not found and (children := _children(client, entitlement_id)):
+            _name_children(entitlement_id, children, form)
     nothing = f"Entitlement {entitlement_id} has no release yet."
     _show(found, form, RELEASE_COLUMNS, release_row, nothing)
 
@@ -176,6 +187,33 @@ def _setup(ctx: click.Context) -> Setup:
     setup = ctx.obj
     assert isinstance(setup, Setup)
     return setup
+
+
+def _children(client: "Client", entitlement_id: str) -> list[JsonObject]:
+    return virtual_entitlements(client.entitlement(entitlement_id))
+
+
+def _name_children(entitlement_id: str, children: Sequence[JsonObject], form: str) -> NoReturn:
+    """Say which entitlements of the group have the releases, and what to type."""
+    if form != "table":
+        print_json([], form)
+    shown = children[:_CHILDREN_SHOWN_MAX]
+    lines = [
+        f"  {text(child.get('id'))}  {_product_code(child)}  {_name(child)}" for child in shown
+    ]
+    if len(children) > len(shown):
+        more = len(children) - len(shown)
+        lines.append(f"  and {more} more: `entrepot entitlement {entitlement_id}` has all")
+    raise NotFound(
+        f"Entitlement {entitlement_id} is a group: its {len(children)} children have the releases."
+        "\n" + "\n".join(lines),
+        remedy=f"Type, for the first: entrepot releases -e {text(shown[0].get('id'))}",
+    )
+
+
+def _name(holder: JsonObject) -> str:
+    product = holder.get("product")
+    return text(product.get("name")) if isinstance(product, dict) else ""
 
 
 def _product_code(holder: JsonObject) -> str:
