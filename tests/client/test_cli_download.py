@@ -167,6 +167,16 @@ def test_a_licence_without_a_terminal_is_5_with_the_url(run: Run, hub: Hub) -> N
     assert "Accept the licence of Licensed" in ran.err
 
 
+def test_a_licence_for_many_files_is_told_once_with_their_names(run: Run, hub: Hub) -> None:
+    hub.files = [File(f"{n}.zip", bytes([n])) for n in range(4)]
+    ran = run("download-artifacts", "-e", LICENSED, "-r", RELEASE)
+    assert ran.code == 5
+    assert ran.err.count("Accept the licence of Licensed") == 1
+    assert ran.err.count(hub.licence_url) == 1
+    listed = ran.err.partition("It is needed for:\n")[2].splitlines()
+    assert listed[:4] == ["  0.zip", "  1.zip", "  2.zip", "  3.zip"]
+
+
 def test_a_licence_on_a_terminal_is_opened_and_the_download_goes_on(
     home: Path, hub: Hub, tmp_path: Path
 ) -> None:

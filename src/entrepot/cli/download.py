@@ -318,10 +318,14 @@ def _ask_for_licence(error: LicenceNeeded) -> bool:
 
 def _summarise(failed: Sequence[Outcome], count: int) -> None:
     say(f"{len(failed)} of {count} failed:", color="red")
-    shown: set[str] = set()
+    alike: dict[str, list[Outcome]] = {}
     for outcome in failed:
         assert outcome.error is not None, "only failed ones come here"
-        if outcome.error.message not in shown:
-            shown.add(outcome.error.message)
-            complain(outcome.error)
+        alike.setdefault(outcome.error.message, []).append(outcome)
+    for outcomes in alike.values():
+        first = outcomes[0].error
+        assert first is not None
+        complain(first)
+        if isinstance(first, LicenceNeeded):
+            say("It is needed for:\n" + "\n".join(f"  {outcome.name}" for outcome in outcomes))
     say("Run the same command again: files that are complete are not fetched twice.")

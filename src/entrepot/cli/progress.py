@@ -9,6 +9,7 @@ from entrepot.cli.console import say
 from entrepot.cli.rows import size_text
 from entrepot.client.batch import Outcome
 from entrepot.client.downloader import Watcher
+from entrepot.client.errors import LicenceNeeded
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -40,6 +41,9 @@ def open_display() -> Display:
 
 def outcome_text(outcome: Outcome) -> str:
     """One line on how it ended."""
+    if isinstance(outcome.error, LicenceNeeded):
+        # All files of a release need the same one: its text and page are told once, at the end.
+        return f"{outcome.name}: a licence has to be accepted first"
     if outcome.error is not None:
         remedy = f" {outcome.error.remedy}" if outcome.error.remedy else ""
         return f"{outcome.name}: failed. {outcome.error.message}{remedy}"
