@@ -9,7 +9,7 @@ names. 100,000 names take about 0.6 s.
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -20,6 +20,7 @@ FOLDERS_BYTES_MAX = 200  # of the whole path before the name; deeper folders are
 RESERVED = ("order.json", "manifest.json", "report.txt")
 _FIELD = re.compile(r"\{([a-z_.]+)\}")
 _EXTENSION_LENGTH_MAX = 16
+_MARK_BYTES_MAX = len(" (500000)")  # behind the stem of a name that is there already
 _UNNAMED = "file"
 # Text that needs no look at each of its characters.
 _PLAIN = re.compile(r"[A-Za-z0-9 _.()+,;=@#&!'\[\]-]*", re.ASCII)
@@ -112,11 +113,15 @@ def _mended(text: str) -> str:
 
 
 def _shortened(text: str, bytes_max: int) -> str:
-    """At most so many bytes, cut between characters and not behind a space or dot."""
+    """At most so many bytes, cut between characters and not behind a space or dot.
+
+    `CON`, 200 spaces and a letter are no device, but cut off behind the spaces they would be.
+    """
     encoded = text.encode()
     if len(encoded) <= bytes_max:
         return text
-    return _trimmed(encoded[:bytes_max].decode(errors="ignore")) or _UNNAMED
+    cut = _trimmed(encoded[:bytes_max].decode(errors="ignore")) or _UNNAMED
+    return f"_{cut}" if is_device_name(cut) else cut
 
 
 def _trimmed(text: str) -> str:
@@ -139,19 +144,30 @@ def fold(path: str) -> str:
 def number_duplicates(
     resolved: Sequence[Resolved], reserved: Iterable[str] = RESERVED
 ) -> list[str]:
-    """A path for each: folders and name joined by `/`, no two of them equal anywhere."""
-    taken = set(reserved) | _folders({folders for folders, _ in resolved})
+    """A path for each: folders and name joined by `/`, no two of them equal anywhere.
+
+    A file named in `reserved` lies beside them all: a folder of its name becomes `_` and that.
+    """
+    files = {fold(name) for name in reserved}
+    placed = [_beside(files, folders, name) for folders, name in resolved]
+    taken = files | _folders({folders for folders, _ in placed})
     following: dict[str, int] = {}
     paths: list[str] = []
-    for folders, name in resolved:
+    for folders, name in placed:
         path = "/".join((*folders, name)) if folders else name
         key = fold(path)
         if key in taken:
-            path = _numbered(folders, name, key, taken, following)
+            path = _numbered(folders, name, taken, following)
             key = fold(path)
         taken.add(key)
         paths.append(path)
     return paths
+
+
+def _beside(files: Set[str], folders: tuple[str, ...], name: str) -> Resolved:
+    if folders and fold(folders[0]) in files:
+        return (f"_{folders[0]}", *folders[1:]), name
+    return folders, name
 
 
 def _folders(found: Iterable[tuple[str, ...]]) -> set[str]:
@@ -161,13 +177,16 @@ def _folders(found: Iterable[tuple[str, ...]]) -> set[str]:
 
 
 def _numbered(
-    folders: tuple[str, ...], name: str, key: str, taken: set[str], following: dict[str, int]
+    folders: tuple[str, ...], name: str, taken: set[str], following: dict[str, int]
 ) -> str:
     stem, ending = take_apart(name)
+    # Long names that are cut to the same text count together: each by itself would try the
+    # numbers of all the others, and 20,000 names would take an hour.
+    room = NAME_BYTES_MAX - _MARK_BYTES_MAX - len(ending.encode())
+    stem = _shortened(stem, room)
+    kind = fold("/".join((*folders, stem + ending)))
     while True:
-        number = following[key] = following.get(key, 1) + 1
-        mark = f" ({number})"
-        room = NAME_BYTES_MAX - len(mark) - len(ending.encode())
-        path = "/".join((*folders, _shortened(stem, room) + mark + ending))
+        number = following[kind] = following.get(kind, 1) + 1
+        path = "/".join((*folders, f"{stem} ({number}){ending}"))
         if fold(path) not in taken:
             return path
