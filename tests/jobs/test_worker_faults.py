@@ -6,11 +6,13 @@ import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select, update
 
 from entrepot.blobs import LocalBlobStore
+from entrepot.core.conversions.port import Converted
 from entrepot.core.conversions.recipes import recipe_to_document
 from entrepot.core.orders import list_pending
 from entrepot.core.orders.tables import orders
@@ -78,6 +80,38 @@ def test_an_order_goes_on_when_there_is_room_again(world: World) -> None:
     convert_item(work, a_task(), item)
     work.converter.close()
     assert [each.state for each in world.items(order_id)] == ["done"]
+
+
+class Counting(Converters):
+    """Says how often it was asked to convert."""
+
+    asked = 0
+
+    def convert(self, *files: Any, **more: Any) -> Converted:
+        self.asked += 1
+        return super().convert(*files, **more)
+
+
+@ONCE
+def test_what_two_order_at_the_same_time_is_made_once(world: World) -> None:
+    assets = world.add_pictures(1, side=2000)
+    orders_ = [world.place(world.customer(), assets, SMALL) for _ in range(2)]
+    places = {CONVERSIONS: 2, VIDEOS: 1}
+    converters = Counting(world.hub.media, places)
+    work = replace(
+        work_of(world, patience_seconds=60),
+        converter=converters,
+        turns={name: threading.Semaphore(count) for name, count in places.items()},
+    )
+    items = [item for number in orders_ for item in pending_items(world, number)]
+    threads = [threading.Thread(target=convert_item, args=(work, a_task(), i)) for i in items]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    converters.close()
+    assert converters.asked == 1
+    assert [item.state for number in orders_ for item in world.items(number)] == ["done"] * 2
 
 
 def test_patience_ends_and_comes_back() -> None:

@@ -39,8 +39,8 @@ from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer  # noqa: E402
 
 APPLICATION = "entrepot"
 APPLICATION_VERSION = "1"
-CLIENT_CONNECTIONS = 4
-WORKER_CONNECTIONS = 12
+CLIENT_CONNECTIONS = 2
+WORKER_CONNECTIONS = 8
 LISTEN_SECONDS = 5.0  # for notifications, which are not used
 
 _STATES = {

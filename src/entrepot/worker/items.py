@@ -67,7 +67,10 @@ def convert_item(work: Work, task: Task, item: Item) -> None:
     suspect = work.patiently(task, tried)
     begun = False
     try:
-        with work.turn(task, item.queue, suspect=suspect):
+        with (
+            work.alone_at(task, item.source_sha256, item.recipe_key),
+            work.turn(task, item.queue, suspect=suspect),
+        ):
             # Only here: an attempt that waits its turn when the worker dies is not one.
             begun = work.patiently(task, begin)
             if not begun:

@@ -34,7 +34,7 @@ from entrepot.worker.work import Work
 _log = logging.getLogger(__name__)
 WINDOW = 32  # conversions of one order in the queue
 PLAN_TAKE = 500  # targets planned in one transaction
-LOOK_SECONDS_MIN, LOOK_SECONDS_MAX = 0.1, 1.0
+LOOK_SECONDS_MIN, LOOK_SECONDS_MAX = 0.1, 2.0
 # So long nothing of an order is settled before its jobs themselves are looked at.
 STILL_SECONDS = 10.0
 ROUNDS_MAX = 5  # how often a conversion whose job was lost is enqueued again

@@ -22,6 +22,7 @@ WAIT_SECONDS_MAX = 600.0
 # A cancelled order's conversion ends within five seconds: this, and the converter's own.
 LOOK_SECONDS = 1.0
 _TURN_SECONDS = 0.5
+_SAME_SECONDS = 0.1
 _log = logging.getLogger(__name__)
 
 
@@ -56,6 +57,29 @@ class Work:
     scratch: Path | None = None
     storage: Patience = field(default_factory=Patience)
     suspects: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(1))
+    _busy_at: set[tuple[str, str]] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def alone_at(self, task: Task, source_sha256: str, recipe_key: str) -> Iterator[None]:
+        """No other job of this worker is at the same conversion: it will find the result made.
+
+        Customers who order the same pictures at the same time would else have each made twice.
+        """
+        pair = (source_sha256, recipe_key)
+        while not self._take(pair):
+            task.pause(_SAME_SECONDS)
+        try:
+            yield
+        finally:
+            self._busy_at.discard(pair)
+
+    def _take(self, pair: tuple[str, str]) -> bool:
+        with self._lock:
+            if pair in self._busy_at:
+                return False
+            self._busy_at.add(pair)
+            return True
 
     @contextmanager
     def turn(self, task: Task, queue: str, *, suspect: bool) -> Iterator[None]:

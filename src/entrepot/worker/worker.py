@@ -17,8 +17,9 @@ from entrepot.worker.schedule import Schedule
 from entrepot.worker.work import Work
 
 _log = logging.getLogger(__name__)
-# Orders are waited for, not worked at: many at once cost little.
-ORDERS_MAX, ORDERS_OF_ONE_MAX = 64, 8
+# Orders are waited for, not worked at: many at once cost little. A customer's large ones must
+# not keep a small one of the same customer waiting.
+ORDERS_MAX, ORDERS_OF_ONE_MAX = 128, 32
 # The engine looks for new jobs so often. Some are taken ahead, to be there when a place is free.
 POLL_SECONDS = 0.2
 AHEAD = 3

@@ -16,7 +16,9 @@ from entrepot.core.orders.states import IN_PROGRESS, OPEN, PENDING, change_order
 from entrepot.core.orders.tables import order_items, order_recipes, orders
 from entrepot.db import Tx
 
-ATTEMPTS_MAX = 3
+# More than the thing itself could need: a machine that is restarted again and again, or an
+# operator who kills workers, must not put aside what is not to blame.
+ATTEMPTS_MAX = 6
 PROGRESS_SECONDS_MIN = 0.5
 COUNTED_A_SECOND = 20_000  # counting 100,000 items takes 40 ms of SQLite's writer
 ERROR_LENGTH_MAX = 500
@@ -77,8 +79,8 @@ def begin_conversion(
 ) -> bool:
     """Count an attempt; False: there is nothing to do (any more).
 
-    What was tried three times and neither succeeded nor failed has killed or outlasted whoever
-    tried it: it fails now, and the rest of the order goes on.
+    What was tried ATTEMPTS_MAX times and neither succeeded nor failed has killed or outlasted
+    whoever tried it: it fails now, and the rest of the order goes on.
     """
     status = tx.execute(select(orders.c.status).where(orders.c.id == order_id)).scalar_one_or_none()
     if status not in OPEN:
