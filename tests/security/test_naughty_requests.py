@@ -15,13 +15,13 @@ from urllib.parse import quote, unquote
 import pytest
 
 from entrepot.assembly import Hub
-from entrepot.core import accounts
+from entrepot.core import accounts, orders
 from entrepot.web.server import Server, build_app
 from tests import factories
 
 pytestmark = pytest.mark.anyio
 URL = "http://127.0.0.1:8080"
-REQUESTS = 1500
+REQUESTS = 2500
 FORM = "application/x-www-form-urlencoded"
 
 STRINGS = [
@@ -144,12 +144,12 @@ VALUES: list[Any] = [
 HEADERS = (
     "accept accept-language authorization content-digest content-encoding content-type cookie "
     "declared-country-code expect forwarded if-match if-modified-since if-none-match if-range "
-    "if-unmodified-since origin range referer sec-fetch-site te user-agent x-forwarded-for "
-    "x-http-method-override x-request-id"
+    "if-unmodified-since last-event-id origin range referer sec-fetch-site te user-agent "
+    "x-client-id x-forwarded-for x-http-method-override x-request-id"
 )
 PARAMETERS = (
-    "artifact content_type file_name limit name next offset organisation page repository return "
-    "revision search skip take x"
+    "artifact content_type definitionName definitionNames file_name lastEventId limit mediaGroup "
+    "name next offset organisation page repository return revision search skip subPoolId take x"
 )
 FIELDS = (
     "accepted_for allowed_countries available_at client_id client_secret code compliance country "
@@ -158,6 +158,34 @@ FIELDS = (
     "pinned_licence pinned_revision process product purpose qualities quality return revision "
     "right_to roles sales_order_item scope scopes text type us_eccn valid_from valid_to"
 )
+# Bodies of orders and of changes of selections, of which a part is put out of shape.
+ORDER: dict[str, Any] = {
+    "name": "n",
+    "culture": "en-US",
+    "item_name_resolver_id": "standard",
+    "download_order_type": "Standard",
+    "target_selection": {"selectionPool": "pool", "subPoolId": 0, "definitionName": "M.Asset"},
+    "order": {
+        "zip_filename": "z",
+        "individual": {},
+        "global": {
+            "M.AssetMedia.Documents": {"renditions": ["Original"]},
+            "M.AssetMedia.Images": {
+                "presets": ["web"],
+                "conversions": [
+                    [
+                        {"type": "resize", "value": {"width": 10, "fit": "cover"}},
+                        {"type": "crop", "value": {"ratio": "1:1", "gravity": "north"}},
+                        {"type": "watermark", "value": {"text": "x", "opacity": 0.5}},
+                        {"type": "fileExtension", "value": "png"},
+                    ]
+                ],
+                "user_rendition_configuration": {"label": "l", "culture": "de"},
+            },
+        },
+    },
+}
+CHANGES: list[Any] = [{"operation": "add", "value": [1]}, {"operation": "remove", "value": ["2"]}]
 PAGES = ("/", "/sign-in", "/token", "/licences/{x}", "/product-codes", "/entitlements/{x}")
 OTHERS = ("/static/{x}", "/{x}", "/{x}/{x}", "/openapi.json", "/.well-known/{x}", "/dl/{x}/{x}")
 POSTS = ("/sign-out", "/token", "/licences/{x}", "/entitlements/{x}/releases/{x}/artifacts/{x}")
@@ -242,11 +270,26 @@ class Mischief:
     def body(self, template: str, method: str) -> bytes:
         if method in ("GET", "HEAD", "DELETE") or self.random.random() < 0.3:
             return self.random.choice(BODIES) if self.random.random() < 0.3 else b""
+        if template.startswith(("/api/downloadorders", "/api/selection")):
+            whole = ORDER if "orders" in template else CHANGES
+            return json.dumps(self.out_of_shape(whole)).encode()
         names = [self.random.choice(FIELDS.split()) for _ in range(self.random.randrange(6))]
         if template.startswith("/api/"):
             values = [self.random.choice([self.string(), *VALUES]) for _ in names]
             return json.dumps(dict(zip(names, values, strict=True))).encode()
         return "&".join(f"{name}={self.quoted()}" for name in names).encode()
+
+    def out_of_shape(self, value: Any) -> Any:
+        """`value` with one of its parts, at any depth, made into something else."""
+        if isinstance(value, dict) and value and self.random.random() < 0.9:
+            key = self.random.choice(list(value))
+            if self.random.random() < 0.1:
+                return {**value, self.string(): value[key]}
+            return {**value, key: self.out_of_shape(value[key])}
+        if isinstance(value, list) and value and self.random.random() < 0.9:
+            at = self.random.randrange(len(value))
+            return [*value[:at], self.out_of_shape(value[at]), *value[at + 1 :]]
+        return self.random.choice([self.string(), *VALUES])
 
     def make(self, method: str, template: str) -> Sent:
         return Sent(
@@ -260,8 +303,13 @@ class Mischief:
 async def answer_of(app: Server, sent: Sent) -> tuple[int, dict[bytes, bytes], bytes]:
     """Status, headers and body."""
     came: list[Any] = []
+    asked = False
 
     async def receive() -> Any:
+        nonlocal asked
+        if asked:
+            return {"type": "http.disconnect"}
+        asked = True
         return {"type": "http.request", "body": sent.body, "more_body": False}
 
     async def send(message: Any) -> None:
@@ -286,8 +334,23 @@ def settle(hub: Hub) -> tuple[dict[str, str], list[bytes]]:
             accounts.issue_token(tx, hub.keys.current, who, issuer=URL, now=hub.now()).value
             for who in people
         ]
+        asset = factories.add_asset(tx, content_type="image/jpeg", store=hub.blobs)
+        body = {"order": {"individual": {str(asset): {"renditions": ["Original"]}}}}
+        placed = orders.place_order(
+            tx, people[-1], orders.parse_order_request(body), rules=hub.media, now=hub.now()
+        )
         session = accounts.open_session(tx, people[1], now=hub.now())
+    orders.complete_order(hub.database, hub.blobs, placed.order_id, rules=hub.media, now=hub.now)
+    pick = [orders.Change("add", [asset])]
+    for who in people:
+        orders.change_selection(hub.database, who, orders.SelectionKey("pool"), pick, now=hub.now)
     known = {
+        "entity_id": str(asset),
+        "order_id": str(placed.order_id),
+        "pool": "pool",
+        "definition": "M.Asset",
+        "user_id": str(people[0].id),
+        "name": "Original",
         "entitlement_id": str(number),
         "release_id": release.id,
         "artifact_id": release.artifact_ids[0],
