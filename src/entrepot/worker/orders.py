@@ -33,7 +33,6 @@ from entrepot.worker.work import Work
 
 _log = logging.getLogger(__name__)
 WINDOW = 32  # conversions of one order in the queue
-PLAN_TAKE = 500  # targets planned in one transaction
 LOOK_SECONDS_MIN, LOOK_SECONDS_MAX = 0.1, 2.0
 # So long nothing of an order is settled before its jobs themselves are looked at.
 STILL_SECONDS = 10.0
@@ -49,7 +48,7 @@ def build_order(work: Work, task: Task, order_id: int, generation: int) -> None:
         with work.hub.database.write() as tx:
             if is_cancelled(tx, order_id, generation):
                 return False
-            return plan_some(tx, order_id, take=PLAN_TAKE, now=work.hub.now())
+            return plan_some(tx, order_id, now=work.hub.now())
 
     try:
         while work.patiently(task, plan):
