@@ -144,6 +144,31 @@ def test_an_order_of_stored_files_alone_is_complete_at_once(
 
 
 @pytest.mark.needs("pdf")
+def test_all_that_cannot_work_is_named_at_once(media_hub: Hub, stock: Mapping[str, int]) -> None:
+    """By the path of its key, with the type and the pipeline; what can work is not named."""
+    groups = {
+        "M.AssetMedia.Images": {
+            "renditions": ["Original", "no-such"],
+            "conversions": [steps("mp4")],
+        },
+        "M.AssetMedia.Documents": {"conversions": [steps("png"), steps("mp3")]},
+    }
+    ada = shopper(media_hub)
+    selected = ada.select("impossible", list(stock.values()))
+    refused = ada.ask("POST", ORDERS, {"order": {"global": groups}, "target_selection": selected})
+    assert refused.status == 400
+    told = refused.json()
+    images, documents = (f"order.global.M.AssetMedia.{name}" for name in ("Images", "Documents"))
+    assert {path.removesuffix("[0].value").removesuffix("[1].value") for path in told} == {
+        f"{images}.renditions[1]",
+        f"{images}.conversions[0]",
+        f"{documents}.conversions[1]",
+    }
+    text = " ".join(told.values())
+    assert all(kind in text for kind in ("image/jpeg", "image/png", "application/pdf", "no-such"))
+
+
+@pytest.mark.needs("pdf")
 def test_the_film_is_for_the_entitled_alone(media_hub: Hub, stock: Mapping[str, int]) -> None:
     """Dieter's organisation does not have the product: to him the film is not there."""
     dieter = shopper(media_hub, "dieter@vega.example")

@@ -51,4 +51,4 @@ def fold_file_name(name: str) -> str:
 
 def _refused(name: str, field: str, rule: str) -> Invalid:
     shown = name[:80].encode("ascii", "backslashreplace").decode()
-    return Invalid(f"{shown!r} is no safe file name: it {rule}.", field=field, code="file-name")
+    return Invalid(f"{shown!r} is no safe file name: a safe one {rule}.", field=field, code="file-name")

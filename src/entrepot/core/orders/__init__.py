@@ -12,6 +12,7 @@ from entrepot.core.orders.changing import (
 )
 from entrepot.core.orders.delivering import OrderPackage, permitted_orders, permitted_package
 from entrepot.core.orders.former import release_former_files
+from entrepot.core.orders.outputs import SeveralFaults
 from entrepot.core.orders.packages import PackageEntry, decode_package, encode_package
 from entrepot.core.orders.packaging import complete_order
 from entrepot.core.orders.placing import OrderJob, PlacedOrder, place_order
@@ -77,6 +78,7 @@ __all__ = [
     "PlacedOrder",
     "Selection",
     "SelectionKey",
+    "SeveralFaults",
     "Target",
     "begin_conversion",
     "cancel_order",

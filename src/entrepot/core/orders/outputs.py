@@ -1,10 +1,11 @@
 """Which files are made of an asset: a configuration and the hub's rules, for one kind of asset.
 
 Every (kind, rendition | preset | pipeline) is looked at once, however many assets are of the
-kind; what cannot work is Invalid at the path of its key.
+kind; what cannot work is Invalid at the path of its key, and all of that is told at once.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import TypeAlias
 
 import msgspec
@@ -18,14 +19,22 @@ from entrepot.core.conversions.recipes import (
 from entrepot.core.conversions.rules import METADATA_RECIPE, MediaRules
 from entrepot.core.orders.freezing import Kind
 from entrepot.core.orders.planning import CONVERSION, Output, Outputs
-from entrepot.core.orders.requests import STANDARD, Configuration, OrderRequest
+from entrepot.core.orders.requests import STANDARD, Configuration, Json, OrderRequest
 from entrepot.errors import Invalid
 
+FAULTS_MAX, FAULT_LENGTH_MAX = 100, 2_000
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 Watermarks: TypeAlias = Callable[[str, str, bool], str]
 """The digest of the asset that a watermark names, by its reference; then the path of the key
 for errors, and whether it is the operator's own choice, so that the caller need not have it."""
+
+
+class SeveralFaults(Invalid):
+    """More than one part of an order cannot work: `details` has the messages by path of the key.
+
+    The first FAULTS_MAX paths. Message, field and code are those of the first.
+    """
 
 
 class Choice:
@@ -44,6 +53,7 @@ class Choice:
         self._watermarks = watermarks
         self._conversions_on = conversions_on
         self._known: dict[bytes, Outputs] = {}
+        self._faults: list[Invalid] = []
 
     def for_kind(self, kind: Kind) -> Outputs:
         """By `global`; else the defaults in a Standard order, and nothing in a Custom one."""
@@ -75,25 +85,58 @@ class Choice:
         return _distinct(found)
 
     def _configured(self, configuration: Configuration, kind: Kind) -> Iterator[Output]:
-        path, keep_as = configuration.field, configuration.keep_as
-        group, content_type = kind
+        """What can be made; what cannot is kept for `check`."""
+        for make in self._wanted(configuration, kind):
+            try:
+                output = make()
+            except Invalid as error:
+                self._faults.append(error)
+            else:
+                yield output
+
+    def check(self) -> None:
+        """Raise Invalid for what cannot work, SeveralFaults where that is more than one."""
+        if len(self._faults) <= 1:
+            for error in self._faults:
+                raise error
+            return
+        told: dict[str, str] = {}
+        for error in self._faults:
+            path, text = error.field or "order", f"{error.message} {error.remedy or ''}".strip()
+            if path in told and text not in told[path]:
+                text = f"{told[path]} {text}"
+            if path in told or len(told) < FAULTS_MAX:
+                told[path] = text[:FAULT_LENGTH_MAX]
+        first = self._faults[0]
+        raise SeveralFaults(first.message, field=first.field, code=first.code, details=told)
+
+    def _wanted(self, configuration: Configuration, kind: Kind) -> Iterator[Callable[[], Output]]:
+        path = configuration.field
         for at, name in enumerate(configuration.renditions):
-            field = f"{path}.renditions[{at}]"
-            recipe = self._rules.rendition(name, group, content_type, field=field)
-            called = self._rules.find_rendition(name).name
-            keep = None if recipe in (None, METADATA_RECIPE) else keep_as
-            yield Output(called, self._operators(recipe, field), keep)
+            yield partial(self._rendition, configuration, kind, name, f"{path}.renditions[{at}]")
         for at, name in enumerate(configuration.presets):
-            field = f"{path}.presets[{at}]"
-            recipe = self._rules.preset(name, group, content_type, field=field)
-            called = self._rules.find_preset(name).name
-            yield Output(called, self._operators(recipe, field), keep_as)
+            yield partial(self._preset, configuration, kind, name, f"{path}.presets[{at}]")
         for at, steps in enumerate(configuration.conversions):
-            field = f"{path}.conversions[{at}]"
-            recipe = compile_pipeline(
-                steps, media_group=group, content_type=content_type, field=field
-            )
-            yield Output(CONVERSION, self._marked(recipe, field, own=False), keep_as)
+            yield partial(self._pipeline, configuration, kind, steps, f"{path}.conversions[{at}]")
+
+    def _rendition(self, told: Configuration, kind: Kind, name: str, field: str) -> Output:
+        recipe = self._rules.rendition(name, kind.media_group, kind.content_type, field=field)
+        called = self._rules.find_rendition(name).name
+        keep = None if recipe in (None, METADATA_RECIPE) else told.keep_as
+        return Output(called, self._operators(recipe, field), keep)
+
+    def _preset(self, told: Configuration, kind: Kind, name: str, field: str) -> Output:
+        recipe = self._rules.preset(name, kind.media_group, kind.content_type, field=field)
+        called = self._rules.find_preset(name).name
+        return Output(called, self._operators(recipe, field), told.keep_as)
+
+    def _pipeline(
+        self, told: Configuration, kind: Kind, steps: Sequence[Json], field: str
+    ) -> Output:
+        recipe = compile_pipeline(
+            steps, media_group=kind.media_group, content_type=kind.content_type, field=field
+        )
+        return Output(CONVERSION, self._marked(recipe, field, own=False), told.keep_as)
 
     def _operators(self, recipe: Recipe | None, field: str) -> Recipe | None:
         return None if recipe is None else self._marked(recipe, field, own=True)

@@ -218,6 +218,7 @@ class _Plan:
 def _plan(choice: Choice, frozen: Frozen) -> _Plan:
     kinds = {kind: choice.for_kind(kind) for kind in frozen.kinds}
     singles = [(one, choice.for_asset(one.configuration, one.kind)) for one in frozen.singles]
+    choice.check()
     by_kind = dict(frozen.kinds)
     for one, _ in singles:
         by_kind[one.kind] -= 1

@@ -13,6 +13,7 @@ import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
+from entrepot.core.orders import SeveralFaults
 from entrepot.errors import EntrepotError, Invalid, NotFound
 from entrepot.web.http.errors import explain, headers_of, status_of
 from entrepot.web.orders_api._wire import Message
@@ -33,7 +34,9 @@ def answer_error(_request: AnyRequest, error: EntrepotError) -> Response[bytes]:
     """Litestar exception handler for errors of ours."""
     status = status_of(error)
     if isinstance(error, Invalid):
-        body = _encode({(error.field or "request")[:FIELD_LENGTH_MAX]: explain(error)})
+        one = {error.field or "request": explain(error)}
+        told = error.details if isinstance(error, SeveralFaults) else one
+        body = _encode({path[:FIELD_LENGTH_MAX]: text for path, text in told.items()})
     else:
         body = _encode(Message(explain(error)))
     return _answer(status, body, headers_of(error) | {"x-error-code": error.code})
