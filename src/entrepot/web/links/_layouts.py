@@ -10,6 +10,8 @@ from entrepot.web.http.edge import Edge
 
 # An entry costs about 250 bytes: 100 MB in all, however the entries are shared out.
 ENTRIES_KEPT_MAX = 400_000
+# While it is laid out, an archive costs three times that, and all of a thread: others wait.
+LAID_OUT_AT_ONCE_MAX = 1
 # What an archive costs besides its entries, counted in entries.
 _ARCHIVE_ENTRIES = 4
 
@@ -27,6 +29,7 @@ class Layouts:
         self._kept: OrderedDict[Package, Archive] = OrderedDict()
         self._making: dict[Package, asyncio.Task[Archive]] = {}
         self._weight = 0
+        self._turns = asyncio.Semaphore(LAID_OUT_AT_ONCE_MAX)
 
     async def hold(self, package: Package) -> Archive:
         """The archive of `package`; Unavailable where its list of entries cannot be read."""
@@ -43,7 +46,8 @@ class Layouts:
         return await asyncio.shield(task)
 
     async def _make(self, package: Package) -> Archive:
-        archive = await self._edge.run(partial(lay_out_package, package, self._edge.hub.blobs))
+        async with self._turns:
+            archive = await self._edge.run(partial(lay_out_package, package, self._edge.hub.blobs))
         self._kept[package] = archive
         self._weight += len(archive) + _ARCHIVE_ENTRIES
         while self._weight > ENTRIES_KEPT_MAX and len(self._kept) > 1:

@@ -19,6 +19,8 @@ LARGE_BYTES = 2**18
 LARGE_AT_ONCE_MAX = 16  # bodies being received, in one process
 PARSED_AT_ONCE_MAX = 2
 RECEIVING_SECONDS_MAX = 60.0
+# What is kept of an order is encoded again, deeper in calls than here, where Python may give up.
+NESTED_MAX = 64
 
 T = TypeVar("T")
 
@@ -76,6 +78,27 @@ async def _receive(request: Request[Any, Any, Any]) -> bytes:
 
 def _decode(data: bytes) -> Any:
     try:
-        return msgspec.json.decode(data)
+        value = msgspec.json.decode(data)
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         raise Invalid(f"The body is no JSON: {error}.", field="request") from error
+    if data.count(b"[") + data.count(b"{") > NESTED_MAX:
+        _check_nesting(value)
+    return value
+
+
+def _check_nesting(value: Any) -> None:
+    level = [value]
+    for _ in range(NESTED_MAX):
+        level = [
+            each
+            for holder in level
+            for each in (holder.values() if isinstance(holder, dict) else holder)
+            if isinstance(each, dict | list)
+        ]
+        if not level:
+            return
+    raise Invalid(
+        f"The body has objects or lists more than {NESTED_MAX} deep in each other.",
+        field="request",
+        remedy="No part of a request needs that.",
+    )
