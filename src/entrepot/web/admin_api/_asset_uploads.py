@@ -26,7 +26,7 @@ from entrepot.web.admin_api._assets import ONE, TAG, asset_item
 from entrepot.web.admin_api._digest_fields import announced_sha256
 from entrepot.web.admin_api._errors import AnyRequest
 from entrepot.web.admin_api._uploads import elsewhere, file_name_of
-from entrepot.web.admin_api._wire import StoredAsset
+from entrepot.web.admin_api._wire_assets import StoredAsset
 
 _BODY = (
     "The body is the file as it is, of any size up to the operator's limit; its type is told "

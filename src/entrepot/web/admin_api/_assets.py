@@ -34,7 +34,8 @@ from entrepot.web.admin_api._actions import (
     query_parameter,
 )
 from entrepot.web.admin_api._bodies import field_named
-from entrepot.web.admin_api._wire import AssetChange, StoredAsset, StoredAssetPage, fill
+from entrepot.web.admin_api._wire import fill
+from entrepot.web.admin_api._wire_assets import AssetChange, StoredAsset, StoredAssetPage
 
 TAG = "assets"
 ONE = "/assets/{asset:str}"

@@ -21,14 +21,13 @@ from entrepot.web.admin_api._actions import (
     Call,
     Outcome,
 )
-from entrepot.web.admin_api._bodies import field_named
-from entrepot.web.admin_api._wire import ClientItem, ClientPage, ClientSecret, NewClient, fill
+from entrepot.web.admin_api._owners import owner_named, owner_wanted
+from entrepot.web.admin_api._wire import fill
+from entrepot.web.admin_api._wire_accounts import ClientItem, ClientPage, ClientSecret, NewClient
 
 
 def _list(tx: Tx, call: Call[None]) -> Outcome:
-    owner = call.query.get("organisation")
-    with field_named("organisation"):
-        number = None if owner is None else find_organisation(tx, owner).id
+    number = owner_wanted(tx, call)
     found, total = list_clients(
         tx, organisation_id=number, skip=call.rows.skip, take=call.rows.take
     )
@@ -43,8 +42,7 @@ def _show(tx: Tx, call: Call[None]) -> Outcome:
 
 def _add(tx: Tx, call: Call[NewClient]) -> Outcome:
     new = call.body
-    with field_named("organisation"):
-        owner = find_organisation(tx, new.organisation)
+    owner = owner_named(tx, new.organisation)
     made = add_client(
         tx,
         client_id=new.client_id,

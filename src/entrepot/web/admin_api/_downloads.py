@@ -15,7 +15,8 @@ from entrepot.web.admin_api._actions import (
     Outcome,
 )
 from entrepot.web.admin_api._bodies import field_named
-from entrepot.web.admin_api._wire import DownloadItem, DownloadPage, fill
+from entrepot.web.admin_api._wire import fill
+from entrepot.web.admin_api._wire_downloads import DownloadItem, DownloadPage
 
 
 def _list(tx: Tx, call: Call[None]) -> Outcome:

@@ -7,7 +7,6 @@ import msgspec
 from msgspec import UNSET
 from sqlalchemy import Row
 
-from entrepot.core.accounts import find_organisation
 from entrepot.core.catalogue import find_product, find_revision
 from entrepot.core.entitlements import (
     Grant,
@@ -29,12 +28,13 @@ from entrepot.web.admin_api._actions import (
     Outcome,
 )
 from entrepot.web.admin_api._bodies import field_named, instant
-from entrepot.web.admin_api._wire import (
+from entrepot.web.admin_api._owners import owner_named, owner_wanted
+from entrepot.web.admin_api._wire import fill
+from entrepot.web.admin_api._wire_entitlements import (
     EntitlementChange,
     NewEntitlement,
     StoredEntitlement,
     StoredEntitlementPage,
-    fill,
 )
 
 _INSTANTS = ("valid_from", "valid_to", "maintenance_from", "maintenance_to")
@@ -55,9 +55,7 @@ _GRANTED = (
 
 
 def _list(tx: Tx, call: Call[None]) -> Outcome:
-    owner = call.query.get("organisation")
-    with field_named("organisation"):
-        number = None if owner is None else find_organisation(tx, owner).id
+    number = owner_wanted(tx, call)
     found, total = list_all_entitlements(
         tx, organisation_id=number, skip=call.rows.skip, take=call.rows.take
     )
@@ -78,8 +76,7 @@ def _show(tx: Tx, call: Call[None]) -> Outcome:
 
 def _grant(tx: Tx, call: Call[NewEntitlement]) -> Outcome:
     told = msgspec.structs.asdict(call.body)
-    with field_named("organisation"):
-        owner = find_organisation(tx, told.pop("organisation"))
+    owner = owner_named(tx, told.pop("organisation"))
     with field_named("product"):
         product = find_product(tx, told.pop("product"))
     again = told.pop("again")

@@ -4,7 +4,8 @@ from entrepot.assembly import Hub
 from entrepot.core.accounts import list_keys, rotate_keys
 from entrepot.db import Tx
 from entrepot.web.admin_api._actions import ADMINISTERING, Action, AnyAction, Call, Outcome
-from entrepot.web.admin_api._wire import KeyItem, KeyList, Rotation, fill
+from entrepot.web.admin_api._wire import fill
+from entrepot.web.admin_api._wire_keys import KeyItem, KeyList, Rotation
 
 
 def key_actions(hub: Hub) -> list[AnyAction]:

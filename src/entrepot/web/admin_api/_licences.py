@@ -13,14 +13,13 @@ from entrepot.db import Tx
 from entrepot.errors import NotFound
 from entrepot.kit.ids import parse_number
 from entrepot.web.admin_api._actions import PUBLISHING, Action, AnyAction, Call, Outcome
-from entrepot.web.admin_api._wire import (
+from entrepot.web.admin_api._wire import fill, moment
+from entrepot.web.admin_api._wire_licences import (
     LicenceItem,
     LicencePage,
     LicenceText,
     NewLicence,
     NewRevision,
-    fill,
-    moment,
 )
 
 # A text of a million characters, of which JSON may write each in six bytes.

@@ -10,11 +10,11 @@ from entrepot.core.accounts import (
 )
 from entrepot.db import Tx
 from entrepot.web.admin_api._actions import ADMINISTERING, Action, AnyAction, Call, Outcome
-from entrepot.web.admin_api._wire import (
+from entrepot.web.admin_api._wire import fill
+from entrepot.web.admin_api._wire_accounts import (
     NewOrganisation,
     OrganisationItem,
     OrganisationPage,
-    fill,
 )
 
 

@@ -21,12 +21,12 @@ from entrepot.core.catalogue import (
 from entrepot.db import Tx
 from entrepot.web.admin_api._actions import PUBLISHING, Action, AnyAction, Call, Outcome
 from entrepot.web.admin_api._bodies import field_named
-from entrepot.web.admin_api._wire import (
+from entrepot.web.admin_api._wire import fill
+from entrepot.web.admin_api._wire_products import (
     NewProduct,
     ProductChange,
     ProductItem,
     ProductPage,
-    fill,
 )
 
 

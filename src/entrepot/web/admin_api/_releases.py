@@ -24,14 +24,14 @@ from entrepot.core.catalogue import (
 from entrepot.db import Tx
 from entrepot.web.admin_api._actions import PUBLISHING, Action, AnyAction, Call, Outcome
 from entrepot.web.admin_api._bodies import instant
-from entrepot.web.admin_api._wire import (
+from entrepot.web.admin_api._wire import fill
+from entrepot.web.admin_api._wire_releases import (
     Availability,
     NewRelease,
     ReleaseWithArtifacts,
     StoredArtifact,
     StoredRelease,
     StoredReleasePage,
-    fill,
 )
 
 _TAG = "releases"

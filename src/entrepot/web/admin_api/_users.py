@@ -26,23 +26,15 @@ from entrepot.web.admin_api._actions import (
     Call,
     Outcome,
 )
-from entrepot.web.admin_api._bodies import field_named
-from entrepot.web.admin_api._wire import (
-    NewPassword,
-    NewUser,
-    Roles,
-    UserItem,
-    UserPage,
-    fill,
-)
+from entrepot.web.admin_api._owners import owner_named, owner_wanted
+from entrepot.web.admin_api._wire import fill
+from entrepot.web.admin_api._wire_accounts import NewPassword, NewUser, Roles, UserItem, UserPage
 
 _WithPassword = TypeVar("_WithPassword", NewUser, NewPassword)
 
 
 def _list(tx: Tx, call: Call[None]) -> Outcome:
-    owner = call.query.get("organisation")
-    with field_named("organisation"):
-        number = None if owner is None else find_organisation(tx, owner).id
+    number = owner_wanted(tx, call)
     found, total = list_users(tx, organisation_id=number, skip=call.rows.skip, take=call.rows.take)
     return Outcome(UserPage(total, [_item(row, row.organisation_name) for row in found]))
 
@@ -76,8 +68,7 @@ def _with_hash(body: _WithPassword, password: str) -> _WithPassword:
 
 def _add(tx: Tx, call: Call[NewUser]) -> Outcome:
     new = call.body
-    with field_named("organisation"):
-        owner = find_organisation(tx, new.organisation)
+    owner = owner_named(tx, new.organisation)
     number = add_user(
         tx,
         email=new.email,

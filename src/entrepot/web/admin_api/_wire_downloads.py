@@ -1,0 +1,47 @@
+"""On the wire: what was downloaded."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from entrepot.web.admin_api._wire import Moment, Wire
+
+
+class DownloadItem(Wire):
+    """All that one principal took of one file within a day; sizes in bytes.
+
+    `completed_at` is null until the ranges sent cover the file.
+    """
+
+    id: int
+    principal: Annotated[str, Meta(description="user:<number> or client:<client id>.")]
+    organisation_id: int
+    organisation_name: str
+    kind: Annotated[
+        Literal["artifact", "release", "order", "asset"],
+        Meta(
+            description="A file, all files of a release in a ZIP, the ZIP of an order, or a file "
+            "of an asset."
+        ),
+    ]
+    entitlement_id: int | None
+    product_code: str | None
+    release_id: str | None
+    release_name: str | None
+    artifact_id: str | None
+    order_id: int | None
+    asset_id: int | None
+    file_name: str
+    size: int
+    bytes_sent: int
+    started_at: Moment
+    last_byte_at: Moment
+    completed_at: Moment | None
+
+
+class DownloadPage(Wire):
+    """Downloads, newest first."""
+
+    total: int
+    items: Sequence[DownloadItem]
