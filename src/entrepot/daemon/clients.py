@@ -1,22 +1,26 @@
 """`entrepotd client`: machines that sign in by client credentials."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from entrepot.core.accounts import (
-    CUSTOMER,
-    ROLES,
     SCOPES,
     add_client,
     disable_client,
     find_organisation,
     list_clients,
 )
-from entrepot.daemon.console import say, show_one, show_rows
+from entrepot.daemon.accounts import (
+    of_organisation_options,
+    owner_option,
+    roles_option,
+    show_accounts,
+)
+from entrepot.daemon.console import say, show_one
 from entrepot.daemon.desk import OPERATOR, Desk
-from entrepot.daemon.options import hub_command, json_option, page_options
-from entrepot.daemon.paging import note_rest
+from entrepot.daemon.options import hub_command, json_option
 
 _FIELDS = (
     "client_id",
@@ -38,17 +42,9 @@ def client() -> None:
 
 @client.command()
 @click.argument("client_id")
-@click.option("--organisation", required=True, help="Number or name of the organisation.")
+@owner_option
 @click.option("--name", help="What it is for.  [default: CLIENT_ID]")
-@click.option(
-    "--role",
-    "roles",
-    multiple=True,
-    type=click.Choice(ROLES),
-    default=(CUSTOMER,),
-    show_default=True,
-    help="May be given several times.",
-)
+@roles_option
 @click.option(
     "--scope",
     "scopes",
@@ -87,18 +83,11 @@ def add(
 
 
 @client.command(name="list")
-@click.option("--organisation", help="Only of this one (number or name).")
-@page_options
-@json_option
+@of_organisation_options
 @hub_command
-def list_(desk: Desk, organisation: str | None, *, skip: int, take: int, as_json: bool) -> None:
+def list_(desk: Desk, **wanted: Any) -> None:
     """List machines by client id."""
-    with desk.hub() as hub, hub.database.read() as tx:
-        owner = None if organisation is None else find_organisation(tx, organisation).id
-        found, total = list_clients(tx, organisation_id=owner, skip=skip, take=take)
-    rows = [{name: row._mapping[name] for name in _FIELDS} for row in found]
-    show_rows(rows, columns=_COLUMNS, as_json=as_json)
-    note_rest(len(found), skip=skip, total=total)
+    show_accounts(desk, list_clients, fields=_FIELDS, columns=_COLUMNS, **wanted)
 
 
 @client.command()

@@ -2,11 +2,11 @@
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from entrepot.core.accounts import (
-    CUSTOMER,
     ROLES,
     add_user,
     disable_user,
@@ -17,10 +17,15 @@ from entrepot.core.accounts import (
     set_password,
     set_roles,
 )
-from entrepot.daemon.console import say, show_rows
+from entrepot.daemon.accounts import (
+    of_organisation_options,
+    owner_option,
+    roles_option,
+    show_accounts,
+)
+from entrepot.daemon.console import say
 from entrepot.daemon.desk import OPERATOR, Desk
-from entrepot.daemon.options import hub_command, json_option, page_options
-from entrepot.daemon.paging import note_rest
+from entrepot.daemon.options import hub_command
 
 _FIELDS = (
     "id",
@@ -44,18 +49,10 @@ def user() -> None:
 
 @user.command()
 @click.argument("email")
-@click.option("--organisation", required=True, help="Number or name of the organisation.")
+@owner_option
 @click.option("--given-name", help="[default: what comes before the @]")
 @click.option("--family-name", default="")
-@click.option(
-    "--role",
-    "roles",
-    multiple=True,
-    type=click.Choice(ROLES),
-    default=(CUSTOMER,),
-    show_default=True,
-    help="May be given several times.",
-)
+@roles_option
 @click.option(
     "--ask-password",
     is_flag=True,
@@ -89,18 +86,11 @@ def add(
 
 
 @user.command(name="list")
-@click.option("--organisation", help="Only of this one (number or name).")
-@page_options
-@json_option
+@of_organisation_options
 @hub_command
-def list_(desk: Desk, organisation: str | None, *, skip: int, take: int, as_json: bool) -> None:
+def list_(desk: Desk, **wanted: Any) -> None:
     """List people by number."""
-    with desk.hub() as hub, hub.database.read() as tx:
-        owner = None if organisation is None else find_organisation(tx, organisation).id
-        found, total = list_users(tx, organisation_id=owner, skip=skip, take=take)
-    rows = [{name: row._mapping[name] for name in _FIELDS} for row in found]
-    show_rows(rows, columns=_COLUMNS, as_json=as_json)
-    note_rest(len(found), skip=skip, total=total)
+    show_accounts(desk, list_users, fields=_FIELDS, columns=_COLUMNS, **wanted)
 
 
 @user.command(name="set-password")
