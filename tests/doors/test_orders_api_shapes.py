@@ -324,6 +324,13 @@ def test_discovery_lists_what_can_be_asked_for(shop: Shop) -> None:
     renditions = {each["name"]: each for each in shop.get("/api/renditions")["items"]}
     assert renditions["downloadOriginal"]["aliases"] == ["Original"]
     assert renditions["downloadOriginal"]["media_groups"][IMAGES] == "original"
+    presets = {each["name"]: each for each in shop.get("/api/presets")["items"]}
+    assert IMAGES in presets["print"]["media_groups"]
+    # Only what could be ordered is promised: there is no TIFF of a sound or an archive.
+    assert not {"M.AssetMedia.Audio", "M.AssetMedia.Archives"} & set(
+        presets["print"]["media_groups"]
+    )
+    assert set(presets["small-video"]["media_groups"]) == {"M.AssetMedia.Videos"}
     resolvers = shop.get("/api/itemnameresolvers")["items"]
     assert [each["id"] for each in resolvers if each["default"]] == ["standard"]
     assert all(set(each) == {"id", "title", "template", "default"} for each in resolvers)

@@ -11,6 +11,7 @@ from entrepot import __version__
 from entrepot.core.catalogue import MEDIA_GROUPS
 from entrepot.core.catalogue.media_types import GROUP_PREFIX
 from entrepot.core.conversions.rules import MediaRules, Preset
+from entrepot.errors import Invalid
 from entrepot.web.orders_api._door import AnyRequest, Door, answer, encode
 from entrepot.web.orders_api._hrefs import ROOT, ROUTES, Hrefs
 from entrepot.web.orders_api._operations import answers
@@ -26,6 +27,13 @@ from entrepot.web.orders_api._wire import (
 
 # What the vendor's SDK compares its own version with before it goes on.
 MINIMUM_SDK_VERSION = "1.0.0"
+_USUAL = {
+    "Images": "image/jpeg",
+    "Vectors": "image/svg+xml",
+    "Videos": "video/mp4",
+    "Audio": "audio/mpeg",
+    "Documents": "application/pdf",
+}
 
 
 def _root(door: Door) -> HTTPRouteHandler:
@@ -78,15 +86,22 @@ def _renditions(rules: MediaRules, hrefs: Hrefs) -> NamedRecipeList:
 
 def _presets(rules: MediaRules, hrefs: Hrefs) -> NamedRecipeList:
     items = [
-        NamedRecipe(each.name, each.title, [], _made(_preset(each)))
+        NamedRecipe(each.name, each.title, [], _made(_preset(rules, each)))
         for each in rules.presets.values()
     ]
     return NamedRecipeList(items, len(items), hrefs.link("/api/presets"))
 
 
-def _preset(preset: Preset) -> dict[str, Any]:
-    others = {} if preset.steps is None else {group.name: preset.steps for group in MEDIA_GROUPS}
-    return others | dict(preset.by_group)
+def _preset(rules: MediaRules, preset: Preset) -> dict[str, Any]:
+    """Of the groups whose usual files it can be made of: a preset without groups tells none."""
+    found: dict[str, Any] = {}
+    for group, content_type in _USUAL.items():
+        try:
+            rules.preset(preset.name, group, content_type)
+        except Invalid:
+            continue
+        found[group] = preset.by_group.get(group, preset.steps)
+    return found
 
 
 def _resolvers(rules: MediaRules, hrefs: Hrefs) -> ResolverList:

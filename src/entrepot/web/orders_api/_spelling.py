@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from urllib.parse import quote
 
+from entrepot.core.catalogue import title_in
 from entrepot.core.delivery import IssuedLink
 from entrepot.core.orders import JobView, OrderView, Person
 from entrepot.core.orders import Target as FrozenAsset
@@ -65,9 +66,8 @@ def order_list(hrefs: Hrefs, shown: Sequence[Order], skip: int, take: int, total
 
 def target(hrefs: Hrefs, order_id: int, asset: FrozenAsset) -> Target:
     """One asset of an order."""
-    title = next(iter(asset.title.values()), asset.identifier)
     return Target(
-        hrefs.entity(asset.asset_id, title),
+        hrefs.entity(asset.asset_id, title_in(asset.title, None)),
         hrefs.target(order_id, asset.asset_id),
     )
 
