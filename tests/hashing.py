@@ -36,6 +36,6 @@ class UnhurriedHasher(PasswordHasher):
 def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The same algorithm at a hundredth of the cost."""
     passwords._decoy_hash.cache_clear()
-    monkeypatch.setattr(passwords, "_hasher", PasswordHasher(1, 64, 1))
+    monkeypatch.setattr(passwords, "_hasher", lambda: PasswordHasher(1, 64, 1))
     yield
     passwords._decoy_hash.cache_clear()

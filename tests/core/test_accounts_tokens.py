@@ -224,7 +224,7 @@ def test_the_public_key_is_no_shared_secret(keyring: Keyring, key: TokenKey) -> 
 
 def test_a_key_that_comes_with_the_token_is_not_used(keyring: Keyring, key: TokenKey) -> None:
     own = RSAKey.generate_key(2048)
-    entry = TokenKey(key.kid, own, own.as_dict(private=False), NOW)
+    entry = TokenKey(key.kid, own.as_pem(private=True), own.as_dict(private=False), NOW)
     for header in ({}, {"jwk": own.as_dict(private=False)}, {"x5u": "https://evil.example/c"}):
         with pytest.raises(Unauthenticated):
             verify(keyring, sign(entry, claims_of(), **header))
@@ -284,7 +284,9 @@ def test_a_token_has_a_longest_length(tx: Tx, keyring: Keyring, key: TokenKey) -
 def signed() -> Iterator[tuple[Keyring, str]]:
     """A key ring without a database, and a token signed by it."""
     generated = RSAKey.generate_key(2048, {"kid": "0a0b0c0d"})
-    entry = TokenKey("0a0b0c0d", generated, generated.as_dict(private=False), NOW)
+    entry = TokenKey(
+        "0a0b0c0d", generated.as_pem(private=True), generated.as_dict(private=False), NOW
+    )
     yield Keyring({entry.kid: entry}, {}), sign(entry, claims_of())
 
 

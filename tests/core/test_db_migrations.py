@@ -12,7 +12,9 @@ from typing import Any
 import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import delete, insert, text
 
 from entrepot.core import (
@@ -25,8 +27,8 @@ from entrepot.core import (
     orders,
 )
 from entrepot.core.accounts.tables import organisations
-from entrepot.db import Database, connect, metadata
-from entrepot.db.migrate import migrate, require_current, schema_state
+from entrepot.db import Database, connect, metadata, migrations
+from entrepot.db.migrate import migrate, require_current, revisions, schema_state
 from entrepot.errors import Unavailable
 from entrepot.jobs import tables as jobs_tables
 from tests import factories
@@ -118,6 +120,14 @@ def _shape(database: Database) -> list[tuple[object, ...]]:
     )
     with database.read() as tx:
         return sorted(map(tuple, tx.execute(text(query)).all()), key=repr)
+
+
+def test_the_names_of_the_scripts_tell_the_revisions_as_alembic_does() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__path__[0])))
+    scripts = list(ScriptDirectory.from_config(config).walk_revisions())
+    assert [script.revision for script in reversed(scripts)] == list(revisions())
+    assert len(revisions()) >= 3
 
 
 def test_an_empty_database_is_made_ready_and_again_is_nothing(empty: Database) -> None:

@@ -208,7 +208,7 @@ def test_a_password_is_hashed_while_others_may_write(
 ) -> None:
     url = desk.hub.database.engine.url.render_as_string(hide_password=False)
     hasher = UnhurriedHasher(url)
-    monkeypatch.setattr(passwords, "_hasher", hasher)
+    monkeypatch.setattr(passwords, "_hasher", lambda: hasher)
     desk.made("/organisations", {"name": "Customer", "country": "DE"})
     person = {"email": "bob@example.com", "given_name": "Bob", "organisation": "Customer"}
     made = desk.made("/users", person | {"password": "a long password"})

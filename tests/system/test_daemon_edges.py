@@ -61,6 +61,13 @@ def test_help_imports_neither_the_hub_nor_what_it_stands_on(option: str) -> None
     assert not {name for name in loaded if name.startswith(("entrepot.core", "entrepot.db"))}
 
 
+def test_an_ordinary_command_loads_only_what_it_needs(data: Path) -> None:  # noqa: F811
+    loaded = loaded_by("organisation", "list", "--data", str(data))
+    assert "sqlalchemy" in loaded
+    for name in ("alembic", "argon2", "authlib", "dbos", "joserfc", "litestar", "PIL", "uvicorn"):
+        assert name not in loaded
+
+
 def test_the_version_is_told_before_anything_is_imported() -> None:
     assert "click" not in loaded_by("--version")
 
@@ -200,7 +207,7 @@ def test_passwords_are_hashed_while_others_may_write(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     hasher = UnhurriedHasher(f"sqlite:///{data}/entrepot.sqlite3")
-    monkeypatch.setattr(passwords, "_hasher", hasher)
+    monkeypatch.setattr(passwords, "_hasher", lambda: hasher)
     with Desk({"data": str(data)}).hub() as hub:
         assert load_world(hub, data)
     loaded = hasher.calls

@@ -105,6 +105,7 @@ def _open_once(settings: Settings) -> None:
     """Find out here what would stop every web process, and fill a sandbox."""
     hub = assemble(settings)
     try:
+        hub.keys.current.import_keys()  # the processes that are forked from this one share them
         if settings.sandbox:
             load_world(hub, settings.data)
     finally:

@@ -9,21 +9,23 @@ retires the old one when the last thing it signed has died.
 import base64
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from joserfc.jwk import RSAKey
 from sqlalchemy import Row, insert, select, update
 
 from entrepot.core.accounts.tables import keys
 from entrepot.core.events import Event, record
 from entrepot.db import Tx
 from entrepot.errors import Unavailable
+
+if TYPE_CHECKING:
+    from joserfc.jwk import RSAKey
 
 Purpose: TypeAlias = Literal["token", "link"]
 PURPOSES: tuple[Purpose, ...] = ("token", "link")
@@ -74,9 +76,14 @@ class TokenKey:
     """An RSA key for access tokens; `signs_from` as in the database."""
 
     kid: str
-    key: RSAKey
+    pem: bytes = field(repr=False)
     public: Mapping[str, Any]
     signs_from: datetime
+
+    @property
+    def key(self) -> "RSAKey":
+        """The key itself, imported where it is first used."""
+        return _import_key(self.pem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +109,11 @@ class Keyring:
     def signing_link_key(self, now: datetime) -> LinkKey:
         """The newest link key that signs at `now`."""
         return max(_signing(self.link_keys, now), key=_age)
+
+    def import_keys(self) -> None:
+        """Import the token keys now: what serves should not do so in its first request."""
+        for entry in self.token_keys.values():
+            assert entry.key
 
     def jwks(self) -> dict[str, list[dict[str, Any]]]:
         """The public key set (RFC 7517): those that sign, signed or will sign soon."""
@@ -144,13 +156,15 @@ def load_keyring(tx: Tx, box: SecretBox, *, now: datetime) -> Keyring:
 
 
 def _token_key(row: Row[Any], box: SecretBox) -> TokenKey:
-    return TokenKey(row.kid, _import_key(box.unseal(row.sealed)), row.public, row.signs_from)
+    return TokenKey(row.kid, box.unseal(row.sealed), row.public, row.signs_from)
 
 
 @lru_cache(maxsize=16)
-def _import_key(pem: bytes) -> RSAKey:
+def _import_key(pem: bytes) -> "RSAKey":
     """Kept, because the keys are read anew every few seconds and importing checks the primes."""
-    return RSAKey.import_key(pem)
+    from entrepot.core.accounts import _jose
+
+    return _jose.import_key(pem)
 
 
 def list_keys(tx: Tx) -> list[Row[Any]]:
@@ -190,8 +204,10 @@ def _add_key(
 ) -> str:
     kid = secrets.token_hex(4)
     if purpose == "token":
-        key = RSAKey.generate_key(RSA_BITS, {"kid": kid, "use": "sig", "alg": "RS256"})
-        sealed, public = box.seal(key.as_pem(private=True)), key.as_dict(private=False)
+        from entrepot.core.accounts import _jose
+
+        pem, public = _jose.generate_key(kid, RSA_BITS)
+        sealed = box.seal(pem)
     else:
         sealed, public = box.seal(secrets.token_bytes(LINK_KEY_BYTES)), None
     values = {

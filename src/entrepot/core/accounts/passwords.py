@@ -5,18 +5,25 @@ verbs take the hash: SQLite has one writer, who would keep all others waiting.
 """
 
 from functools import cache
-from typing import NewType
-
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
+from typing import TYPE_CHECKING, NewType
 
 from entrepot.errors import Invalid
 from entrepot.kit.ids import new_secret
 
+if TYPE_CHECKING:
+    from argon2 import PasswordHasher
+
 PASSWORD_LENGTH_MIN = 12
 PASSWORD_LENGTH_MAX = 256
 PasswordHash = NewType("PasswordHash", str)
-_hasher = PasswordHasher()
+
+
+@cache
+def _hasher() -> "PasswordHasher":
+    # Loaded where it is used: few commands need it.
+    from argon2 import PasswordHasher
+
+    return PasswordHasher()
 
 
 def hash_password(password: str) -> PasswordHash:
@@ -30,20 +37,22 @@ def hash_password(password: str) -> PasswordHash:
             field="password",
             code="password-length",
         )
-    return PasswordHash(_hasher.hash(password))
+    return PasswordHash(_hasher().hash(password))
 
 
 @cache
 def _decoy_hash() -> str:
-    return _hasher.hash(new_secret())
+    return _hasher().hash(new_secret())
 
 
 def password_matches(stored: str | None, password: str) -> bool:
     """Whether `password` is the one behind `stored`; takes as long where there is no account."""
+    from argon2.exceptions import InvalidHashError, VerificationError
+
     # One that is too long to be anybody's is compared as none, not cut to fit.
     candidate = password if len(password) <= PASSWORD_LENGTH_MAX else ""
     try:
-        matches = _hasher.verify(stored or _decoy_hash(), candidate)
+        matches = _hasher().verify(stored or _decoy_hash(), candidate)
     except (VerificationError, InvalidHashError):
         return False
     return matches and stored is not None
