@@ -22,7 +22,7 @@ _WIDTH = 96
 
 def commands_page(note: str) -> str:
     """docs/reference/entrepotd.md: every command with its arguments and options."""
-    root = click.Context(cli, info_name="entrepotd")
+    root = click.Context(cli, info_name="entrepotd", **cli.context_settings)
     sections = [section for name in cli.list_commands(root) for section in _sections(root, name)]
     return "\n".join([note, "", "# entrepotd", "", _INTRODUCTION, "", *sections])
 
