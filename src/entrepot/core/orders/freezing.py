@@ -156,11 +156,11 @@ def _resolve(tx: Tx, individual: Mapping[int | str, Configuration]) -> dict[int,
 def _singles(tx: Tx, order_id: int, named: Mapping[int, Configuration]) -> list[Single]:
     if not named:
         return []
-    wanted = id_table(tx)
+    # IN, because SQLite would unpack the ids of a join anew for each of the targets.
     query = (
         select(*order_targets.c["asset_id", "media_group", "content_type"])
-        .join(wanted, wanted.c.id == order_targets.c.asset_id)
         .where(order_targets.c.order_id == order_id)
+        .where(order_targets.c.asset_id.in_(select(id_table(tx).c.id)))
         .order_by(order_targets.c.asset_id)
     )
     return [
