@@ -68,9 +68,10 @@ def build_order(work: Work, task: Task, order_id: int, generation: int) -> None:
 
 def _complete(work: Work, order_id: int, generation: int) -> None:
     hub = work.hub
-    complete_order(
-        hub.database, hub.blobs, order_id, rules=hub.media, generation=generation, now=hub.now
-    )
+    with work.packing:
+        complete_order(
+            hub.database, hub.blobs, order_id, rules=hub.media, generation=generation, now=hub.now
+        )
 
 
 def _fail(work: Work, task: Task, order_id: int, generation: int, reason: str) -> None:

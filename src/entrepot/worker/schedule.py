@@ -97,12 +97,23 @@ class Schedule:
         self._in_portions(portion, ORDERS_TAKE)
 
     def complete_stranded(self) -> None:
-        """Complete orders whose door died between accepting and completing them."""
+        """Complete orders whose door died between accepting and completing them.
+
+        One that cannot be completed now does not keep the others from it.
+        """
         hub = self._hub
         with hub.database.read() as tx:
             found = list_stranded(tx, before=hub.now() - STRANDED_AFTER)
         for order_id in found:
-            complete_order(hub.database, hub.blobs, order_id, rules=hub.media, now=hub.now)
+            try:
+                complete_order(hub.database, hub.blobs, order_id, rules=hub.media, now=hub.now)
+            except EntrepotError as error:
+                _log.warning(
+                    "an order is not completed yet",
+                    extra={"order_id": order_id, "reason": error.message},
+                )
+            except Exception:
+                _log.exception("an order cannot be completed", extra={"order_id": order_id})
 
     def mend_jobless(self) -> None:
         """Give a new job to open orders whose job has ended without ending them."""

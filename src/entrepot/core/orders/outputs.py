@@ -22,6 +22,7 @@ from entrepot.core.orders.planning import CONVERSION, Output, Outputs
 from entrepot.core.orders.requests import STANDARD, Configuration, Json, OrderRequest
 from entrepot.errors import Invalid
 
+PIPELINES_MAX = 2_000  # different conversions in one order
 FAULTS_MAX, FAULT_LENGTH_MAX = 100, 2_000
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -53,6 +54,7 @@ class Choice:
         self._watermarks = watermarks
         self._conversions_on = conversions_on
         self._known: dict[bytes, Outputs] = {}
+        self._pipelines = 0
         self._faults: list[Invalid] = []
 
     def for_kind(self, kind: Kind) -> Outputs:
@@ -69,8 +71,20 @@ class Choice:
         told = (configuration.renditions, configuration.presets, configuration.conversions)
         key = _encode((kind, told, configuration.keep_as))
         if key not in self._known:
+            self._count(len(configuration.conversions))
             self._known[key] = _distinct(self._configured(configuration, kind))
         return self._known[key]
+
+    def _count(self, pipelines: int) -> None:
+        """Each takes a fifth of a millisecond, while no other writer of SQLite gets on."""
+        self._pipelines += pipelines
+        if self._pipelines > PIPELINES_MAX:
+            raise Invalid(
+                f"The order has more than {PIPELINES_MAX} different conversions.",
+                field="order.individual",
+                code="order-too-large",
+                remedy="Place several orders, or use the same conversion for more assets.",
+            )
 
     def _defaults(self, kind: Kind) -> Outputs:
         """The default renditions; without what the kind cannot have, or this hub cannot make."""

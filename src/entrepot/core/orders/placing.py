@@ -93,7 +93,7 @@ def place_order(
         "target_count": frozen.targets,
         "left_out": frozen.left_out,
         "files_total": plan.files,
-        "product_ids": frozen.product_ids,
+        "product_ids": sorted(watermarks.product_ids.union(frozen.product_ids)),
         "priority": job.priority,
         "job_id": job.job_id,
     }
@@ -177,6 +177,7 @@ class Watermark:
         self._embargoed = embargoed
         self._now = now
         self._known: dict[tuple[str, bool], str] = {}
+        self.product_ids: set[int] = set()  # whose entitlements gave the caller these pictures
 
     def __call__(self, reference: str, field: str, own: bool) -> str:
         """The digest of the picture's file; Invalid where it is none, or not the caller's."""
@@ -205,6 +206,8 @@ class Watermark:
                 field=field,
                 code="conversion-impossible",
             )
+        if not own and found.product_id is not None:
+            self.product_ids.add(found.product_id)
         return str(found.sha256)
 
 

@@ -1,5 +1,6 @@
 """Placing orders, looking at them, ending them, and trying again what failed."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, TypeAlias
@@ -70,6 +71,9 @@ class Orders:
     def __init__(self, door: Door) -> None:
         self._door = door
         self._hub = door.hub
+        # Freezing 200,000 assets takes SQLite's only writer a second: what others write comes
+        # between two orders, not behind all that are waiting.
+        self._placing = asyncio.Semaphore(1)
 
     async def place(self, who: Principal, request: OrderRequest) -> int:
         """Accept an order, with its job in the same transaction; its number.
@@ -92,7 +96,8 @@ class Orders:
             self._enqueue(tx, placed.job)
             return placed
 
-        placed = await self._door.edge.write(accept)
+        async with self._placing:
+            placed = await self._door.edge.write(accept)
         if placed.job is None:
             await self._pack(placed.order_id)
         return placed.order_id
