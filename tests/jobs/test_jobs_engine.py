@@ -175,11 +175,13 @@ def test_a_worker_that_is_told_to_stop_leaves_its_jobs_to_the_next(toys: Toys) -
     first = toys.start(item=0.05)
     toys.place(1, items=40)
     wait_until(lambda: toys.started(1) >= 4)
+    begun = {row.id for row in toys.jobs.running()}
     began = time.monotonic()
     first.terminate()
     assert toys.bury(first) == 0
     assert time.monotonic() - began < 3
-    assert toys.jobs.running() == []
+    # Handed back: they need not be found by the silence of the one that had them.
+    assert not {row.id for row in toys.jobs.running()} & begun
     toys.start()
     toys.wait_for(1)
 

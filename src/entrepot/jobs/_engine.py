@@ -61,6 +61,7 @@ class Engine:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._connections = connect_plainly(database, pool_size=CLIENT_CONNECTIONS)
+        self._running: DBOS | None = None
         self._client = DBOSClient(
             system_database_engine=self._connections,
             lazy=True,
@@ -173,7 +174,7 @@ class Engine:
         """Begin to take jobs from `queues` in this process, and go on until it ends."""
         for name, handler in handlers.items():
             DBOS.workflow(name=name, max_recovery_attempts=None)(handler)
-        DBOS(
+        self._running = DBOS(
             config={
                 "name": APPLICATION,
                 "application_version": APPLICATION_VERSION,
@@ -192,6 +193,12 @@ class Engine:
         )
         DBOS.listen_queues(queues)
         DBOS.launch()
+
+    def stop_taking(self) -> None:
+        """Take no more jobs; one that is being taken at this moment may still come."""
+        if self._running is not None:
+            for event in self._running.background_thread_stop_events:
+                event.set()
 
     def close(self) -> None:
         """Close the connections."""

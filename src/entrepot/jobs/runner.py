@@ -109,8 +109,12 @@ class Runner:
         threading.Thread(target=self._live, name="heartbeat", daemon=True).start()
 
     def stop(self) -> None:
-        """Leave what runs to other workers. The process must exit right after it."""
+        """Leave what runs to other workers. The process must exit right after it.
+
+        A job that was being taken at that moment is found by them as those of the dead are.
+        """
         self._halting.set()
+        self._jobs.engine.stop_taking()
         deadline = time.monotonic() + HALT_SECONDS_MAX
         while self._at_work and time.monotonic() < deadline:
             time.sleep(0.02)
