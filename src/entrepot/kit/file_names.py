@@ -51,4 +51,5 @@ def fold_file_name(name: str) -> str:
 
 def _refused(name: str, field: str, rule: str) -> Invalid:
     shown = name[:80].encode("ascii", "backslashreplace").decode()
-    return Invalid(f"{shown!r} is no safe file name: a safe one {rule}.", field=field, code="file-name")
+    message = f"{shown!r} is no safe file name: a safe one {rule}."
+    return Invalid(message, field=field, code="file-name")
