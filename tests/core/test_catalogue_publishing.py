@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 from sqlalchemy import func, select
@@ -36,7 +36,7 @@ def product(database: Database) -> str:
         return factories.add_product(tx)
 
 
-def source(file_name: str, data: bytes = b"bytes", **values: str) -> Source:
+def source(file_name: str, data: bytes = b"bytes", **values: Any) -> Source:
     return Source(ArtifactSpec(file_name=file_name, **values), lambda: io.BytesIO(data))
 
 
