@@ -7,9 +7,10 @@ from sqlalchemy import func, select
 
 from entrepot.core import orders
 from entrepot.core.events.tables import events
+from entrepot.core.orders import placing
 from entrepot.core.orders import tables as t
 from entrepot.core.orders.changing import PURGE_GRACE
-from entrepot.errors import Conflict, Gone, NotFound
+from entrepot.errors import Conflict, Gone, NotFound, TooMany
 from tests.core.orders_world import IMAGES, World
 
 HALF = {"global": {IMAGES: {"renditions": ["Original", "preview"]}}}
@@ -56,6 +57,17 @@ def test_a_running_order_is_cancelled_once(world: World) -> None:
     assert world.complete(placed.order_id) is None
     with world.database.read() as tx:
         assert orders.is_cancelled(tx, placed.order_id, 1)
+
+
+def test_a_retry_counts_among_the_unfinished_orders(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = half_failed(world)
+    world.order(HALF)
+    monkeypatch.setattr(placing, "OPEN_ORDERS_MAX", 1)
+    with pytest.raises(TooMany):
+        retry(world, failed)
+    assert world.view(failed).status == "CompletedWithErrors"
 
 
 def test_a_delivered_order_is_ended_once(world: World) -> None:

@@ -124,6 +124,7 @@ def configured(config: Any) -> dict[str, Any]:
         ({"order": {"individual": {"": {}}}}, "order.individual."),
         ({"order": {"individual": {"9" * 19: {}}}}, f"order.individual.{'9' * 19}"),
         ({"order": {"individual": {"7": 1}}}, "order.individual.7"),
+        ({"order": {"individual": {"x" * 9000: 1}}}, f"order.individual.{'x' * 128}..."),
         ({"order": {"individual": {str(n): {} for n in range(1, 10_002)}}}, "order.individual"),
         (configured({"renditions": "x"}), "order.global.1.renditions"),
         (configured({"renditions": [""]}), "order.global.1.renditions[0]"),

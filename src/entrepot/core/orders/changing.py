@@ -10,7 +10,7 @@ from sqlalchemy import Table, delete, func, select, update
 
 from entrepot.core.accounts import Principal
 from entrepot.core.events.tables import events
-from entrepot.core.orders.placing import OrderJob, job_of
+from entrepot.core.orders.placing import OrderJob, job_of, require_room
 from entrepot.core.orders.progress import ERROR_LENGTH_MAX, count_items
 from entrepot.core.orders.states import (
     CANCELLED,
@@ -70,8 +70,11 @@ def retry_order(tx: Tx, who: Principal, order_id: int, *, now: datetime) -> Orde
 
     What was made stays made. Conflict (`order-not-retriable`) in any other state: there is
     nothing to try again, or it is at work. NotFound where the order is not the caller's.
+    TooMany: the organisation has 1,000 unfinished orders.
     """
     held = _own(tx, who, order_id)
+    if held.status in RETRIABLE:
+        require_room(tx, who)
     generation = held.generation + 1
     job = job_of(order_id, generation, held.organisation_id, held.priority)
     values = {

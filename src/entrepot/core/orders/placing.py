@@ -78,7 +78,7 @@ def place_order(
     right fails now. Unavailable (`conversions-off`): something would have to be converted and
     this hub cannot. TooMany: the organisation has 1,000 unfinished orders.
     """
-    _require_room(tx, who)
+    require_room(tx, who)
     resolver = rules.resolver(request.resolver_id)
     order_id = _insert_order(tx, who, request, resolver.id, lives_days, now)
     frozen = freeze(tx, who, order_id, request, embargoed=embargoed, now=now)
@@ -110,7 +110,7 @@ def place_order(
     return PlacedOrder(order_id, None if settled else job)
 
 
-def _require_room(tx: Tx, who: Principal) -> None:
+def require_room(tx: Tx, who: Principal) -> None:
     """TooMany where the organisation has as many unfinished orders as it may."""
     unfinished = (
         select(orders.c.id)

@@ -20,6 +20,7 @@ INDIVIDUAL_MAX = 10_000  # assets with a configuration of their own
 OUTPUTS_MAX = 20  # renditions, presets or conversions in one configuration
 STEPS_MAX = 50  # in one pipeline
 TEXT_LENGTH_MAX = 1_000
+KEY_LENGTH_SHOWN = 128  # of a key of `global` or `individual`, in what is told of it
 OrderType: TypeAlias = Literal["Standard", "Custom"]
 STANDARD: OrderType = "Standard"
 CUSTOM: OrderType = "Custom"
@@ -192,7 +193,7 @@ _GROUPS = {
 def _groups(value: Any) -> dict[str, Configuration]:
     groups: dict[str, Configuration] = {}
     for key, told in ({} if value is None else _object(value, "order.global")).items():
-        path = f"order.global.{key}"
+        path = _path("global", key)
         group = _GROUPS.get(key)
         if group is None:
             known = ", ".join(each.identifier for each in MEDIA_GROUPS)
@@ -212,9 +213,14 @@ def _individual(value: Any) -> dict[int | str, Configuration]:
             "order more of them by target_selection and order.global",
         )
     return {
-        _asset(key, f"order.individual.{key}"): _configuration(each, f"order.individual.{key}")
+        _asset(key, _path("individual", key)): _configuration(each, _path("individual", key))
         for key, each in told.items()
     }
+
+
+def _path(part: str, key: str) -> str:
+    """Where a configuration stands in the body; a key that cannot be one is not told whole."""
+    return f"order.{part}.{key if len(key) <= KEY_LENGTH_SHOWN else key[:KEY_LENGTH_SHOWN] + '...'}"
 
 
 def _asset(key: str, path: str) -> int | str:
