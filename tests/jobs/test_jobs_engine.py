@@ -107,11 +107,11 @@ def _run_through_kills(toys: Toys, *, kills: int, workers: int, chance: random.R
     for number in range(orders):
         toys.place(number, customer=str(number % 3), items=10)
     while len(toys.running) < workers:
-        toys.start()
+        toys.start(beat=2.0)
     for kill in range(kills):
         time.sleep(chance.uniform(0.0, 0.6))
         toys.kill(chance.choice(toys.running))
-        toys.start()
+        toys.start(beat=2.0)
         toys.place(orders + kill, items=chance.randrange(1, 5))
     everything = range(orders + kills)
     toys.wait_for(*everything, seconds=120)

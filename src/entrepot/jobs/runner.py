@@ -90,9 +90,11 @@ class Runner:
 
     def start(self) -> None:
         """Begin; returns once jobs are being taken."""
+        engine = self._jobs.engine
         with self._database.write() as tx:
             presence.announce(tx, self.me, converts=self._converts, note=self._note)
-        engine = self._jobs.engine
+        # At once: on a busy machine the rest may take longer than a worker may be silent.
+        threading.Thread(target=self._live, name="heartbeat", daemon=True).start()
         for queue in self._queues:
             engine.set_limits(
                 queue.name,
@@ -106,7 +108,6 @@ class Runner:
             queues=[queue.name for queue in self._queues],
             threads=2 * sum(queue.slots for queue in self._queues) + 16,
         )
-        threading.Thread(target=self._live, name="heartbeat", daemon=True).start()
 
     def stop(self) -> None:
         """Leave what runs to other workers. The process must exit right after it.
