@@ -1,6 +1,8 @@
 """The OpenAPI document: what Litestar finds in the doors, plus the doors it does not see."""
 
-from litestar import Litestar
+from typing import Any
+
+from litestar import Request
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import (
@@ -38,7 +40,7 @@ def openapi_config(policy: Policy) -> OpenAPIConfig:
         servers=[Server(url=policy.public_url)],
         # The document alone: at path="/" Litestar would claim the portal's home as well.
         path="/openapi.json",
-        render_plugins=[JsonRenderPlugin(path="/")],
+        render_plugins=[_Document(path="/")],
         components=Components(
             security_schemes={
                 "bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")
@@ -48,10 +50,19 @@ def openapi_config(policy: Policy) -> OpenAPIConfig:
     )
 
 
-def describe_raw_doors(app: Litestar) -> None:
-    """Add the doors that are plain ASGI: links, and the probes."""
-    paths = app.openapi_schema.paths
-    assert paths is not None
+class _Document(JsonRenderPlugin):
+    """The document, made when it is first asked for: it takes as long as a start otherwise does."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """With the doors that Litestar does not see."""
+        seen = openapi_schema["paths"]
+        raw = {path: item.to_schema() for path, item in _raw_doors().items()}
+        return super().render(request, {**openapi_schema, "paths": {**seen, **raw}})
+
+
+def _raw_doors() -> dict[str, PathItem]:
+    """The doors that are plain ASGI: links, and the probes."""
+    paths: dict[str, PathItem] = {}
     paths["/dl/{token}/{file_name}"] = PathItem(
         get=_link_operation("followLink", "Download by a signed link"),
         head=_link_operation("inspectLink", "What a signed link leads to, without the bytes"),
@@ -73,6 +84,7 @@ def describe_raw_doors(app: Litestar) -> None:
             },
         )
     )
+    return paths
 
 
 def _in_path(name: str, meaning: str) -> Parameter:

@@ -34,7 +34,7 @@ from entrepot.web.http.problems import (
     answer_http_error,
 )
 from entrepot.web.links import LinksDoor
-from entrepot.web.openapi import describe_raw_doors, openapi_config
+from entrepot.web.openapi import openapi_config
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -185,7 +185,7 @@ def _litestar(edge: Edge) -> Litestar:
         config.logging_config = None
         return config
 
-    app = Litestar(
+    return Litestar(
         route_handlers=[
             entitlement_api.create_router(edge),
             oauth.create_router(edge),
@@ -206,8 +206,6 @@ def _litestar(edge: Edge) -> Litestar:
         on_app_init=[keep_quiet],
         debug=False,
     )
-    describe_raw_doors(app)
-    return app
 
 
 def _common_headers(hub: Hub) -> list[tuple[bytes, bytes]]:
