@@ -77,7 +77,12 @@ def _fill(door: Door) -> tuple[Principal, list[Held]]:
                 values
             )
             number = entitlements.grant(
-                tx, who.organisation_id, Grant(**given_values), actor="operator", now=activated
+                tx,
+                who.organisation_id,
+                Grant(**given_values),
+                actor="operator",
+                again=True,
+                now=activated,
             )
             right = given_values.get("right_to", "download")
             held.append(Held(number, code, right, activated, rank))

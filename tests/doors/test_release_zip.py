@@ -112,10 +112,10 @@ def test_what_is_not_there_and_what_is_not_yours_are_the_same(hub: Hub, door: Do
         f"{release_path(mine.number, theirs.release.id)}/zip",
         f"{release_path(mine.number, MISSING)}/zip",
         f"{release_path(mine.number, 'x')}/zip",
-        f"{mine.zip}/more",
     ):
         answer = door.get(path, token)
         assert (answer.status_code, answer.content) == (404, NOT_FOUND)
+    assert door.get(f"{mine.zip}/more", token).json()["reason"] == "endpoint-unknown"
     assert door.get(mine.zip).status_code == 401
     assert door.ask(f"/{mine.zip}", method="POST").status_code in (404, 405)
     with hub.database.write() as tx:

@@ -150,7 +150,8 @@ def _freeze(toys: Toys, process: "subprocess.Popen[str]") -> None:
                 return
 
 
-@pytest.mark.parametrize("beat", [0.5, pytest.param(2.0, marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("beat", [0.5, 2.0])
 def test_the_jobs_of_a_frozen_worker_go_on_and_it_makes_way_when_it_wakes(
     toys: Toys, beat: float
 ) -> None:
