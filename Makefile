@@ -9,7 +9,7 @@ LOCK_FLAGS := --quiet --universal --python-version 3.11 --generate-hashes --no-e
               --no-annotate --custom-compile-command "make lock"
 DEMO_BIND ?= 127.0.0.1:8080
 DEMO_DATA ?= .demo
-XDIST     ?= 2
+XDIST     ?= 4
 
 .PHONY: help demo test soak bench check lint format lock clean install install-test docs
 
