@@ -67,11 +67,30 @@ def seven_zip() -> str:
     return path
 
 
+# Doors say in HTTP what tests/core holds on both databases. On PostgreSQL each dialect's main
+# flow is always run, the rest of the doors by `make soak`: a copy of a database for each test
+# is what the quarter of an hour has no room for.
+ON_BOTH_DATABASES = {
+    "test_admin_api_flows.py",
+    "test_entitlement_shapes.py",
+    "test_identity_matrix.py",
+    "test_oauth.py",
+    "test_orders_api_shapes.py",
+    "test_orders_api_watching.py",
+}
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Opens 127.0.0.1 to the tests in the folders that speak HTTP."""
+    """Opens 127.0.0.1 to the tests in the folders that speak HTTP; sorts out what is long."""
     for item in items:
-        if item.path.relative_to(TESTS).parts[0] in SPEAKS_HTTP:
+        folder = item.path.relative_to(TESTS).parts[0]
+        if folder in SPEAKS_HTTP:
             item.add_marker(pytest.mark.allow_hosts(["127.0.0.1"]))
+        database = getattr(item, "callspec", None) and item.callspec.params.get("dialect")  # type: ignore[attr-defined]
+        door = folder in {"doors", "security"} and item.path.name not in ON_BOTH_DATABASES
+        if door and database == "postgresql":
+            item.add_marker(pytest.mark.soak)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

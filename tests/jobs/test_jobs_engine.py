@@ -121,6 +121,7 @@ def _run_through_kills(toys: Toys, *, kills: int, workers: int, chance: random.R
     assert left[0].count == 0
 
 
+@pytest.mark.soak  # test_worker_orders.py kills real workers each time
 def test_every_order_ends_once_through_kills(toys: Toys) -> None:
     _run_through_kills(toys, kills=4, workers=1, chance=random.Random(1))
 

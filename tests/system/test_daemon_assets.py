@@ -123,7 +123,7 @@ def test_what_is_wrong_is_said_before_anything_is_stored(
 
 def test_a_title_is_for_one_file(entrepotd: Run, folder: Path) -> None:  # noqa: F811
     assert entrepotd("assets", "add", folder, "--public", "--title", "x").code == 5
-    assert entrepotd("assets", "add", folder / "none", "--public").code == 2
+    assert entrepotd("assets", "add", folder / "none", "--public").code == 9
 
 
 def test_what_is_no_plain_file_is_left_out(entrepotd: Run, folder: Path) -> None:  # noqa: F811

@@ -222,6 +222,7 @@ def test_a_revoked_right_ends_the_link(media_hub: Hub, tmp_path: Path) -> None:
     assert listed["download_location"] is None
 
 
+@pytest.mark.soak  # tests/jobs has it for workers alone, each time
 def test_a_small_order_does_not_wait_for_a_large_one(media_hub: Hub, tmp_path: Path) -> None:
     ada, chiyo = shopper(media_hub), shopper(media_hub, "chiyo@okabe.example")
     numbers = ids_of(media_hub, tmp_path / "pieces", 30)
