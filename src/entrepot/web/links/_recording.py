@@ -24,6 +24,8 @@ class Recorder:
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
         self._waiting: list[Transfer] = []
+        # What one flush is writing another one would write again.
+        self._flushing = asyncio.Lock()
         self._dropped = 0
 
     def note(self, transfers: Sequence[Transfer]) -> None:
@@ -34,16 +36,21 @@ class Recorder:
             self._dropped += len(transfers)
 
     async def run(self) -> None:
-        """Write what is waiting, for ever."""
+        """Write what is waiting, until cancelled; a flush under way then goes on to its end."""
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
-            await self.flush()
+            await asyncio.shield(self.flush())
 
     async def flush(self) -> None:
         """Write all that is waiting; what cannot be written now stays for the next time.
 
         What comes meanwhile waits too: a commit for a handful costs as much as one for many.
+        Flushes that meet follow one another.
         """
+        async with self._flushing:
+            await self._write()
+
+    async def _write(self) -> None:
         left = len(self._waiting)
         while left > 0:
             batch = self._waiting[: min(left, BATCH_MAX)]
