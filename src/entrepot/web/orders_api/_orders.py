@@ -227,9 +227,7 @@ class Orders:
             return None  # somebody retried it just now
 
 
-def _place(door: Door) -> HTTPRouteHandler:
-    orders = Orders(door)
-
+def _place(door: Door, orders: Orders) -> HTTPRouteHandler:
     @post(
         ORDERS,
         operation_id="placeOrder",
@@ -254,9 +252,7 @@ def _place(door: Door) -> HTTPRouteHandler:
     return handler
 
 
-def _list(door: Door) -> HTTPRouteHandler:
-    orders = Orders(door)
-
+def _list(door: Door, orders: Orders) -> HTTPRouteHandler:
     @get(
         ORDERS,
         operation_id="listOrders",
@@ -271,9 +267,7 @@ def _list(door: Door) -> HTTPRouteHandler:
     return handler
 
 
-def _show(door: Door) -> HTTPRouteHandler:
-    orders = Orders(door)
-
+def _show(door: Door, orders: Orders) -> HTTPRouteHandler:
     @get(
         ORDER,
         operation_id="showOrder",
@@ -291,9 +285,7 @@ def _show(door: Door) -> HTTPRouteHandler:
     return handler
 
 
-def _cancel(door: Door) -> HTTPRouteHandler:
-    orders = Orders(door)
-
+def _cancel(door: Door, orders: Orders) -> HTTPRouteHandler:
     @delete(
         ORDER,
         operation_id="cancelOrder",
@@ -310,9 +302,7 @@ def _cancel(door: Door) -> HTTPRouteHandler:
     return handler
 
 
-def _retry(door: Door) -> HTTPRouteHandler:
-    orders = Orders(door)
-
+def _retry(door: Door, orders: Orders) -> HTTPRouteHandler:
     @post(
         ORDER + "/retry",
         operation_id="retryOrder",
@@ -368,4 +358,8 @@ def _target(door: Door) -> HTTPRouteHandler:
     return handler
 
 
-OPERATIONS = (_place, _list, _show, _cancel, _retry, _targets, _target)
+def operations(door: Door) -> list[HTTPRouteHandler]:
+    """Every operation on orders; they share one `Orders`, and so its turns at placing."""
+    orders = Orders(door)
+    shared = [build(door, orders) for build in (_place, _list, _show, _cancel, _retry)]
+    return [*shared, _targets(door), _target(door)]

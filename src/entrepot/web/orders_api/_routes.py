@@ -18,10 +18,11 @@ from entrepot.web.orders_api._errors import (
 def create_router(edge: Edge) -> Router:
     """The door, at the paths that the contract gives it."""
     door = Door(edge)
-    modules = (_discovery, _orders, _watching, _selections, _entities)
+    modules = (_discovery, _watching, _selections, _entities)
+    handlers = [build(door) for module in modules for build in module.OPERATIONS]
     return Router(
         path="/",
-        route_handlers=[build(door) for module in modules for build in module.OPERATIONS],
+        route_handlers=[*_orders.operations(door), *handlers],
         exception_handlers={
             EntrepotError: answer_error,
             HTTPException: answer_http_error,
