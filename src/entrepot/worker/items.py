@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
-
 from entrepot.core.conversions.port import ConversionCancelled
 from entrepot.core.conversions.recipes import recipe_from_document
 from entrepot.core.conversions.results import Result, convert_once
@@ -19,9 +17,8 @@ from entrepot.core.orders import (
     fail_conversion,
     give_back_conversion,
     settle_conversion,
+    was_tried,
 )
-from entrepot.core.orders.tables import order_items
-from entrepot.db import Tx
 from entrepot.errors import EntrepotError, Invalid, StorageFull
 from entrepot.jobs import CONVERSIONS, VIDEOS, Halted, Task
 from entrepot.worker.work import Watch, Work
@@ -58,7 +55,7 @@ def convert_item(work: Work, task: Task, item: Item) -> None:
 
     def tried() -> bool:
         with database.read() as tx:
-            return _was_tried(tx, item)
+            return was_tried(tx, *item.pair)
 
     def begin() -> bool:
         with database.write() as tx:
@@ -82,18 +79,6 @@ def convert_item(work: Work, task: Task, item: Item) -> None:
         raise
     if outcome is not None:
         work.patiently(task, lambda: _settle(work, item, outcome))
-
-
-def _was_tried(tx: Tx, item: Item) -> bool:
-    """Whether a worker has begun it before, and did not come back."""
-    order_id, source_sha256, recipe_key = item.pair
-    attempts = select(order_items.c.attempts).where(
-        order_items.c.order_id == order_id,
-        order_items.c.source_sha256 == source_sha256,
-        order_items.c.recipe_key == recipe_key,
-        order_items.c.attempts > 0,
-    )
-    return tx.execute(attempts.limit(1)).first() is not None
 
 
 def _attempt(work: Work, task: Task, item: Item) -> Result | EntrepotError | None:

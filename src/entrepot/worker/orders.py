@@ -12,19 +12,18 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import select
-
 from entrepot.core.conversions.recipes import recipe_to_document
 from entrepot.core.orders import (
+    OrderJob,
     PendingConversion,
     complete_order,
     fail_conversion,
     fail_order,
+    find_job,
     is_cancelled,
     list_pending,
     plan_some,
 )
-from entrepot.core.orders.tables import orders
 from entrepot.db import Tx
 from entrepot.errors import EntrepotError, StorageFull
 from entrepot.jobs import Halted, JobState, Task, conversions_on
@@ -130,13 +129,13 @@ class _Conversions:
 
     def _send(self, new: Sequence[PendingConversion]) -> None:
         with self.work.hub.database.write() as tx:
-            whose, priority = _order_of(tx, self.order_id)
+            order = find_job(tx, self.order_id)
             for each in new:
-                self._enqueue(tx, each, whose, priority)
+                self._enqueue(tx, each, order)
         for each in new:
             self.sent.setdefault(self._name(each), 1)
 
-    def _enqueue(self, tx: Tx, pending: PendingConversion, whose: str, priority: int) -> None:
+    def _enqueue(self, tx: Tx, pending: PendingConversion, order: OrderJob) -> None:
         document = recipe_to_document(pending.recipe)
         item = Item(
             self.order_id, self.generation, pending.source_sha256, pending.recipe_key, document
@@ -146,8 +145,8 @@ class _Conversions:
             "convert_item",
             [self.order_id, self.generation, item.source_sha256, item.recipe_key, document],
             job_id=self._job_id(self._name(pending)),
-            partition=whose,
-            priority=priority,
+            partition=order.partition,
+            priority=order.priority,
             queue=item.queue,
         )
 
@@ -156,7 +155,7 @@ class _Conversions:
         states = self.work.hub.jobs.states([self._job_id(self._name(each)) for each in found])
         with self.work.hub.database.write() as tx:
             off = not conversions_on(tx)
-            whose, priority = _order_of(tx, self.order_id)
+            order = find_job(tx, self.order_id)
             for each in found:
                 name = self._name(each)
                 lost = states.get(self._job_id(name), JobState.DONE).ended
@@ -164,7 +163,7 @@ class _Conversions:
                     self._give_up(tx, each, off=off)
                 elif lost:
                     self.sent[name] = self.sent.get(name, 1) + 1
-                    self._enqueue(tx, each, whose, priority)
+                    self._enqueue(tx, each, order)
 
     def _give_up(self, tx: Tx, pending: PendingConversion, *, off: bool) -> None:
         fail_conversion(
@@ -179,11 +178,3 @@ class _Conversions:
 
 
 DEFECT_OF_JOB = "Its job was lost again and again; what happened is in the operator's log."
-
-
-def _order_of(tx: Tx, order_id: int) -> tuple[str, int]:
-    """Whose the order is, and its priority among the orders of the same customer."""
-    row = tx.execute(
-        select(orders.c.organisation_id, orders.c.priority).where(orders.c.id == order_id)
-    ).one()
-    return str(row.organisation_id), int(row.priority)

@@ -5,23 +5,21 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from typing import Any
-
-from sqlalchemy import select
 
 from entrepot.assembly import STALE_SECONDS, Hub
 from entrepot.core.catalogue import drop_unused_bytes, sweep_bytes
 from entrepot.core.conversions.results import PURGE_MAX, purge_results
 from entrepot.core.orders import (
+    BUILD_ORDER,
+    OrderJob,
     complete_order,
     expire_orders,
     fail_order,
+    list_jobless,
     list_stranded,
     purge_orders,
     release_former_files,
 )
-from entrepot.core.orders.states import OPEN
-from entrepot.core.orders.tables import orders
 from entrepot.errors import EntrepotError
 from entrepot.jobs import Halted
 
@@ -118,35 +116,30 @@ class Schedule:
     def mend_jobless(self) -> None:
         """Give a new job to open orders whose job has ended without ending them."""
         with self._hub.database.read() as tx:
-            query = (
-                select(*orders.c["id", "generation", "job_id", "organisation_id", "priority"])
-                .where(orders.c.status.in_(OPEN), orders.c.job_id.is_not(None))
-                .where(orders.c.modified_at < self._hub.now() - JOBLESS_AFTER)
-                .order_by(orders.c.modified_at)
-                .limit(ORDERS_TAKE)
-            )
-            still = tx.execute(query).all()
-        for row in still:
-            ids = [row.job_id, *(f"{row.job_id}-again-{n}" for n in range(1, JOBS_MAX))]
+            before = self._hub.now() - JOBLESS_AFTER
+            still = list_jobless(tx, before=before, take=ORDERS_TAKE)
+        for order in still:
+            ids = [order.job_id, *(f"{order.job_id}-again-{n}" for n in range(1, JOBS_MAX))]
             states = self._hub.jobs.states(ids)
             if all(state.ended for state in states.values()):
                 unused = next((each for each in ids[1:] if each not in states), None)
-                self._begin_again(row, unused)
+                self._begin_again(order, unused)
 
-    def _begin_again(self, order: Any, job_id: str | None) -> None:
+    def _begin_again(self, order: OrderJob, job_id: str | None) -> None:
+        number, generation = order.order_id, order.generation
         with self._hub.database.write() as tx:
             if job_id is None:
-                fail_order(tx, order.id, order.generation, reason=_LOST, now=self._hub.now())
+                fail_order(tx, number, generation, reason=_LOST, now=self._hub.now())
                 return
             self._hub.jobs.enqueue(
                 tx,
-                "build_order",
-                [order.id, order.generation],
+                BUILD_ORDER,
+                [number, generation],
                 job_id=job_id,
-                partition=str(order.organisation_id),
+                partition=order.partition,
                 priority=order.priority,
             )
-        _log.warning("an order that had lost its job goes on", extra={"order_id": order.id})
+        _log.warning("an order that had lost its job goes on", extra={"order_id": number})
 
     def purge(self) -> None:
         """Forget orders and jobs that ended long ago, and results that nobody uses."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from entrepot.assembly import Hub
 from entrepot.core.conversions.sandbox import sandbox_available
+from entrepot.core.orders import BUILD_ORDER
 from entrepot.jobs import CONVERSIONS, ORDERS, VIDEOS, Queue, Runner, Task
 from entrepot.worker.converters import Converters
 from entrepot.worker.items import Item, convert_item
@@ -59,7 +60,7 @@ class Worker:
         self._runner = Runner(
             hub.database,
             hub.jobs,
-            {"build_order": self._build_order, "convert_item": self._convert_item},
+            {BUILD_ORDER: self._build_order, "convert_item": self._convert_item},
             queues,
             converts=self.converts,
             note=self.note,

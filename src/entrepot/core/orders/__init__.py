@@ -5,7 +5,9 @@ from entrepot.core.orders.changing import (
     cancel_order,
     expire_orders,
     fail_order,
+    find_job,
     is_cancelled,
+    list_jobless,
     list_stranded,
     purge_orders,
     retry_order,
@@ -15,7 +17,7 @@ from entrepot.core.orders.former import release_former_files
 from entrepot.core.orders.outputs import SeveralFaults
 from entrepot.core.orders.packages import PackageEntry, decode_package, encode_package
 from entrepot.core.orders.packaging import complete_order
-from entrepot.core.orders.placing import OrderJob, PlacedOrder, place_order
+from entrepot.core.orders.placing import BUILD_ORDER, OrderJob, PlacedOrder, place_order
 from entrepot.core.orders.planning import PLAN_TAKE, plan_some
 from entrepot.core.orders.progress import (
     ATTEMPTS_MAX,
@@ -26,6 +28,7 @@ from entrepot.core.orders.progress import (
     is_settled,
     list_pending,
     settle_conversion,
+    was_tried,
 )
 from entrepot.core.orders.reading import (
     EVENTS_TAKE,
@@ -60,6 +63,7 @@ from entrepot.core.orders.selections import (
 
 __all__ = [
     "ATTEMPTS_MAX",
+    "BUILD_ORDER",
     "DEFINITION_NAME",
     "EVENTS_TAKE",
     "PLAN_TAKE",
@@ -90,12 +94,14 @@ __all__ = [
     "expire_orders",
     "fail_conversion",
     "fail_order",
+    "find_job",
     "find_person",
     "find_target",
     "give_back_conversion",
     "is_cancelled",
     "is_settled",
     "job_view",
+    "list_jobless",
     "list_order_events",
     "list_orders",
     "list_pending",
@@ -115,4 +121,5 @@ __all__ = [
     "release_former_files",
     "retry_order",
     "settle_conversion",
+    "was_tried",
 ]

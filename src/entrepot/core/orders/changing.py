@@ -215,6 +215,27 @@ def list_stranded(tx: Tx, *, before: datetime, take: int = STRANDED_TAKE) -> lis
     return list(tx.execute(query).scalars())
 
 
+def list_jobless(tx: Tx, *, before: datetime, take: int = STRANDED_TAKE) -> list[OrderJob]:
+    """The jobs of open orders that have not moved since `before`: theirs may have been lost."""
+    query = (
+        select(*orders.c["id", "generation", "job_id", "organisation_id", "priority"])
+        .where(orders.c.status.in_(OPEN), orders.c.job_id.is_not(None))
+        .where(orders.c.modified_at < before)
+        .order_by(orders.c.modified_at)
+        .limit(take)
+    )
+    return [
+        OrderJob(row.id, row.generation, row.job_id, str(row.organisation_id), row.priority)
+        for row in tx.execute(query)
+    ]
+
+
+def find_job(tx: Tx, order_id: int) -> OrderJob:
+    """The job of the order as it is now: whose it is, and how urgent."""
+    query = select(*orders.c["id", "generation", "organisation_id", "priority"])
+    return job_of(*tx.execute(query.where(orders.c.id == order_id)).one())
+
+
 def _own(tx: Tx, who: Principal, order_id: int) -> Any:
     row = tx.execute(
         select(orders).where(

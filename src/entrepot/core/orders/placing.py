@@ -28,6 +28,7 @@ from entrepot.errors import Invalid, NotFound, TooMany, Unavailable
 
 INLINE_TARGETS_MAX = 1_000  # planned while the caller waits; more of them is a job's work
 OPEN_ORDERS_MAX = 1_000  # of one organisation
+BUILD_ORDER = "build_order"  # the job that an OrderJob is about, as the engine knows it
 _MARKS = ("Images", "Vectors")
 
 

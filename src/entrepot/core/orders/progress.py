@@ -74,6 +74,17 @@ def list_pending(tx: Tx, order_id: int, *, take: int) -> list[PendingConversion]
     ]
 
 
+def was_tried(tx: Tx, order_id: int, source_sha256: str, recipe_key: str) -> bool:
+    """Whether the conversion was begun before, and whoever began it did not come back."""
+    attempts = select(order_items.c.attempts).where(
+        order_items.c.order_id == order_id,
+        order_items.c.source_sha256 == source_sha256,
+        order_items.c.recipe_key == recipe_key,
+        order_items.c.attempts > 0,
+    )
+    return tx.execute(attempts.limit(1)).first() is not None
+
+
 def begin_conversion(
     tx: Tx, order_id: int, source_sha256: str, recipe_key: str, *, now: datetime
 ) -> bool:

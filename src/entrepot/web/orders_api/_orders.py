@@ -13,6 +13,7 @@ from litestar.response.base import ASGIResponse
 from entrepot.core.accounts import Principal
 from entrepot.core.delivery import IssuedLink, issue_order_link, order_link
 from entrepot.core.orders import (
+    BUILD_ORDER,
     OrderJob,
     OrderRequest,
     OrderView,
@@ -51,7 +52,6 @@ from entrepot.web.orders_api._operations import (
 )
 from entrepot.web.orders_api._wire import Order, OrderList, Target, TargetList
 
-JOB = "build_order"
 _LINKS_AT_ONCE = 25  # leases written in one transaction
 OfOrder: TypeAlias = Annotated[str, PathParameter(description="Number of an order of yours.")]
 OfTarget: TypeAlias = Annotated[str, PathParameter(description="Number of an asset in it.")]
@@ -118,7 +118,7 @@ class Orders:
         if job is not None:
             self._hub.jobs.enqueue(
                 tx,
-                JOB,
+                BUILD_ORDER,
                 [job.order_id, job.generation],
                 job_id=job.job_id,
                 partition=job.partition,
