@@ -38,10 +38,13 @@ NOT_FOUND = (
 
 
 class Time:
-    """A clock that stands until it is moved; it begins now, at a whole second."""
+    """A clock that stands until it is moved; it begins at the next whole second.
+
+    No earlier: the hub's first keys may have been made in this one.
+    """
 
     def __init__(self, begin: datetime) -> None:
-        self.now = begin.replace(microsecond=0)
+        self.now = begin.replace(microsecond=0) + timedelta(seconds=1)
 
     def __call__(self) -> datetime:
         return self.now

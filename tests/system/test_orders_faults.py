@@ -170,8 +170,8 @@ def test_an_order_outlives_its_worker(media_hub: Hub, tmp_path: Path) -> None:
     assert len(ada.package(shown).manifest["files"]) == 48
     assert ends_of(media_hub, order_id) == ["order.completed"]
     assert workers(media_hub) != [worker]
-    assert temporary_files(media_hub.data) == []
     wait_for(lambda: not any(each.is_running() for each in left), 5)
+    wait_for(lambda: not temporary_files(media_hub.data))
 
 
 def test_what_was_ordered_is_delivered_though_it_was_deleted(

@@ -102,4 +102,4 @@ def test_two_workers_and_one_of_them_freezes(site: Site, tmp_path: Path) -> None
         f"order:{order_id}",
     )
     assert ends == [(1,)]
-    assert temporary_files(tmp_path) == []
+    wait_for(lambda: not temporary_files(tmp_path))

@@ -48,7 +48,7 @@ class Schedule:
             self.expire: MINUTE,
             self.complete_stranded: MINUTE,
             self.mend_jobless: MINUTE,
-            self.tidy: MINUTE,
+            self.tidy: MINUTE / 4,
             self.purge: 10 * MINUTE,
             self.sweep: DAY,
         }
@@ -162,7 +162,7 @@ class Schedule:
 
     def tidy(self) -> None:
         """Remove the temporary files of killed processes; those of living ones are locked."""
-        self._hub.blobs.sweep(older_than_seconds=MINUTE)
+        self._hub.blobs.sweep(older_than_seconds=0)
 
     def sweep(self) -> None:
         """Remove bytes that nothing refers to."""
