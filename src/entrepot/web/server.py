@@ -35,6 +35,7 @@ from entrepot.web.http.problems import (
 )
 from entrepot.web.links import LinksDoor
 from entrepot.web.openapi import openapi_config
+from entrepot.web.pages.errors import answer_unknown_page
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -195,9 +196,7 @@ def _litestar(edge: Edge) -> Litestar:
         ],
         exception_handlers={
             EntrepotError: answer_error,
-            HTTPException: orders_api.answer_stray(
-                portal.answer_unknown_page(policy, answer_http_error)
-            ),
+            HTTPException: orders_api.answer_stray(answer_unknown_page(policy, answer_http_error)),
             InternalServerException: answer_cut_off,
             Exception: answer_defect,
         },

@@ -20,9 +20,9 @@ from entrepot.kit.paging import Page
 from entrepot.kit.text import check_country
 from entrepot.web.http import metrics
 from entrepot.web.http.edge import Edge
-from entrepot.web.portal._pages import Pages
+from entrepot.web.pages.rendering import Pages
+from entrepot.web.pages.visitors import Person, find_person, find_visitor, read_post
 from entrepot.web.portal._paging import PageLinks, page_number
-from entrepot.web.portal._visitors import Person, find_person, find_visitor, read_post
 
 PAGE_SIZE = 20
 

@@ -19,8 +19,8 @@ from entrepot.db import Tx
 from entrepot.errors import Invalid, NotFound
 from entrepot.kit.ids import parse_number
 from entrepot.web.http.edge import Edge
-from entrepot.web.portal._pages import Pages
-from entrepot.web.portal._visitors import find_person, read_post, same_site_path
+from entrepot.web.pages.rendering import Pages
+from entrepot.web.pages.visitors import find_person, read_post, same_site_path
 
 _REVISION_MAX = 2**31 - 1
 

@@ -8,9 +8,9 @@ from litestar.handlers import HTTPRouteHandler
 from entrepot.core.catalogue import count_products, list_products
 from entrepot.web.http.catalogue import CATALOGUE
 from entrepot.web.http.edge import Edge
-from entrepot.web.portal._pages import Pages
+from entrepot.web.pages.rendering import Pages
+from entrepot.web.pages.visitors import find_visitor
 from entrepot.web.portal._paging import PageLinks, page_number
-from entrepot.web.portal._visitors import find_visitor
 
 PAGE_SIZE = 100
 

@@ -5,10 +5,10 @@ from litestar.params import FromPath
 
 from entrepot.errors import NotFound
 from entrepot.web.http.edge import Edge
+from entrepot.web.pages.errors import error_handlers
+from entrepot.web.pages.rendering import Pages, static_files
 from entrepot.web.portal._entitlements import entitlement_pages
-from entrepot.web.portal._errors import error_handlers
 from entrepot.web.portal._licences import licence_pages
-from entrepot.web.portal._pages import Pages, static_files
 from entrepot.web.portal._products import product_pages
 from entrepot.web.portal._sign_in import sign_in_pages
 from entrepot.web.portal._tokens import token_pages

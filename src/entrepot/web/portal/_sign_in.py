@@ -11,8 +11,8 @@ from entrepot.errors import Unauthenticated
 from entrepot.web.http.callers import caller_of
 from entrepot.web.http.edge import Edge
 from entrepot.web.http.forms import read_form
-from entrepot.web.portal._pages import Pages
-from entrepot.web.portal._visitors import (
+from entrepot.web.pages.rendering import Pages
+from entrepot.web.pages.visitors import (
     Visitor,
     cookie_name,
     find_visitor,

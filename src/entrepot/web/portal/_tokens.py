@@ -9,8 +9,8 @@ from entrepot.core.accounts import AccessToken, issue_token
 from entrepot.core.events import Event, record
 from entrepot.db import Tx
 from entrepot.web.http.edge import Edge
-from entrepot.web.portal._pages import Pages
-from entrepot.web.portal._visitors import Person, find_person, read_post
+from entrepot.web.pages.rendering import Pages
+from entrepot.web.pages.visitors import Person, find_person, read_post
 
 
 def token_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:

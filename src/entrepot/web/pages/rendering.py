@@ -14,7 +14,7 @@ from litestar import Response
 from litestar.datastructures import Cookie
 
 from entrepot.assembly import Policy
-from entrepot.web.portal._visitors import Visitor
+from entrepot.web.pages.visitors import Visitor
 
 HTML = "text/html"  # Litestar adds the character set
 _POLICY = (
@@ -47,7 +47,7 @@ class StaticFile:
 def static_files() -> Mapping[str, StaticFile]:
     """Every file of static/ by its plain name."""
     found = {}
-    for entry in resources.files("entrepot.web.portal").joinpath("static").iterdir():
+    for entry in resources.files("entrepot.web.pages").joinpath("static").iterdir():
         stem, _, kind = entry.name.rpartition(".")
         if kind in _TYPES:
             content = entry.read_bytes()
@@ -59,7 +59,7 @@ def static_files() -> Mapping[str, StaticFile]:
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("entrepot.web.portal"),
+        loader=PackageLoader("entrepot.web.pages"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -11,8 +11,8 @@ from litestar.exceptions import HTTPException
 from entrepot.assembly import Policy
 from entrepot.errors import EntrepotError, NotFound, Unauthenticated
 from entrepot.web.http.errors import headers_of, status_of
-from entrepot.web.portal._pages import Pages
-from entrepot.web.portal._visitors import SignInNeeded, visitor_kept
+from entrepot.web.pages.rendering import Pages
+from entrepot.web.pages.visitors import SignInNeeded, visitor_kept
 
 _log = logging.getLogger("entrepot.portal")
 _TITLES = {

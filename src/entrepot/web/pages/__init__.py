@@ -1,0 +1,1 @@
+"""What doors with pages share: rendering, the session of a visitor, errors as pages."""
