@@ -25,6 +25,7 @@ from entrepot.core import (
     entitlements,
     events,
     orders,
+    webhooks,
 )
 from entrepot.core.accounts.tables import organisations
 from entrepot.db import Database, connect, metadata, migrations
@@ -36,7 +37,17 @@ from tests.databases import ENGINE_TABLES, empty_database
 from tests.factories import NOW
 
 # Each of them puts its tables into the metadata.
-CONCEPTS = (accounts, catalogue, conversions, delivery, entitlements, events, jobs_tables, orders)
+CONCEPTS = (
+    accounts,
+    catalogue,
+    conversions,
+    delivery,
+    entitlements,
+    events,
+    jobs_tables,
+    orders,
+    webhooks,
+)
 
 # Kills itself with no way to tidy up before the statement with the given number.
 KILLED = """

@@ -1,5 +1,6 @@
 """Who there is: organisations, people, machines, keys, tokens and sessions."""
 
+from entrepot.core.accounts import grant_tables as grant_tables
 from entrepot.core.accounts.directory import (
     NewClient,
     add_client,

@@ -1,6 +1,6 @@
 """Who there is: organisations, people, machines, and the keys that sign for the hub."""
 
-from sqlalchemy import Column, ForeignKey, Index, Table, Text
+from sqlalchemy import Column, ForeignKey, Index, Table, Text, false, true
 
 from entrepot.db.schema import Document, Flag, Instant, Number, metadata
 
@@ -37,12 +37,22 @@ api_clients = Table(
     metadata,
     Column("id", Number, primary_key=True, autoincrement=True),
     Column("client_id", Text, nullable=False, unique=True),
-    Column("secret_hash", Text, nullable=False),  # SHA-256 of 256 random bits
+    Column("secret_hash", Text, nullable=False),  # SHA-256 of 256 random bits; '': has none
     Column("name", Text, nullable=False),
     Column("organisation_id", Number, ForeignKey("organisations.id"), nullable=False, index=True),
     Column("roles", Document, nullable=False),
     Column("scopes", Document, nullable=False),
     Column("grants", Document, nullable=False),  # OAuth grant types the client may use
+    Column(
+        "public", Flag, nullable=False, server_default=false()
+    ),  # a program on people's machines: it has no secret
+    Column(
+        "pkce", Flag, nullable=False, server_default=true()
+    ),  # false only for one that was registered as legacy
+    Column(
+        "redirect_uris", Document, nullable=False, server_default="[]"
+    ),  # compared as they are written
+    Column("assertion_key", Text),  # sealed; of a client that signs assertions by HS256
     Column("disabled_at", Instant),
     Column("created_at", Instant, nullable=False),
     sqlite_strict=True,
@@ -69,6 +79,7 @@ sessions = Table(
     Column("user_id", Number, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False),
+    Column("issuer", Text),  # of the identity provider that vouched; null: by password
     sqlite_strict=True,
 )
 Index("ix_sessions_expires_at", sessions.c.expires_at)

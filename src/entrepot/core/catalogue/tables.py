@@ -185,3 +185,30 @@ user_renditions = Table(
     sqlite_autoincrement=True,
 )
 Index("ix_user_renditions_sha256", user_renditions.c.sha256)
+
+# Files that are shown with a product, as a shop lists them: not releases, no entitlement needed
+# unless the visibility says so.
+product_downloads = Table(
+    "product_downloads",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=True),
+    Column("product_id", Number, ForeignKey("products.id"), nullable=False),
+    Column("sequence", Integer, nullable=False),  # from 1, without gaps within the product
+    Column("title", Text),
+    Column("description", Text),
+    Column("visibility", Text, nullable=False),
+    Column("file_name", Text, nullable=False),
+    Column("directory", Text, nullable=False),  # '' or 'a/b', as it was given
+    Column("content_type", Text, nullable=False),
+    Column("sha256", Text, ForeignKey("blobs.sha256"), nullable=False),
+    Column("source_url", Text),  # where it was fetched from
+    Column("created_at", Instant, nullable=False),
+    Column("created_by", Number),  # a person's number; null for machines and imports
+    Column("changed_at", Instant, nullable=False),
+    Column("changed_by", Number),
+    CheckConstraint("visibility IN ('public', 'contact', 'purchase')", name="visibility"),
+    sqlite_strict=True,
+    sqlite_autoincrement=True,
+)
+Index("ix_product_downloads_product_id_sequence", *product_downloads.c["product_id", "sequence"])
+Index("ix_product_downloads_sha256", product_downloads.c.sha256)

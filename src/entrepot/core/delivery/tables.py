@@ -5,7 +5,9 @@ from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Table, Text
 from entrepot.db.schema import Flag, Instant, Number, metadata
 
 # What a lease is for: an order's ZIP where `order_id` is set, a file of an asset where
-# `asset_id` is, an artifact where `artifact_id` is, else all of a release in one ZIP.
+# `asset_id` is, a product download where `product_download_id` is, an artifact where
+# `artifact_id` is, else all of a release in one ZIP. Where nobody is signed in, the principal is
+# `anyone` or `contact:<number>` and the organisation 0.
 leases = Table(
     "leases",
     metadata,
@@ -20,7 +22,8 @@ leases = Table(
     Column("artifact_id", Text),
     Column("order_id", Number),
     Column("asset_id", Number),
-    Column("sha256", Text),  # of the asset's file, which has these two with it
+    Column("product_download_id", Number),
+    Column("sha256", Text),  # of the asset's or product download's file; these two with it
     Column("file_name", Text),
     Column("content_type", Text),
     Column("country", Text, nullable=False),  # country by address, or the organisation's
@@ -30,7 +33,7 @@ leases = Table(
     Column("expires_at", Instant, nullable=False),
     Column("request_id", Text),
     CheckConstraint(
-        "order_id IS NOT NULL OR asset_id IS NOT NULL"
+        "order_id IS NOT NULL OR asset_id IS NOT NULL OR product_download_id IS NOT NULL"
         " OR (entitlement_id IS NOT NULL AND release_id IS NOT NULL)",
         name="object",
     ),
@@ -71,6 +74,7 @@ downloads = Table(
     Column("release_id", Text),  # of the artifact, or the one that was taken whole
     Column("order_id", Number),
     Column("asset_id", Number),
+    Column("product_download_id", Number),
     Column("object", Text, nullable=False),  # see transfers.py
     Column("file_name", Text, nullable=False),
     Column("size", Number, nullable=False),  # bytes of the whole
@@ -84,3 +88,25 @@ downloads = Table(
 Index("ix_downloads_principal_object", *downloads.c["principal", "object", "started_at"])
 Index("ix_downloads_artifact_id", downloads.c.artifact_id)
 Index("ix_downloads_order_id", downloads.c.order_id)
+
+# What principals have taken, or are taking, of what an entitlement with a quota gives.
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=True),
+    Column("entitlement_id", Number, ForeignKey("entitlements.id"), nullable=False),
+    Column("principal", Text, nullable=False),
+    Column("object", Text, nullable=False),  # see transfers.py
+    Column("address", Text, nullable=False),
+    Column("bytes", Number, nullable=False),  # of the whole object
+    Column("reserved_at", Instant, nullable=False),
+    Column("last_byte_at", Instant, nullable=False),
+    Column("completed_at", Instant),
+    Column("given_back_at", Instant),  # an hour without a byte, and not complete
+    sqlite_strict=True,
+    sqlite_autoincrement=True,
+)
+Index(
+    "ix_reservations_entitlement_id_principal_object",
+    *reservations.c["entitlement_id", "principal", "object", "reserved_at"],
+)

@@ -23,6 +23,10 @@ entitlements = Table(
     Column("compliance_reason", Text),
     Column("licence_revision_id", Number, ForeignKey("licence_revisions.id")),  # pinned
     Column("sales_order_item", Text),
+    # What may be taken in all; null: as much as anybody likes.
+    Column("downloads_max", Number),
+    Column("bytes_max", Number),
+    Column("addresses_max", Number),
     Column("activated_at", Instant, nullable=False),
     Column("revoked_at", Instant),
     Column("created_at", Instant, nullable=False),
