@@ -20,7 +20,8 @@ import pytest
 TESTS = Path(__file__).parent
 SPEAKS_HTTP = {"client", "doors", "security", "system", "web"}
 # What a test may need and a machine may lack: the commands that provide it, best first. Beside
-# them `mounts`: a mount namespace of its own, for a small disk, and `pdf`: a real document.
+# them `mounts`: a mount namespace of its own, for a small disk, `pdf`: a real document, and
+# `node-packages`: node, and what `npm ci` installs in tests/node.
 COMMANDS = {
     "7z": ("7z", "7zz"),
     "bsdtar": ("bsdtar",),
@@ -48,6 +49,9 @@ def find(need: str) -> str | None:
         from tests.system.media import DOCUMENT
 
         return str(DOCUMENT) if DOCUMENT.is_file() else None
+    if need == "node-packages":
+        installed = TESTS / "node" / "node_modules" / "openid-client"
+        return shutil.which("node") if installed.is_dir() else None
     return next((path for name in COMMANDS[need] if (path := shutil.which(name))), None)
 
 
