@@ -105,7 +105,7 @@ def test_a_persons_token_says_what_the_contract_asks_for(
         "kind": "user",
         "iat": int(NOW.timestamp()),
         "exp": int(NOW.timestamp()) + 3600,
-        "scope": "entitlements orders publish admin",
+        "scope": "entitlements orders products products.readonly publish admin",
         "ip_country": "FR",
         "given_name": "Ada",
         "family_name": "Lovelace",

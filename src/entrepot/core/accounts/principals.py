@@ -17,7 +17,7 @@ OPERATOR = "operator"
 ROLES = (CUSTOMER, ORGANISATION_ADMIN, PUBLISHER, OPERATOR)
 
 # What a client may be limited to. A person's token carries all that the roles allow.
-SCOPES = ("entitlements", "orders", "publish", "admin")
+SCOPES = ("entitlements", "orders", "products", "products.readonly", "publish", "admin")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,9 @@ from entrepot.web.admin_api._wire import Country, Incoming, Line, Moment, Owner,
 ClientId: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Password: TypeAlias = Annotated[str, Meta(min_length=12, max_length=256)]
 Role: TypeAlias = Literal["customer", "organisation-admin", "publisher", "operator"]
-Scope: TypeAlias = Literal["entitlements", "orders", "publish", "admin"]
+Scope: TypeAlias = Literal[
+    "entitlements", "orders", "products", "products.readonly", "publish", "admin"
+]
 
 
 class NewOrganisation(Incoming):
