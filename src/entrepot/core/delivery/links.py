@@ -37,7 +37,14 @@ class IssuedLink:
     expires_at: datetime
 
 
-_OF_OTHERS = ("order_id", "asset_id", "sha256", "file_name", "content_type")
+_OF_OTHERS = (
+    "order_id",
+    "asset_id",
+    "product_download_id",
+    "sha256",
+    "file_name",
+    "content_type",
+)
 _INSERT = Prepared(
     insert(leases).inline(), [each.name for each in leases.c if each.name not in _OF_OTHERS]
 )
