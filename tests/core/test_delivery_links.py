@@ -64,6 +64,7 @@ def test_a_lease_says_who_got_what_by_which_right_for_how_long(tx: Tx) -> None:
         "artifact_id": one.release.artifact_ids[0],
         "order_id": None,
         "asset_id": None,
+        "product_download_id": None,
         "sha256": None,
         "file_name": None,
         "content_type": None,
