@@ -43,6 +43,7 @@ class Policy:
     password_grant: bool
     body_bytes_max: int
     upload_bytes_max: int | None
+    outbound_private: bool
     page_size_max: int
     sandbox: bool
 
@@ -206,6 +207,7 @@ def _policy(settings: Settings) -> Policy:
         password_grant=settings.password_grant,
         body_bytes_max=settings.body_bytes_max,
         upload_bytes_max=settings.upload_bytes_max,
+        outbound_private=settings.outbound_private,
         page_size_max=settings.page_size_max,
         sandbox=settings.sandbox,
     )

@@ -103,6 +103,7 @@ def test_address_and_country_are_a_trusted_proxy_s_word_or_none(
         password_grant=False,
         body_bytes_max=2**20,
         upload_bytes_max=None,
+        outbound_private=False,
         page_size_max=1000,
         sandbox=False,
     )

@@ -190,6 +190,15 @@ class Settings:
             "Largest file that the admin API takes in. Unset: what the disk holds.",
         ),
     ]
+    outbound_private: Annotated[
+        bool,
+        Setting(
+            kinds.SWITCH,
+            "Let files be imported from, and webhooks be sent to, loopback and private addresses, "
+            "by plain http too. Off: only https to public addresses.",
+            default="off",
+        ),
+    ]
     media_rules: Annotated[
         Path | None,
         Setting(

@@ -169,6 +169,17 @@ CATALOGUE: Mapping[str, Entry] = {
         "The organisation keeps as many renditions of the asset as this hub takes.",
         "Order without `user_rendition_configuration`.",
     ),
+    "url-refused": Entry(
+        400,
+        "The hub does not ask that address: it is not https, not public, or answers with a "
+        "redirect.",
+        "Give the https address of a public host that answers by itself.",
+    ),
+    "remote-failed": Entry(
+        503,
+        "Another host, which the hub asked for this, did not answer properly in time.",
+        "See that its address answers, then try again.",
+    ),
     "method-not-allowed": Entry(
         405, "The address does not answer to this method.", "See the `Allow` header."
     ),
