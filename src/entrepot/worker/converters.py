@@ -22,6 +22,9 @@ class Converters:
             )
             for runner, queue in _QUEUES.items()
         }
+        # Of its own: measuring a video must not wait for one that is being converted, and finds
+        # what `entrepotd assets add` would have found, by the same limits.
+        self._measuring = SandboxedConverter(children_max=places[CONVERSIONS])
 
     def convert(
         self,
@@ -38,12 +41,9 @@ class Converters:
 
     def probe(self, source: BinaryIO, *, content_type: str) -> Mapping[str, Fact]:
         """See Converter.probe."""
-        kind = content_type.partition("/")[0]
-        return self._of[kind if kind in ("video", "audio") else "image"].probe(
-            source, content_type=content_type
-        )
+        return self._measuring.probe(source, content_type=content_type)
 
     def close(self) -> None:
         """End every process."""
-        for converter in self._of.values():
+        for converter in (*self._of.values(), self._measuring):
             converter.close()

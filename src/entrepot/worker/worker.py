@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from entrepot.assembly import Hub
+from entrepot.core.catalogue import MEASURE_ASSET
 from entrepot.core.conversions.sandbox import sandbox_available
 from entrepot.core.orders import BUILD_ORDER
 from entrepot.jobs import CONVERSIONS, ORDERS, VIDEOS, Queue, Runner, Task
 from entrepot.worker.converters import Converters
 from entrepot.worker.items import Item, convert_item
+from entrepot.worker.measuring import measure_asset
 from entrepot.worker.orders import build_order
 from entrepot.worker.schedule import Schedule
 from entrepot.worker.work import Work
@@ -60,7 +62,11 @@ class Worker:
         self._runner = Runner(
             hub.database,
             hub.jobs,
-            {BUILD_ORDER: self._build_order, "convert_item": self._convert_item},
+            {
+                BUILD_ORDER: self._build_order,
+                "convert_item": self._convert_item,
+                MEASURE_ASSET: self._measure_asset,
+            },
             queues,
             converts=self.converts,
             note=self.note,
@@ -83,6 +89,9 @@ class Worker:
 
     def _build_order(self, task: Task, order_id: int, generation: int) -> None:
         build_order(self._work, task, order_id, generation)
+
+    def _measure_asset(self, task: Task, asset_id: int, sha256: str) -> None:
+        measure_asset(self._work, task, asset_id, sha256)
 
     def _convert_item(
         self,

@@ -1,9 +1,13 @@
 """What there is: products, releases, artifacts, licence texts, and publishing them."""
 
 from entrepot.core.catalogue.asset_files import (
+    MEASURE_ASSET,
     AssetSource,
     Probe,
     TakenIn,
+    find_unmeasured,
+    is_measured,
+    note_facts,
     store_file,
     take_in_assets,
 )
@@ -85,6 +89,7 @@ __all__ = [
     "DEFAULT_CULTURE",
     "DRAFT",
     "ENTITLED",
+    "MEASURE_ASSET",
     "MEDIA_GROUPS",
     "PUBLIC",
     "WITHDRAWN",
@@ -130,7 +135,9 @@ __all__ = [
     "find_release",
     "find_revision",
     "find_same",
+    "find_unmeasured",
     "hold_bytes",
+    "is_measured",
     "list_artifacts",
     "list_assets",
     "list_licences",
@@ -139,6 +146,7 @@ __all__ = [
     "list_releases",
     "make_available",
     "media_group_of",
+    "note_facts",
     "publish",
     "purge_assets",
     "remove_artifact",

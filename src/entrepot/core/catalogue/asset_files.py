@@ -7,7 +7,10 @@ a file that cannot be measured is added all the same.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, BinaryIO, Literal, Protocol
+
+from sqlalchemy import ColumnElement, and_, select, update
 
 from entrepot.blobs import BlobStore
 from entrepot.core.catalogue.assets import (
@@ -20,10 +23,12 @@ from entrepot.core.catalogue.assets import (
 )
 from entrepot.core.catalogue.intake import drop_unused_bytes, hold_bytes
 from entrepot.core.catalogue.media_types import HEAD_BYTES, media_group_of, sniff
-from entrepot.db import Database
+from entrepot.core.catalogue.tables import assets
+from entrepot.db import Database, Tx
 from entrepot.errors import EntrepotError, Invalid
 from entrepot.kit.clock import Now
 
+MEASURE_ASSET = "measure_asset"  # the job for a file that came without facts: (asset, SHA-256)
 _MEASURED_GROUPS = frozenset({"Images", "Vectors", "Videos", "Audio"})
 
 
@@ -68,7 +73,7 @@ def store_file(
     digests = store.ingest(source, size_max=size_max)
     with store.open(digests.sha256) as stored:
         content_type = sniff(stored.read(HEAD_BYTES), file_name)
-        if probe is None or not _is_measured(content_type):
+        if probe is None or not is_measured(content_type):
             return StoredFile(digests, content_type)
         stored.seek(0)
         try:
@@ -77,8 +82,39 @@ def store_file(
             return StoredFile(digests, content_type, note=error.message)
 
 
-def _is_measured(content_type: str) -> bool:
+def is_measured(content_type: str) -> bool:
+    """Whether facts are looked for in files of this type."""
     return content_type == "application/pdf" or media_group_of(content_type) in _MEASURED_GROUPS
+
+
+def find_unmeasured(tx: Tx, asset_id: int, sha256: str) -> str | None:
+    """The content type of an asset's file that has no facts; None where nothing is to be done.
+
+    That is so where the asset is gone, has another file by now, or was measured.
+    """
+    row = tx.execute(
+        select(assets.c.content_type, assets.c.facts).where(_has_file(asset_id, sha256))
+    ).one_or_none()
+    if row is None or row.facts or not is_measured(row.content_type):
+        return None
+    return str(row.content_type)
+
+
+def note_facts(
+    tx: Tx, asset_id: int, sha256: str, facts: Mapping[str, Any], *, now: datetime
+) -> bool:
+    """Write what was found in the asset's file; False where it has another file by now."""
+    changed = tx.execute(
+        update(assets)
+        .where(_has_file(asset_id, sha256))
+        .values(facts=dict(facts), changed_at=now)
+        .returning(assets.c.id)
+    )
+    return changed.scalar_one_or_none() is not None
+
+
+def _has_file(asset_id: int, sha256: str) -> ColumnElement[bool]:
+    return and_(assets.c.id == asset_id, assets.c.sha256 == sha256, assets.c.deleted_at.is_(None))
 
 
 def take_in_assets(

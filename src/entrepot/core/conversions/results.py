@@ -159,9 +159,9 @@ def _convert(
     scratch: Path | None,
 ) -> Mapping[str, Any]:
     with ExitStack() as opened:
-        source = opened.enter_context(_as_file(store, source_sha256, scratch))
+        source = opened.enter_context(opened_as_file(store, source_sha256, scratch))
         watermarks = [
-            opened.enter_context(_as_file(store, sha256, scratch))
+            opened.enter_context(opened_as_file(store, sha256, scratch))
             for sha256 in recipe.watermark_sha256s
         ]
         document = recipe_to_document(recipe)
@@ -171,7 +171,7 @@ def _convert(
 
 
 @contextmanager
-def _as_file(store: BlobStore, sha256: str, scratch: Path | None) -> Iterator[BinaryIO]:
+def opened_as_file(store: BlobStore, sha256: str, scratch: Path | None) -> Iterator[BinaryIO]:
     """The stored bytes as a file of the system, copied where the store is not on this disk."""
     with store.open(sha256) as stored:
         try:

@@ -11,16 +11,20 @@ from entrepot.core.accounts import Principal
 from entrepot.core.catalogue import (
     DEFAULT_CULTURE,
     ENTITLED,
+    MEASURE_ASSET,
     PUBLIC,
     AssetSpec,
     StoredFile,
     add_asset,
     check_asset,
     find_asset,
+    is_measured,
     replace_asset_file,
 )
 from entrepot.db import Tx
+from entrepot.jobs import CONVERSIONS
 from entrepot.kit.file_names import check_file_name
+from entrepot.kit.ids import new_uuid
 from entrepot.web.admin_api._actions import PUBLISHING, Action, Outcome, query_parameter
 from entrepot.web.admin_api._assets import ONE, TAG, asset_item
 from entrepot.web.admin_api._digest_fields import announced_sha256
@@ -30,7 +34,8 @@ from entrepot.web.admin_api._wire_assets import StoredAsset
 
 _BODY = (
     "The body is the file as it is, of any size up to the operator's limit; its type is told "
-    "from its bytes. With the header `Content-Digest: sha-256=:<base64>:` (RFC 9530) a file that "
+    "from its bytes, and its `facts` appear soon after, once a worker has measured it. With the "
+    "header `Content-Digest: sha-256=:<base64>:` (RFC 9530) a file that "
     "arrives changed is refused."
 )
 
@@ -98,6 +103,7 @@ class AssetUpload:
     def keep(self, tx: Tx, hub: Hub, stored: StoredFile) -> Outcome:
         """Add the asset."""
         number = add_asset(tx, self.spec, stored, actor=self.who.label, now=hub.now())
+        _have_measured(tx, hub, number, stored)
         return Outcome(asset_item(find_asset(tx, number)), f"/assets/{number}")
 
 
@@ -123,7 +129,21 @@ class FileUpload:
         replace_asset_file(
             tx, row.id, stored, file_name=self.told, actor=self.who.label, now=hub.now()
         )
+        _have_measured(tx, hub, row.id, stored)
         return Outcome(asset_item(find_asset(tx, row.id)))
+
+
+def _have_measured(tx: Tx, hub: Hub, asset_id: int, stored: StoredFile) -> None:
+    """Its facts come when a worker has looked into it, in the sandbox: never in this process."""
+    if is_measured(stored.content_type):
+        hub.jobs.enqueue(
+            tx,
+            MEASURE_ASSET,
+            [asset_id, stored.digests.sha256],
+            job_id=f"measure-{asset_id}-{new_uuid()}",
+            partition="assets",
+            queue=CONVERSIONS,
+        )
 
 
 def asset_upload(request: AnyRequest, who: Principal, query: Mapping[str, str]) -> AssetUpload:
