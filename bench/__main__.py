@@ -25,6 +25,7 @@ from bench import (
     redeeming,
     sending,
     slow_readers,
+    stages,
     thumbnails,
     zip_delivery,
 )
@@ -35,6 +36,7 @@ from bench._figures import Report
 BENCHES: Mapping[str, Callable[[], Report]] = {
     "baseline": baseline.measure,
     "listing": listing.measure,
+    "stages": stages.measure,
     "issuing": issuing.measure,
     "redeeming": redeeming.measure,
     "sending": sending.measure,

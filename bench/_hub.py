@@ -69,17 +69,30 @@ def running_hub(
     with tempfile.TemporaryDirectory(prefix="entrepot-bench-", dir=folder) as data:
         port = free_port()
         environ = _environ(Path(data), port, database_url)
-        settings = from_env(environ)
-        prepare(settings)
-        hub = assemble(settings)
-        try:
+        with _prepared(environ) as hub:
             seeded = seed(hub)
-        finally:
-            hub.close()
         log = Path(data, "web.log")
         with log.open("wb") as output, _process(environ, output) as process:
             _await_answer(process, port, log)
             yield Served(process.pid, port, seeded, log, environ)
+
+
+@contextlib.contextmanager
+def open_hub(data: Path, database_url: str | None = None) -> Iterator[Hub]:
+    """A hub in this process, prepared and empty, that nobody serves."""
+    with _prepared(_environ(data, free_port(), database_url)) as hub:
+        yield hub
+
+
+@contextlib.contextmanager
+def _prepared(environ: Mapping[str, str]) -> Iterator[Hub]:
+    settings = from_env(environ)
+    prepare(settings)
+    hub = assemble(settings)
+    try:
+        yield hub
+    finally:
+        hub.close()
 
 
 def _environ(data: Path, port: int, database_url: str | None) -> dict[str, str]:

@@ -48,10 +48,10 @@ def _measure(database: str, url: str | None, most: int) -> list[Figure]:
         if page["totalNumberOfItems"] != ENTITLEMENTS_EACH or len(page["items"]) != 20:
             raise RuntimeError(f"not the page expected: {body[:1000]!r}")
         cpu_per_request(hub.pid, hub.port, [again] * (REQUESTS // 3))
-        spellings = _spellings(QUERY)
+        ways = spellings(QUERY)
         samples: dict[str, list[float]] = {"read anew": [], "asked again": []}
         for _ in range(ROUNDS):
-            anew = [get(f"{ROOT}?{next(spellings)}", headers=headers) for _ in range(REQUESTS)]
+            anew = [get(f"{ROOT}?{next(ways)}", headers=headers) for _ in range(REQUESTS)]
             for way, requests in (("read anew", anew), ("asked again", [again] * REQUESTS)):
                 spent = cpu_per_request(hub.pid, hub.port, requests, bytes_each=len(body))
                 samples[way].append(1e6 * spent)
@@ -62,7 +62,7 @@ def _measure(database: str, url: str | None, most: int) -> list[Figure]:
     ]
 
 
-def _spellings(query: str) -> Iterator[str]:
+def spellings(query: str) -> Iterator[str]:
     """The query with ever other letters percent-encoded: 8,192 and more spellings."""
     places = [place for place, character in enumerate(query) if character.isalnum()]
     for number in range(1, 1 << len(places)):
