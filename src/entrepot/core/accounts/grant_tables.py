@@ -133,6 +133,19 @@ personal_tokens = Table(
 )
 Index("ix_personal_tokens_user_id", personal_tokens.c.user_id)
 
+# One-time links by which people whom an administrator of their organisation added choose a
+# password; a newer one of the same person replaces the older.
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("user_id", Number, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("token_hash", Text, nullable=False, unique=True),
+    Column("created_by", Text, nullable=False),  # principal
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    sqlite_strict=True,
+)
+
 # People known by an identity provider of the operator's.
 identities = Table(
     "identities",

@@ -89,7 +89,8 @@ Index("ix_downloads_principal_object", *downloads.c["principal", "object", "star
 Index("ix_downloads_artifact_id", downloads.c.artifact_id)
 Index("ix_downloads_order_id", downloads.c.order_id)
 
-# What principals have taken, or are taking, of what an entitlement with a quota gives.
+# What principals have taken, or are taking, of what an entitlement with a quota gives: one row
+# for each time that somebody takes an object, as quotas.py says.
 reservations = Table(
     "reservations",
     metadata,
@@ -97,9 +98,9 @@ reservations = Table(
     Column("entitlement_id", Number, ForeignKey("entitlements.id"), nullable=False),
     Column("principal", Text, nullable=False),
     Column("object", Text, nullable=False),  # see transfers.py
-    Column("address", Text, nullable=False),
     Column("bytes", Number, nullable=False),  # of the whole object
-    Column("reserved_at", Instant, nullable=False),
+    Column("begun_at", Instant, nullable=False),  # ranges sent from then on make up the whole
+    Column("reserved_at", Instant, nullable=False),  # the 24 hours of sharing begin
     Column("last_byte_at", Instant, nullable=False),
     Column("completed_at", Instant),
     Column("given_back_at", Instant),  # an hour without a byte, and not complete
@@ -109,4 +110,18 @@ reservations = Table(
 Index(
     "ix_reservations_entitlement_id_principal_object",
     *reservations.c["entitlement_id", "principal", "object", "reserved_at"],
+)
+
+# Where the bytes of a reservation went: addresses, of IPv6 the network of 64 bits.
+reservation_addresses = Table(
+    "reservation_addresses",
+    metadata,
+    Column(
+        "reservation_id",
+        Number,
+        ForeignKey("reservations.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("address", Text, primary_key=True),
+    sqlite_strict=True,
 )

@@ -22,6 +22,7 @@ _STRICT = {"sqlite_strict": True}
 
 def upgrade() -> None:
     """Apply."""
+    _change_clients()  # while nothing refers to them: on SQLite they are made anew
     _create_contacts()
     _create_revoked_tokens()
     _create_webhook_progress()
@@ -36,13 +37,15 @@ def upgrade() -> None:
     _create_webhooks()
     _create_refresh_tokens()
     _create_reservations()
+    _create_invitations()
     _create_webhook_deliveries()
     _create_webhook_attempts()
-    _change_clients()
     _change_sessions()
     _change_entitlements()
     _change_leases()
     _change_downloads()
+    _create_event_retention()
+    _guard_events()
     for table, first in _FIRST_NUMBERS.items():
         _start_at(table, first)
 
@@ -59,13 +62,24 @@ def _start_at(table: str, first: int) -> None:
 
 
 def _change_clients() -> None:
-    for column in (
-        sa.Column("public", schema.Flag(), nullable=False, server_default=sa.false()),
-        sa.Column("pkce", schema.Flag(), nullable=False, server_default=sa.true()),
-        sa.Column("redirect_uris", schema.Document(), nullable=False, server_default="[]"),
-        sa.Column("assertion_key", sa.Text(), nullable=True),
-    ):
-        op.add_column("api_clients", column)
+    strict = _STRICT | {"sqlite_autoincrement": True}
+    with op.batch_alter_table("api_clients", table_kwargs=strict) as table:
+        table.alter_column("organisation_id", existing_type=schema.Number, nullable=True)
+        table.add_column(
+            sa.Column("public", schema.Flag(), nullable=False, server_default=sa.false())
+        )
+        table.add_column(sa.Column("pkce", schema.Flag(), nullable=False, server_default=sa.true()))
+        table.add_column(
+            sa.Column("redirect_uris", schema.Document(), nullable=False, server_default="[]")
+        )
+        table.add_column(sa.Column("assertion_key", sa.Text(), nullable=True))
+    if op.get_bind().dialect.name == "sqlite":
+        # The numbers that were given go with the table that was.
+        op.execute("DELETE FROM sqlite_sequence WHERE name = 'api_clients'")
+        op.execute(
+            "INSERT INTO sqlite_sequence (name, seq) "
+            "SELECT 'api_clients', max(500, coalesce(max(id), 0)) FROM api_clients"
+        )
 
 
 def _change_sessions() -> None:
@@ -369,6 +383,7 @@ def _create_webhooks() -> None:
         sa.Column("created_by", sa.Text(), nullable=False),
         sa.Column("created_at", schema.Instant(), nullable=False),
         sa.Column("changed_at", schema.Instant(), nullable=False),
+        sa.Column("failing_since", schema.Instant(), nullable=True),
         sa.Column("disabled_at", schema.Instant(), nullable=True),
         sa.Column("disabled_why", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(
@@ -418,8 +433,8 @@ def _create_reservations() -> None:
         sa.Column("entitlement_id", schema.Number, nullable=False),
         sa.Column("principal", sa.Text(), nullable=False),
         sa.Column("object", sa.Text(), nullable=False),
-        sa.Column("address", sa.Text(), nullable=False),
         sa.Column("bytes", schema.Number, nullable=False),
+        sa.Column("begun_at", schema.Instant(), nullable=False),
         sa.Column("reserved_at", schema.Instant(), nullable=False),
         sa.Column("last_byte_at", schema.Instant(), nullable=False),
         sa.Column("completed_at", schema.Instant(), nullable=True),
@@ -438,6 +453,39 @@ def _create_reservations() -> None:
         "reservations",
         ["entitlement_id", "principal", "object", "reserved_at"],
         unique=False,
+    )
+    op.create_table(
+        "reservation_addresses",
+        sa.Column("reservation_id", schema.Number, nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["reservation_id"],
+            ["reservations.id"],
+            name=op.f("fk_reservation_addresses_reservation_id_reservations"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("reservation_id", "address", name=op.f("pk_reservation_addresses")),
+        sqlite_strict=True,
+    )
+
+
+def _create_invitations() -> None:
+    op.create_table(
+        "invitations",
+        sa.Column("user_id", schema.Number, nullable=False),
+        sa.Column("token_hash", sa.Text(), nullable=False),
+        sa.Column("created_by", sa.Text(), nullable=False),
+        sa.Column("created_at", schema.Instant(), nullable=False),
+        sa.Column("expires_at", schema.Instant(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"],
+            ["users.id"],
+            name=op.f("fk_invitations_user_id_users"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_invitations")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_invitations_token_hash")),
+        sqlite_strict=True,
     )
 
 
@@ -470,10 +518,13 @@ def _create_webhook_deliveries() -> None:
         sqlite_strict=True,
     )
     op.create_index(
-        "ix_webhook_deliveries_state_due_at",
+        "ix_webhook_deliveries_webhook_id_state_due_at",
         "webhook_deliveries",
-        ["state", "due_at"],
+        ["webhook_id", "state", "due_at"],
         unique=False,
+    )
+    op.create_index(
+        "ix_webhook_deliveries_created_at", "webhook_deliveries", ["created_at"], unique=False
     )
 
 
@@ -499,3 +550,41 @@ def _create_webhook_attempts() -> None:
     op.create_index(
         op.f("ix_webhook_attempts_delivery_id"), "webhook_attempts", ["delivery_id"], unique=False
     )
+
+
+def _create_event_retention() -> None:
+    op.create_table(
+        "event_retention",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("before", schema.Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_event_retention")),
+        sqlite_strict=True,
+    )
+
+
+# A later migration that makes the table anew on SQLite has to make the triggers anew as well.
+_GUARDS = {
+    "sqlite": (
+        "CREATE TRIGGER events_are_not_changed BEFORE UPDATE ON events"
+        " BEGIN SELECT RAISE(ABORT, 'events are append-only'); END",
+        "CREATE TRIGGER events_are_not_deleted BEFORE DELETE ON events"
+        " WHEN NOT EXISTS (SELECT 1 FROM event_retention WHERE OLD.at < before)"
+        " BEGIN SELECT RAISE(ABORT, 'events are append-only'); END",
+    ),
+    "postgresql": (
+        "CREATE FUNCTION refuse_event_change() RETURNS trigger LANGUAGE plpgsql AS $$"
+        " BEGIN IF TG_OP = 'DELETE' THEN"
+        " IF EXISTS (SELECT 1 FROM event_retention r WHERE OLD.at < r.before) THEN"
+        " RETURN OLD; END IF; END IF;"
+        " RAISE EXCEPTION 'events are append-only'; END $$",
+        "CREATE TRIGGER events_are_not_changed BEFORE UPDATE OR DELETE ON events"
+        " FOR EACH ROW EXECUTE FUNCTION refuse_event_change()",
+        "CREATE TRIGGER events_are_not_truncated BEFORE TRUNCATE ON events"
+        " FOR EACH STATEMENT EXECUTE FUNCTION refuse_event_change()",
+    ),
+}
+
+
+def _guard_events() -> None:
+    for statement in _GUARDS[op.get_bind().dialect.name]:
+        op.execute(sa.text(statement))
