@@ -39,7 +39,9 @@ api_clients = Table(
     Column("client_id", Text, nullable=False, unique=True),
     Column("secret_hash", Text, nullable=False),  # SHA-256 of 256 random bits; '': has none
     Column("name", Text, nullable=False),
-    Column("organisation_id", Number, ForeignKey("organisations.id"), nullable=False, index=True),
+    Column(
+        "organisation_id", Number, ForeignKey("organisations.id"), index=True
+    ),  # null: a public client that came with the hub
     Column("roles", Document, nullable=False),
     Column("scopes", Document, nullable=False),
     Column("grants", Document, nullable=False),  # OAuth grant types the client may use
