@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import Table, delete, func, select, update
 
 from entrepot.core.accounts import Principal
-from entrepot.core.events.tables import events
 from entrepot.core.orders.placing import OrderJob, job_of, require_room
 from entrepot.core.orders.progress import ERROR_LENGTH_MAX, count_items
 from entrepot.core.orders.states import (
@@ -151,8 +150,8 @@ def _expire(tx: Tx, order_id: int, *, actor: str, now: datetime) -> bool:
 def purge_orders(tx: Tx, *, take: int = PURGE_ROWS, now: datetime) -> int:
     """Delete up to `take` rows of orders that ended a week ago, and at last their own.
 
-    How many were deleted; fewer than `take`: nothing is left to purge. An order's events go
-    with it, and the bytes that only it held can be swept.
+    How many were deleted; fewer than `take`: nothing is left to purge. The bytes that only
+    an order held can be swept; its events stay as long as all do.
     """
     deleted = 0
     while deleted < take:
@@ -175,15 +174,7 @@ def _purge(tx: Tx, order_id: int, take: int) -> int:
         deleted += _delete_some(tx, table, order_id, take - deleted)
         if deleted >= take:
             return deleted
-    some = (
-        select(events.c.id)
-        .where(events.c.subject == f"order:{order_id}")
-        .order_by(events.c.id)
-        .limit(take - deleted)
-    )
-    deleted += tx.execute(delete(events).where(events.c.id.in_(some))).rowcount
-    if deleted < take:
-        deleted += tx.execute(delete(orders).where(orders.c.id == order_id)).rowcount
+    deleted += tx.execute(delete(orders).where(orders.c.id == order_id)).rowcount
     return deleted
 
 

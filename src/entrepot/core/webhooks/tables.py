@@ -29,6 +29,7 @@ webhooks = Table(
     Column("created_by", Text, nullable=False),  # principal
     Column("created_at", Instant, nullable=False),
     Column("changed_at", Instant, nullable=False),
+    Column("failing_since", Instant),  # null: the last attempt that ended, succeeded
     Column("disabled_at", Instant),
     Column("disabled_why", Text),
     sqlite_strict=True,
@@ -53,7 +54,13 @@ deliveries = Table(
     UniqueConstraint("webhook_id", "event_id"),
     sqlite_strict=True,
 )
-Index("ix_webhook_deliveries_state_due_at", deliveries.c.state, deliveries.c.due_at)
+Index(
+    "ix_webhook_deliveries_webhook_id_state_due_at",
+    deliveries.c.webhook_id,
+    deliveries.c.state,
+    deliveries.c.due_at,
+)
+Index("ix_webhook_deliveries_created_at", deliveries.c.created_at)
 
 attempts = Table(
     "webhook_attempts",
