@@ -12,7 +12,14 @@ from urllib.parse import urlsplit
 from sqlalchemy import make_url, text
 
 from entrepot.blobs import BlobStore, DiskReserve, LocalBlobStore
-from entrepot.core.accounts import Keyring, SecretBox, ensure_keys, load_keyring
+from entrepot.core.accounts import (
+    Keyring,
+    Provider,
+    SecretBox,
+    ensure_keys,
+    load_keyring,
+    load_providers,
+)
 from entrepot.core.conversions.rules import MediaRules, load_media_rules
 from entrepot.db import Database, connect, take_turns
 from entrepot.db.migrate import migrate, require_current
@@ -41,6 +48,7 @@ class Policy:
     token_seconds: int
     order_days: int
     password_grant: bool
+    identity_providers: tuple[Provider, ...]
     body_bytes_max: int
     upload_bytes_max: int | None
     outbound_private: bool
@@ -205,6 +213,7 @@ def _policy(settings: Settings) -> Policy:
         token_seconds=settings.token_seconds,
         order_days=settings.order_days,
         password_grant=settings.password_grant,
+        identity_providers=load_providers(settings.identity_providers),
         body_bytes_max=settings.body_bytes_max,
         upload_bytes_max=settings.upload_bytes_max,
         outbound_private=settings.outbound_private,

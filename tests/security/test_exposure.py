@@ -101,6 +101,7 @@ def test_address_and_country_are_a_trusted_proxy_s_word_or_none(
         token_seconds=3600,
         order_days=30,
         password_grant=False,
+        identity_providers=(),
         body_bytes_max=2**20,
         upload_bytes_max=None,
         outbound_private=False,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import click
 
 from entrepot.blobs import DiskReserve, LocalBlobStore, ReserveState
-from entrepot.core.accounts import SecretBox, load_keyring
+from entrepot.core.accounts import SecretBox, find_organisation, load_keyring, load_providers
 from entrepot.core.conversions.rules import load_media_rules
 from entrepot.daemon.console import complain, show_json
 from entrepot.daemon.desk import Desk
@@ -74,7 +74,7 @@ def _show(settings: Settings, findings: list[_Finding]) -> None:
     print()
     for finding in findings:
         state = f"FAULT: {finding.fault}" if finding.fault else f"ok {finding.note}"
-        print(f"{finding.name:12}  {state}".rstrip())
+        print(f"{finding.name:18}  {state}".rstrip())
 
 
 def _findings(settings: Settings) -> Iterator[_Finding]:
@@ -85,6 +85,7 @@ def _findings(settings: Settings) -> Iterator[_Finding]:
         "disk": _test_disk,
         "tls": _test_tls,
         "media rules": _test_media_rules,
+        "identity providers": _test_identity_providers,
     }
     for name, test in tests.items():
         try:
@@ -141,3 +142,19 @@ def _test_tls(settings: Settings) -> str:
 def _test_media_rules(settings: Settings) -> str:
     rules = load_media_rules(settings.media_rules)
     return f"{len(rules.renditions)} renditions, {len(rules.presets)} presets"
+
+
+def _test_identity_providers(settings: Settings) -> str:
+    """The file, and that every organisation which it names is registered."""
+    providers = load_providers(settings.identity_providers)
+    if not providers:
+        return "not used"
+    wanted = {rule.organisation for provider in providers for rule in provider.members}
+    database = connect(settings.database_url)
+    try:
+        with database.read() as tx:
+            for organisation in sorted(wanted, key=str):
+                find_organisation(tx, organisation)
+    finally:
+        database.close()
+    return ", ".join(provider.name for provider in providers)

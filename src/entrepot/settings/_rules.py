@@ -4,11 +4,12 @@ Each rule looks only at fields that are sound, so that one mistake is told once.
 """
 
 import math
-import stat
 from collections import Counter
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from entrepot.errors import Invalid
+from entrepot.kit.private_files import read_private_text
 from entrepot.settings._draft import Draft
 from entrepot.settings._kinds import Address, Fault, is_loopback
 
@@ -94,20 +95,9 @@ def _check_secret(key: str) -> None:
 def _read_private(path: Path, bytes_max: int) -> str:
     """The text of a file that others cannot reach; Fault says what is wrong with it."""
     try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):
-            raise Fault(f"{path} is not a file", "name a file")
-        if mode & (stat.S_IRWXO | stat.S_IWGRP):
-            raise Fault(f"{path} is open to others (mode {mode & 0o777:04o})", f"chmod 600 {path}")
-        with path.open("rb") as file:
-            content = file.read(bytes_max + 1)
-        if len(content) > bytes_max:
-            raise Fault(f"{path} has more than {bytes_max} bytes", "name the right file")
-        return content.decode()
-    except OSError as error:
-        raise Fault(f"{path} cannot be read: {error.strerror}", "check the path") from error
-    except UnicodeDecodeError as error:
-        raise Fault(f"{path} is not text", "name the right file") from error
+        return read_private_text(path, bytes_max=bytes_max)
+    except Invalid as error:
+        raise Fault(error.message, error.remedy) from error
 
 
 def check_tls(draft: Draft) -> None:

@@ -207,6 +207,15 @@ class Settings:
             "laid over the built-in ones; docs/howto/media-rules.md explains it.",
         ),
     ]
+    identity_providers: Annotated[
+        Path | None,
+        Setting(
+            kinds.PATH,
+            "File (TOML) with the identity providers that may vouch for people, and the "
+            "organisations that they sign in to; "
+            "docs/howto/sign-in-with-your-identity-provider.md explains it.",
+        ),
+    ]
     page_size_max: Annotated[
         int, Setting(kinds.number(1, 10_000), "Most rows in one page of a list.", default="1000")
     ]

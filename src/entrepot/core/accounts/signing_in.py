@@ -146,8 +146,11 @@ def _one_at_a_time(tx: Tx, subjects: Iterable[str]) -> None:
         tx.execute(select(func.pg_advisory_xact_lock(func.hashtext(kind), func.hashtext(name))))
 
 
-def open_session(tx: Tx, who: Principal, *, now: datetime) -> str:
-    """A new session of a person; returns its token, of which only the hash is kept."""
+def open_session(tx: Tx, who: Principal, *, issuer: str | None = None, now: datetime) -> str:
+    """A new session of a person; returns its token, of which only the hash is kept.
+
+    `issuer` is the identity provider that vouched for the person; None: a password did.
+    """
     token = new_secret()
     tx.execute(delete(sessions).where(sessions.c.expires_at <= now))
     values = {
@@ -155,9 +158,12 @@ def open_session(tx: Tx, who: Principal, *, now: datetime) -> str:
         "user_id": who.id,
         "created_at": now,
         "expires_at": now + timedelta(seconds=SESSION_SECONDS),
+        "issuer": issuer,
     }
     tx.execute(insert(sessions), values)
-    record(tx, Event("user.signed-in", who.label, who.label, who.organisation_id), now=now)
+    data = {"issuer": issuer} if issuer else {}
+    event = Event("user.signed-in", who.label, who.label, who.organisation_id, data)
+    record(tx, event, now=now)
     return token
 
 
@@ -205,6 +211,22 @@ def refuse_client_guessing(tx: Tx, *, client_id: str, address: str, now: datetim
     subjects = _client_subjects(client_id, address)
     limits = dict(zip(subjects, (CLIENT_GUESSES_MAX, CLIENT_ADDRESS_GUESSES_MAX), strict=True))
     _refuse_guessing(tx, limits, now=now)
+
+
+def count_provider_attempt(tx: Tx, *, address: str, now: datetime) -> None:
+    """Count a return from an identity provider; TooMany after 50 in 15 minutes from an address.
+
+    Each return that looks right costs a request to the provider. `forget_provider_attempt` takes
+    back one that was no guess.
+    """
+    subject = f"provider-from:{_neighbourhood(address)}"
+    _refuse_guessing(tx, {subject: ADDRESS_GUESSES_MAX}, now=now)
+    tx.execute(insert(sign_in_attempts), {"subject": subject, "at": now})
+
+
+def forget_provider_attempt(tx: Tx, *, address: str) -> None:
+    """The return that was counted last led to a session."""
+    _forget_one(tx, f"provider-from:{_neighbourhood(address)}")
 
 
 def count_client_guess(tx: Tx, *, client_id: str, address: str, now: datetime) -> None:

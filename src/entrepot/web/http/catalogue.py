@@ -45,6 +45,46 @@ CATALOGUE: Mapping[str, Entry] = {
         "Too many wrong passwords for the account or from the address within 15 minutes.",
         "Wait as long as `Retry-After` says.",
     ),
+    "sign-in-stale": Entry(
+        403,
+        "The sign-in by an identity provider was not begun in this browser, or too long ago.",
+        "Begin again on the sign-in page, in one window.",
+    ),
+    "sign-in-declined": Entry(
+        401,
+        "The identity provider did not sign the person in.",
+        "Try again, or sign in another way.",
+    ),
+    "sign-in-unproven": Entry(
+        401,
+        "What the identity provider answered does not prove who is signing in.",
+        "Try again; if it happens again, tell an operator of the hub, whose log says why.",
+    ),
+    "sign-in-mail-unverified": Entry(
+        403,
+        "The identity provider does not say that it has checked the person's mail address.",
+        "Confirm the address at the provider, then sign in again.",
+    ),
+    "sign-in-no-membership": Entry(
+        403,
+        "No organisation of the hub is open to the person whom the identity provider named.",
+        "Ask whoever looks after your company's account, or an operator of the hub.",
+    ),
+    "sign-in-account-taken": Entry(
+        403,
+        "There is an account with the mail address which the identity provider may not sign in to.",
+        "Sign in with its password, or ask an operator of the hub.",
+    ),
+    "sign-in-organisation-missing": Entry(
+        503,
+        "The organisation that a rule of the identity provider names is not registered.",
+        "Register it under that name, or mend the rule.",
+    ),
+    "sign-in-provider-down": Entry(
+        503,
+        "The identity provider cannot be reached, or does not answer as OpenID Connect has it.",
+        "Try again in a minute, or sign in with a password.",
+    ),
     "too-many-requests": Entry(
         429, "A limit on the rate of requests was reached.", "Wait as long as `Retry-After` says."
     ),
@@ -427,6 +467,11 @@ CATALOGUE: Mapping[str, Entry] = {
         0,
         "The file of media rules has faults; every one is listed.",
         "Mend the file that ENTREPOT_MEDIA_RULES names.",
+    ),
+    "identity-providers-invalid": Entry(
+        0,
+        "The file of identity providers has faults; every one is listed.",
+        "Mend the file that ENTREPOT_IDENTITY_PROVIDERS names.",
     ),
     "folder-not-writable": Entry(
         0,
