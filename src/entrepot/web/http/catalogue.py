@@ -29,6 +29,14 @@ CATALOGUE: Mapping[str, Entry] = {
     "token-expired": Entry(
         401, "The access token's hour is over.", "Get a new token and sign in again."
     ),
+    "token-revoked": Entry(
+        401, "The token was revoked.", "Make a new one, for example on the portal."
+    ),
+    "token-elsewhere": Entry(
+        401,
+        "The personal access token is not for use from this address.",
+        "Use it from the address ranges it was made for, or make another one.",
+    ),
     "unauthenticated": Entry(401, "Signing in is needed.", "Sign in or send an access token."),
     "account-disabled": Entry(
         401,
@@ -112,6 +120,21 @@ CATALOGUE: Mapping[str, Entry] = {
         403,
         "The form did not come from a page of this hub, or from a page of an earlier session.",
         "Open the page again and send the form once more.",
+    ),
+    "own-account": Entry(
+        403,
+        "Administrators of an organisation do not change their own account.",
+        "Ask another administrator, or an operator of the hub.",
+    ),
+    "member-protected": Entry(
+        403,
+        "The member publishes or runs the hub: the organisation's administrator cannot change it.",
+        "Ask an operator of the hub.",
+    ),
+    "quota-exhausted": Entry(
+        403,
+        "What the entitlement gives in all is used up: downloads, bytes or addresses.",
+        "The answer says how much is left and when some comes back; ask the publisher for more.",
     ),
     "denied": Entry(403, "This is not allowed.", "See the message."),
     # What is asked for
@@ -414,6 +437,26 @@ CATALOGUE: Mapping[str, Entry] = {
         409,
         "There is nothing to try again: the order is at work, or was delivered whole.",
         "Retry orders that failed, in part or whole, or were cancelled.",
+    ),
+    "invitation-ended": Entry(
+        410,
+        "The invitation was used, replaced, or its seven days are over.",
+        "Sign in, or ask the administrator of the organisation for a new one.",
+    ),
+    "tokens-used-up": Entry(
+        409,
+        "The person has as many personal access tokens as anybody may.",
+        "Revoke one that is no longer used.",
+    ),
+    "members-used-up": Entry(
+        409,
+        "The organisation has as many members as its administrators may add.",
+        "Ask an operator of the hub.",
+    ),
+    "already-set-up": Entry(
+        409,
+        "The member can sign in already, so there is nothing to invite to.",
+        "Ask an operator of the hub for a new password.",
     ),
     "order-ended": Entry(
         410,
