@@ -52,6 +52,8 @@ class Policy:
     body_bytes_max: int
     upload_bytes_max: int | None
     outbound_private: bool
+    requests_per_minute: int  # 0: no limit
+    requests_burst: int
     page_size_max: int
     sandbox: bool
 
@@ -217,6 +219,8 @@ def _policy(settings: Settings) -> Policy:
         body_bytes_max=settings.body_bytes_max,
         upload_bytes_max=settings.upload_bytes_max,
         outbound_private=settings.outbound_private,
+        requests_per_minute=settings.requests_per_minute,
+        requests_burst=settings.requests_burst,
         page_size_max=settings.page_size_max,
         sandbox=settings.sandbox,
     )

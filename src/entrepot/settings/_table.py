@@ -216,6 +216,24 @@ class Settings:
             "docs/howto/sign-in-with-your-identity-provider.md explains it.",
         ),
     ]
+    requests_per_minute: Annotated[
+        int,
+        Setting(
+            kinds.number(0, 1_000_000),
+            "How many requests a minute a person or program may make in the long run, and an "
+            "address without either. Each web process counts for itself; downloads by links do "
+            "not count. 0: no limit.",
+            default="600",
+        ),
+    ]
+    requests_burst: Annotated[
+        int,
+        Setting(
+            kinds.number(1, 1_000_000),
+            "How many requests may come at once, after a rest.",
+            default="200",
+        ),
+    ]
     page_size_max: Annotated[
         int, Setting(kinds.number(1, 10_000), "Most rows in one page of a list.", default="1000")
     ]

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
 import msgspec
-from litestar import Litestar
+from litestar import Litestar, Request
 from litestar.config.app import AppConfig
 from litestar.exceptions import HTTPException, InternalServerException
 
@@ -33,9 +33,11 @@ from entrepot.web.http.problems import (
     answer_error,
     answer_http_error,
 )
+from entrepot.web.http.rates import Ticket, ticket
 from entrepot.web.links import LinksDoor
 from entrepot.web.openapi import openapi_config
 from entrepot.web.pages.errors import answer_unknown_page
+from entrepot.web.pages.visitors import cookie_name
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -59,6 +61,11 @@ _DOORS = (
     ("/readyz", "health"),
     ("/metrics", "health"),
 )
+# Doors whose requests count against no limit: the bytes of links, and probes.
+_NOT_COUNTED = frozenset({"links", "health"})
+# Where a token or a session is not looked at, or not always: such requests count for an address.
+_OPEN = ("/oauth/", "/admin/oauth/", "/.well-known/", "/keys", "/openapi", "/docs")
+_FOR_EVER = "/static/"  # fetched once by a browser
 _log = logging.getLogger(__name__)
 
 
@@ -129,11 +136,13 @@ class Server:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 present = {name for name, _ in message["headers"]}
-                added = [pair for pair in extra if pair[0] not in present]
+                added = [pair for pair in (*extra, *one.told) if pair[0] not in present]
                 message = {**message, "headers": [*message["headers"], *added]}
             await send(message)
 
         door = _door_of(scope["path"])
+        one = Ticket(scope, headers)
+        ticket.set(None if door in _NOT_COUNTED else one)
         try:
             if _host_of(headers) not in self._hosts:
                 await _refuse_host(answer)
@@ -200,11 +209,32 @@ def _litestar(edge: Edge) -> Litestar:
             InternalServerException: answer_cut_off,
             Exception: answer_defect,
         },
+        before_request=_meter(edge),
         openapi_config=openapi_config(policy),
         request_max_body_size=policy.body_bytes_max,
         on_app_init=[keep_quiet],
         debug=False,
     )
+
+
+def _meter(edge: Edge) -> Callable[[Request[Any, Any, Any]], Awaitable[None]]:
+    """Counts requests without a credential, before their door: TooMany in that door's shape.
+
+    Those with a token or a session are counted for a principal where it is found
+    (`Edge.authenticate`, `find_visitor`).
+    """
+    session = cookie_name(edge.hub.policy).encode() + b"="
+
+    async def meter(_request: Request[Any, Any, Any]) -> None:
+        one = ticket.get()
+        if one is None:
+            return
+        path, sent = one.scope["path"], one.sent
+        named = b"authorization" in sent or session in sent.get(b"cookie", b"")
+        if path.startswith(_OPEN) or not (named or path.startswith(_FOR_EVER)):
+            edge.charge_address()
+
+    return meter
 
 
 def _common_headers(hub: Hub) -> list[tuple[bytes, bytes]]:

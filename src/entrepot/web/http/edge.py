@@ -9,10 +9,18 @@ from typing import TypeVar
 
 from entrepot.assembly import Hub
 from entrepot.blobs import ReserveState
-from entrepot.core.accounts import Principal, principal_of, verify_token
+from entrepot.core.accounts import (
+    Principal,
+    find_personal_token,
+    is_personal_token,
+    note_use,
+    principal_of,
+    verify_token,
+)
 from entrepot.db import Tx
-from entrepot.errors import StorageFull, Unauthenticated
-from entrepot.web.http.callers import Caller
+from entrepot.errors import EntrepotError, StorageFull, Unauthenticated
+from entrepot.web.http.callers import Caller, address_of
+from entrepot.web.http.rates import Rates, neighbourhood, ticket
 from entrepot.web.http.threads import Threads
 from entrepot.web.http.writing import SharedWrites
 
@@ -33,6 +41,7 @@ class Edge:
         self._threads = Threads(THREADS, name="entrepot-verb")
         self._shared_writes = SharedWrites(lambda: self.hub.database, self._threads)
         self._known: OrderedDict[bytes, tuple[float, float, Principal]] = OrderedDict()
+        self._rates = Rates(hub.policy.requests_per_minute, hub.policy.requests_burst)
 
     async def run(self, verb: Callable[[], T]) -> T:
         """Run a blocking call on a worker thread, with this request's context."""
@@ -90,26 +99,67 @@ class Edge:
     async def authenticate(self, caller: Caller) -> Principal:
         """The principal of the request's bearer token (RFC 6750); Unauthenticated otherwise.
 
-        A token seen within the last 5 s costs a dictionary look-up.
+        A token seen within the last 5 s costs a dictionary look-up. Tokens that begin with
+        `ept_` are personal access tokens, good from some addresses only. TooMany: the
+        principal, or for a token that is no good the address, asks too often.
         """
         token = caller.bearer_token()
         if token is None:
+            self.charge_address()
             raise Unauthenticated(
                 "This needs an access token.",
                 code="token-missing",
                 remedy="Send the header `Authorization: Bearer <token>`.",
             )
+        personal = is_personal_token(token)
         key = hashlib.sha256(token.encode()).digest() + caller.country.encode()
+        if personal:
+            key += caller.address.encode()
         known = self._known.get(key)
         moment = time.monotonic()
         if known is not None and moment < known[0] and self.hub.now().timestamp() < known[1]:
+            self.charge(known[2])
             return known[2]
-        who, expires = await self.run(lambda: self._look_up(token, caller.country or None))
+        try:
+            if personal:
+                who, expires = await self._look_up_personal(token, caller)
+            else:
+                who, expires = await self.run(lambda: self._look_up(token, caller.country or None))
+        except Unauthenticated:
+            self.charge_address()
+            raise
         self._known[key] = (moment + TOKEN_RECHECK_SECONDS, expires, who)
         self._known.move_to_end(key)
         if len(self._known) > TOKENS_CACHED_MAX:
             self._known.popitem(last=False)
+        self.charge(who)
         return who
+
+    def charge(self, who: Principal) -> None:
+        """Count the request at hand for `who`, unless it is counted already; TooMany."""
+        self._rates.charge(who.label)
+
+    def charge_address(self) -> None:
+        """Count the request at hand for the address that it comes from, as `charge` does."""
+        one = ticket.get()
+        if one is not None and self._rates.on:
+            address = address_of(one.scope, self.hub.policy)
+            self._rates.charge(neighbourhood(address))
+
+    async def _look_up_personal(self, token: str, caller: Caller) -> tuple[Principal, float]:
+        now = self.hub.now()
+        known = await self.glance(
+            lambda tx: find_personal_token(
+                tx, token, address=caller.address, country=caller.country or None, now=now
+            )
+        )
+        if known.use_is_news:
+            try:
+                await self.write(lambda tx: note_use(tx, known.id, now=now))
+            except EntrepotError as error:
+                # A full disk must not keep anybody out.
+                _log.warning("use of a token not noted", extra={"reason": error.message})
+        return known.who, known.expires_at.timestamp()
 
     def _look_up(self, token: str, country: str | None) -> tuple[Principal, float]:
         hub = self.hub

@@ -85,7 +85,7 @@ def _is_https(policy: Policy) -> bool:
 
 
 async def find_visitor(request: Request[Any, Any, Any], edge: Edge) -> Visitor:
-    """The visitor of a request, also kept for the page of an error that follows."""
+    """The visitor of a request, also kept for the page of an error that follows; TooMany."""
     session = request.cookies.get(cookie_name(edge.hub.policy)) or None
     who = None
     if session is not None:
@@ -94,6 +94,10 @@ async def find_visitor(request: Request[Any, Any, Any], edge: Edge) -> Visitor:
         who = await edge.read(lambda tx: session_principal(tx, known, country=country, now=now))
     visitor = Visitor(who, session if who else None)
     request.state.portal_visitor = visitor
+    if who is None:
+        edge.charge_address()
+    else:
+        edge.charge(who)
     return visitor
 
 
