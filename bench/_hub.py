@@ -103,6 +103,7 @@ def _environ(data: Path, port: int, database_url: str | None) -> dict[str, str]:
         "ENTREPOT_BIND": f"127.0.0.1:{port}",
         "ENTREPOT_SECRET_KEY": secrets.token_urlsafe(32),
         "ENTREPOT_RESERVE_BYTES": "1 MiB",
+        "ENTREPOT_REQUESTS_PER_MINUTE": "0",  # a bench asks as fast as it can
         # As where several processes serve: numbers in mapped files.
         "PROMETHEUS_MULTIPROC_DIR": str(metrics),
     }

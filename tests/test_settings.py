@@ -147,6 +147,7 @@ def test_every_fault_is_told_at_once() -> None:
         ("body_bytes_max", "1 GiB", "not a size"),
         ("reserve_bytes", "1 KiB", "not a size"),
         ("page_size_max", "10001", "1 to 10000"),
+        ("requests_per_minute", "-1", "0 to 1000000"),
         ("tls_cert", "/etc/none.pem", "is not set, but TLS_CERT is"),
         ("tls_key", "/etc/none.pem", "is not set, but TLS_KEY is"),
         ("secret_key_file", "/etc/none", "is set beside"),

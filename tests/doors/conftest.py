@@ -41,6 +41,7 @@ def hub(database_url: str, tmp_path: Path, sealed_keys: list[dict[str, Any]]) ->
             "ENTREPOT_SECRET_KEY": SECRET_KEY,
             "ENTREPOT_BIND": "127.0.0.1:8080",
             "ENTREPOT_RESERVE_BYTES": "1 MiB",
+            "ENTREPOT_REQUESTS_PER_MINUTE": "0",  # test_rates.py has its own
         },
         cores=1,
     )

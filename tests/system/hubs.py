@@ -167,7 +167,7 @@ def running_hub(
     At the end its log is searched for what must never be in there.
     """
     bind = f"127.0.0.1:{port or free_port()}"
-    given = {"web_processes": "2", "reserve_bytes": "1 MiB"} | settings
+    given = {"web_processes": "2", "reserve_bytes": "1 MiB", "requests_per_minute": "0"} | settings
     environment = clean_environment() | {f"ENTREPOT_{k.upper()}": v for k, v in given.items()}
     log_path = data.with_name(f"{data.name}.log")
     with log_path.open("wb") as log:

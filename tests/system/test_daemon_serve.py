@@ -80,6 +80,7 @@ def serving(data: Path, *arguments: str, **settings: str) -> Iterator[Serving]:
     """`entrepotd serve` on any free port, until the block ends; no traceback may be in its log."""
     environment = clean_environment() | {
         "ENTREPOT_RESERVE_BYTES": "1 MiB",
+        "ENTREPOT_REQUESTS_PER_MINUTE": "0",
         "ENTREPOT_WORKERS": "0",  # tests/jobs has them
     }
     environment |= {f"ENTREPOT_{name.upper()}": value for name, value in settings.items()}
