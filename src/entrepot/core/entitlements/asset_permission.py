@@ -106,8 +106,8 @@ def granted_products(
     Denied where the caller may have nothing at all now, public assets included: the account
     is disabled, the organisation blocked, or the country under embargo.
     """
-    bound = _bound(organisation_id, user_id, api_client_id, country, embargoed, now)
-    _require_caller(tx, bound)
+    bound = bind_caller(organisation_id, user_id, api_client_id, country, embargoed, now)
+    require_caller(tx, bound)
     return frozenset(row.id for child in _KINDS for row in _granted(child=child).all(tx, bound))
 
 
@@ -171,11 +171,11 @@ def permitted_asset_for(
         row = find_asset(tx, reference)
     except NotFound:
         raise NotFound from None  # the same words as for what is not yours
-    bound = _bound(organisation_id, user_id, api_client_id, country, embargoed, now)
+    bound = bind_caller(organisation_id, user_id, api_client_id, country, embargoed, now)
     if row.visibility == PUBLIC:
-        _require_caller(tx, bound)
+        require_caller(tx, bound)
         return _permitted(row)
-    return _permitted(row, _best(tx, bound | {"product_id": row.product_id}, country))
+    return _permitted(row, best_right(tx, bound | {"product_id": row.product_id}, country))
 
 
 def list_permitted_assets(
@@ -217,7 +217,7 @@ def list_permitted_assets(
     return [_permitted(row) for row in tx.execute(query)], int(total)
 
 
-def _bound(
+def bind_caller(
     organisation_id: int,
     user_id: int | None,
     api_client_id: int | None,
@@ -225,6 +225,7 @@ def _bound(
     embargoed: Sequence[str],
     now: datetime,
 ) -> dict[str, Any]:
+    """The values that the predicate's statements on products bind."""
     return {
         "now": now,
         "organisation_id": organisation_id,
@@ -235,7 +236,8 @@ def _bound(
     }
 
 
-def _require_caller(tx: Tx, bound: dict[str, Any]) -> None:
+def require_caller(tx: Tx, bound: dict[str, Any]) -> None:
+    """Denied where the caller, as in `bind_caller`, may have nothing at all now."""
     row = _CALLER.one_or_none(tx, bound)
     if row is None:
         raise NotFound
@@ -246,8 +248,11 @@ def _require_caller(tx: Tx, bound: dict[str, Any]) -> None:
 _PASSED = {rule.verdict: at for at, rule in enumerate(ASSET_RULES)} | {GRANTED: len(ASSET_RULES)}
 
 
-def _best(tx: Tx, bound: dict[str, Any], country: str) -> Any:
-    """The entitlement that grants; else what to tell of the one that came furthest."""
+def best_right(tx: Tx, bound: dict[str, Any], country: str) -> Any:
+    """The entitlement that grants `product_id`; Denied as to the one that came furthest.
+
+    NotFound where the organisation never had one.
+    """
     rows = [row for child in _KINDS for row in _verdicts(child=child).all(tx, bound)]
     best = max(rows, key=lambda row: _PASSED[row.verdict], default=None)
     if best is None:
