@@ -1,29 +1,27 @@
-"""Organisations, people and machines: the operator's verbs over them."""
+"""Organisations and people: the operator's verbs over them."""
 
-import hashlib
-import hmac
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from entrepot.core.accounts.families import revoke_families
+from entrepot.core.accounts.hashing import hash_secret as hash_secret
 from entrepot.core.accounts.passwords import PasswordHash
-from entrepot.core.accounts.principals import CUSTOMER, check_roles, check_scopes
-from entrepot.core.accounts.tables import api_clients, organisations, sessions, users
+from entrepot.core.accounts.principals import CUSTOMER, check_roles
+from entrepot.core.accounts.tables import organisations, sessions, users
 from entrepot.core.events import Event, record
 from entrepot.db import Tx
 from entrepot.errors import Conflict, Invalid, NotFound
-from entrepot.kit.ids import new_secret, parse_number
+from entrepot.kit.ids import parse_number
 from entrepot.kit.text import check_country, check_line
 
 # No spaces, control characters or halves of surrogate pairs: databases refuse some of them.
 _CHARACTER = r"[^@\s\x00-\x1f\x7f-\x9f\ud800-\udfff]"
 _EMAIL = re.compile(rf"{_CHARACTER}{{1,64}}@{_CHARACTER}{{1,189}}")
-CLIENT_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 def fold_email(email: str) -> str:
@@ -125,13 +123,14 @@ def find_user(tx: Tx, reference: str | int) -> Row[Any]:
 def set_password(
     tx: Tx, user_id: int, password: PasswordHash, *, actor: str, now: datetime
 ) -> None:
-    """Replace a password; every open session of the person ends.
+    """Replace a password; every open session and every program's token of the person ends.
 
     `password` is as `hash_password` gives it, which is to be called before the transaction.
     """
     row = find_user(tx, user_id)
     tx.execute(update(users).where(users.c.id == user_id).values(password_hash=password))
     tx.execute(delete(sessions).where(sessions.c.user_id == user_id))
+    revoke_families(tx, user_id=user_id, now=now)
     record(tx, Event("user.password-set", actor, f"user:{user_id}", row.organisation_id), now=now)
 
 
@@ -151,79 +150,6 @@ def disable_user(tx: Tx, user_id: int, *, disabled: bool = True, actor: str, now
     )
     if disabled:
         tx.execute(delete(sessions).where(sessions.c.user_id == user_id))
+        revoke_families(tx, user_id=user_id, now=now)
     kind = "user.disabled" if disabled else "user.enabled"
     record(tx, Event(kind, actor, f"user:{user_id}", row.organisation_id), now=now)
-
-
-@dataclass(frozen=True, slots=True)
-class NewClient:
-    """A registered machine; the secret is shown this once and kept only as a hash."""
-
-    client_id: str
-    secret: str
-
-
-def hash_secret(secret: str) -> str:
-    """SHA-256 in hexadecimal: enough for secrets that are 256 random bits."""
-    return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
-
-
-def add_client(
-    tx: Tx,
-    *,
-    client_id: str,
-    name: str,
-    organisation_id: int,
-    roles: Iterable[str] = (CUSTOMER,),
-    scopes: Iterable[str],
-    actor: str,
-    now: datetime,
-) -> NewClient:
-    """Register a machine that signs in by client credentials."""
-    if not CLIENT_ID.fullmatch(client_id):
-        raise Invalid("A client id has 1 to 64 of a-z, 0-9, '.', '_' and '-'.", field="client_id")
-    secret = new_secret()
-    values = {
-        "client_id": client_id,
-        "secret_hash": hash_secret(secret),
-        "name": check_line(name, field="name"),
-        "organisation_id": find_organisation(tx, organisation_id).id,
-        "roles": check_roles(roles),
-        "scopes": check_scopes(scopes),
-        "grants": ["client_credentials"],
-        "created_at": now,
-    }
-    try:
-        with tx.begin_nested():
-            tx.execute(insert(api_clients), values)
-    except IntegrityError as error:
-        raise Conflict(f"There is a client {client_id!r} already.", code="name-taken") from error
-    record(tx, Event("client.added", actor, f"client:{client_id}", organisation_id), now=now)
-    return NewClient(client_id, secret)
-
-
-def find_client(tx: Tx, client_id: str) -> Row[Any]:
-    """The machine with this client id; NotFound where there is none."""
-    row = tx.execute(select(api_clients).where(api_clients.c.client_id == client_id)).one_or_none()
-    if row is None:
-        raise NotFound(f"There is no client {client_id!r}.")
-    return row
-
-
-def disable_client(
-    tx: Tx, client_id: str, *, disabled: bool = True, actor: str, now: datetime
-) -> None:
-    """Shut a machine out (tokens and links die within seconds), or let it in again."""
-    row = find_client(tx, client_id)
-    tx.execute(
-        update(api_clients)
-        .where(api_clients.c.id == row.id)
-        .values(disabled_at=now if disabled else None)
-    )
-    kind = "client.disabled" if disabled else "client.enabled"
-    record(tx, Event(kind, actor, f"client:{client_id}", row.organisation_id), now=now)
-
-
-def client_secret_matches(stored_hash: str, secret: str) -> bool:
-    """Whether `secret` is the client's, compared in constant time."""
-    return hmac.compare_digest(stored_hash, hash_secret(secret))

@@ -30,7 +30,10 @@ def list_clients(
     tx: Tx, *, organisation_id: int | None = None, skip: int = 0, take: int = 100
 ) -> tuple[list[Row[Any]], int]:
     """Machines by client id, of one organisation or of all, with `organisation_name`."""
-    query = select(api_clients, organisations.c.name.label("organisation_name")).join(organisations)
+    # Clients that came with the hub have no organisation.
+    query = select(api_clients, organisations.c.name.label("organisation_name")).outerjoin(
+        organisations
+    )
     if organisation_id is not None:
         query = query.where(api_clients.c.organisation_id == organisation_id)
     return _page(tx, query.order_by(api_clients.c.client_id), skip, take)

@@ -18,6 +18,8 @@ ROLES = (CUSTOMER, ORGANISATION_ADMIN, PUBLISHER, OPERATOR)
 
 # What a client may be limited to. A person's token carries all that the roles allow.
 SCOPES = ("entitlements", "orders", "products", "products.readonly", "publish", "admin")
+# What OAuth itself knows (OpenID Connect Core 1.0 sections 5.4 and 11). No verb asks for them.
+OPENID_SCOPES = ("openid", "profile", "email", "offline_access")
 
 
 @dataclass(frozen=True, slots=True)

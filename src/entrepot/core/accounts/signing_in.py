@@ -8,12 +8,9 @@ from typing import Any
 
 from sqlalchemy import Row, delete, func, insert, select
 
-from entrepot.core.accounts.directory import (
-    CLIENT_ID,
-    client_secret_matches,
-    fold_email,
-    hash_secret,
-)
+from entrepot.core.accounts.clients import CLIENT_ID, client_secret_matches
+from entrepot.core.accounts.directory import fold_email
+from entrepot.core.accounts.hashing import hash_secret
 from entrepot.core.accounts.passwords import password_matches
 from entrepot.core.accounts.principals import Principal, load_client, load_user
 from entrepot.core.accounts.tables import api_clients, sessions, sign_in_attempts, users
@@ -92,14 +89,14 @@ def _forget_one(tx: Tx, subject: str) -> None:
 
 
 def _subjects(email: str, address: str) -> tuple[str, str]:
-    return f"account:{_digest(email.strip().casefold())}", f"address:{_neighbourhood(address)}"
+    return f"account:{_digest(email.strip().casefold())}", f"address:{neighbourhood(address)}"
 
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
-def _neighbourhood(address: str) -> str:
+def neighbourhood(address: str) -> str:
     """What counts as one address: with IPv6 a guesser has 2^64 of them at hand."""
     try:
         parsed = ip_address(address)
@@ -184,6 +181,14 @@ def session_principal(
         return None
 
 
+def session_since(tx: Tx, token: str) -> datetime | None:
+    """When the person of this session signed in; None where there is no such session."""
+    began: datetime | None = tx.execute(
+        select(sessions.c.created_at).where(sessions.c.token_hash == hash_secret(token))
+    ).scalar_one_or_none()
+    return began
+
+
 def close_session(tx: Tx, token: str) -> None:
     """End a session; unknown tokens are no error."""
     tx.execute(delete(sessions).where(sessions.c.token_hash == hash_secret(token)))
@@ -219,14 +224,14 @@ def count_provider_attempt(tx: Tx, *, address: str, now: datetime) -> None:
     Each return that looks right costs a request to the provider. `forget_provider_attempt` takes
     back one that was no guess.
     """
-    subject = f"provider-from:{_neighbourhood(address)}"
+    subject = f"provider-from:{neighbourhood(address)}"
     _refuse_guessing(tx, {subject: ADDRESS_GUESSES_MAX}, now=now)
     tx.execute(insert(sign_in_attempts), {"subject": subject, "at": now})
 
 
 def forget_provider_attempt(tx: Tx, *, address: str) -> None:
     """The return that was counted last led to a session."""
-    _forget_one(tx, f"provider-from:{_neighbourhood(address)}")
+    _forget_one(tx, f"provider-from:{neighbourhood(address)}")
 
 
 def count_client_guess(tx: Tx, *, client_id: str, address: str, now: datetime) -> None:
@@ -236,5 +241,5 @@ def count_client_guess(tx: Tx, *, client_id: str, address: str, now: datetime) -
 
 
 def _client_subjects(client_id: str, address: str) -> tuple[str, str]:
-    near = _neighbourhood(address)
+    near = neighbourhood(address)
     return f"client:{_digest(f'{client_id} {near}')}", f"clients-from:{near}"

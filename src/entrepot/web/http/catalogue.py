@@ -37,6 +37,12 @@ CATALOGUE: Mapping[str, Entry] = {
         "The personal access token is not for use from this address.",
         "Use it from the address ranges it was made for, or make another one.",
     ),
+    "token-revoked": Entry(
+        401,
+        "The access token was ended before its time, with its sign-in or by itself, or the "
+        "program that it was made for is shut out.",
+        "Sign in again.",
+    ),
     "unauthenticated": Entry(401, "Signing in is needed.", "Sign in or send an access token."),
     "account-disabled": Entry(
         401,
