@@ -17,6 +17,7 @@ from entrepot.core.delivery.links import (
 )
 from entrepot.core.delivery.order_links import issue_order_link, link_bucket, order_link
 from entrepot.core.delivery.packages import Package, lay_out_package
+from entrepot.core.delivery.product_download_links import ANYONE, issue_product_download_link
 from entrepot.core.delivery.redeeming import RedeemedLink, StoredFile, redeem_link
 from entrepot.core.delivery.releases import release_file_name, release_package
 from entrepot.core.delivery.transfers import (
@@ -29,6 +30,7 @@ from entrepot.core.delivery.transfers import (
 )
 
 __all__ = [
+    "ANYONE",
     "KEPT",
     "LINK_SECONDS_MAX",
     "Archive",
@@ -45,6 +47,7 @@ __all__ = [
     "issue_artifact_link",
     "issue_asset_link",
     "issue_order_link",
+    "issue_product_download_link",
     "issue_release_link",
     "key_id_of",
     "lay_out",

@@ -12,6 +12,7 @@ from entrepot.core.catalogue.tables import blobs
 from entrepot.core.delivery._signing import invalid_link
 from entrepot.core.delivery.archive import Archive
 from entrepot.core.delivery.packages import Package
+from entrepot.core.delivery.product_download_links import ANYONE, taker_of_lease
 from entrepot.core.delivery.releases import release_file_name, release_package
 from entrepot.core.delivery.tables import leases
 from entrepot.core.delivery.transfers import Delivery
@@ -21,6 +22,7 @@ from entrepot.core.entitlements import (
     permitted_artifact,
     permitted_artifacts,
     permitted_asset_for,
+    permitted_product_download,
 )
 from entrepot.db import Prepared, Tx
 from entrepot.errors import Gone, NotFound
@@ -54,6 +56,7 @@ class RedeemedLink:
     artifact_id: str | None = None
     order_id: int | None = None
     asset_id: int | None = None
+    product_download_id: int | None = None
 
     def delivery(self, archive: Archive | None = None) -> Delivery:
         """How the record names what is sent; a ZIP must have been laid out."""
@@ -61,6 +64,8 @@ class RedeemedLink:
             named, size = f"artifact:{self.artifact_id}", self.content.size
             if self.asset_id is not None:
                 named = f"asset:{self.asset_id}/{self.content.sha256[:_DIGEST_CHARS]}"
+            elif self.product_download_id is not None:
+                named = self._product_download(self.content.sha256)
         elif archive is None:
             raise ValueError("a ZIP is recorded by its layout")
         else:
@@ -78,7 +83,13 @@ class RedeemedLink:
             self.artifact_id,
             self.order_id,
             self.asset_id,
+            self.product_download_id,
         )
+
+    def _product_download(self, sha256: str) -> str:
+        named = f"product-download:{self.product_download_id}/{sha256[:_DIGEST_CHARS]}"
+        # What many take whom nobody can tell apart are as many downloads.
+        return f"{named}/{self.lease_id}" if self.principal == ANYONE else named
 
 
 _LEASE = Prepared(
@@ -94,6 +105,7 @@ _LEASE = Prepared(
             "artifact_id",
             "order_id",
             "asset_id",
+            "product_download_id",
             "sha256",
             "file_name",
             "content_type",
@@ -119,6 +131,8 @@ def redeem_link(
             return _redeem_order(tx, lease_id, lease, embargoed, now)
         if lease.asset_id is not None:
             return _redeem_asset(tx, lease_id, lease, embargoed, now)
+        if lease.product_download_id is not None:
+            return _redeem_product_download(tx, lease_id, lease, embargoed, now)
         if lease.artifact_id is None:
             return _redeem_release(tx, lease_id, lease, embargoed, now)
         return _redeem_artifact(tx, lease_id, lease, embargoed, now)
@@ -223,6 +237,27 @@ def _redeem_asset(
         StoredFile(lease.sha256, file.size),
         asset.entitlement_id,
         asset_id=asset.asset_id,
+    )
+
+
+def _redeem_product_download(
+    tx: Tx, lease_id: str, lease: Any, embargoed: Sequence[str], now: datetime
+) -> RedeemedLink:
+    download = permitted_product_download(
+        tx, taker_of_lease(lease), lease.product_download_id, embargoed=embargoed, now=now
+    )
+    if download.sha256 != lease.sha256:
+        raise NotFound  # replaced since: the stable address leads to what is there now
+    return RedeemedLink(
+        lease_id,
+        lease.principal,
+        lease.organisation_id,
+        lease.file_name,
+        lease.content_type,
+        download.stored_at,
+        StoredFile(download.sha256, download.size),
+        download.entitlement_id,
+        product_download_id=download.download_id,
     )
 
 

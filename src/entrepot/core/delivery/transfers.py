@@ -3,7 +3,8 @@
 What was sent is named `artifact:<uuid>`, or for a ZIP `release:<uuid>/<layout>` and
 `order:<number>/<layout>` with the beginning of the layout's digest: ranges of two different
 ZIPs, before and after a retry of the order, never add up to one. A file of an asset is
-`asset:<number>/<digest>` with the beginning of its own.
+`asset:<number>/<digest>` with the beginning of its own, and a product download
+`product-download:<number>/<digest>`, where nobody is signed in with the lease behind it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +15,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Row, Select, case, func, insert, select, update
 
 from entrepot.core.accounts.tables import organisations
-from entrepot.core.catalogue.tables import products, releases
+from entrepot.core.catalogue.tables import product_downloads, products, releases
 from entrepot.core.delivery.tables import downloads, transfers
 from entrepot.core.events import Event, record
 from entrepot.db import Prepared, Tx, take_turns
@@ -27,9 +28,9 @@ AGENT_LENGTH_MAX = 200
 class Delivery:
     """What a link leads to, as the record names it; `size` in bytes.
 
-    An artifact has all but the last two, a release taken whole no `artifact_id` either, an
+    An artifact has all but the last three, a release taken whole no `artifact_id` either, an
     order's ZIP only `order_id`, a file of an asset only `asset_id` and, unless it is public,
-    `entitlement_id`.
+    `entitlement_id`; so does a product download with its number.
     """
 
     object: str
@@ -40,6 +41,7 @@ class Delivery:
     artifact_id: str | None = None
     order_id: int | None = None
     asset_id: int | None = None
+    product_download_id: int | None = None
 
     @property
     def subject(self) -> str:
@@ -165,6 +167,7 @@ def _open_download(tx: Tx, one: Transfer, started_at: datetime) -> Row[Any]:
         "release_id": one.of.release_id,
         "order_id": one.of.order_id,
         "asset_id": one.of.asset_id,
+        "product_download_id": one.of.product_download_id,
         "object": one.of.object,
         "file_name": one.of.file_name,
         "size": one.of.size,
@@ -205,12 +208,14 @@ def list_downloads(
 ) -> list[Row[Any]]:
     """Who took what, newest first, with the names of organisation, product and release.
 
-    `kind` is artifact, release, order or asset; what a kind does not have is None, and so are the
-    names of what was deleted since.
+    `kind` is artifact, release, order, asset or product-download; what a kind does not have is
+    None, and so are the names of what was deleted since, and of the organisation of visitors who
+    are not signed in.
     """
     kind = case(
         (downloads.c.order_id.is_not(None), "order"),
         (downloads.c.asset_id.is_not(None), "asset"),
+        (downloads.c.product_download_id.is_not(None), "product-download"),
         (downloads.c.artifact_id.is_(None), "release"),
         else_="artifact",
     )
@@ -222,9 +227,13 @@ def list_downloads(
     )
     query = _chosen(select(downloads, *names), artifact_id, organisation_id)
     joined = (
-        query.join(organisations, organisations.c.id == downloads.c.organisation_id)
+        query.outerjoin(organisations, organisations.c.id == downloads.c.organisation_id)
         .outerjoin(releases, releases.c.id == downloads.c.release_id)
-        .outerjoin(products, products.c.id == releases.c.product_id)
+        .outerjoin(product_downloads, product_downloads.c.id == downloads.c.product_download_id)
+        .outerjoin(
+            products,
+            products.c.id == func.coalesce(releases.c.product_id, product_downloads.c.product_id),
+        )
     )
     return list(tx.execute(joined.order_by(downloads.c.id.desc()).offset(skip).limit(take)))
 

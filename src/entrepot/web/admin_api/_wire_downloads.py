@@ -15,14 +15,16 @@ class DownloadItem(Wire):
     """
 
     id: int
-    principal: Annotated[str, Meta(description="user:<number> or client:<client id>.")]
-    organisation_id: int
-    organisation_name: str
+    principal: Annotated[
+        str, Meta(description="user:<number>, client:<client id>, contact:<number> or anyone.")
+    ]
+    organisation_id: Annotated[int, Meta(description="0 where nobody was signed in.")]
+    organisation_name: str | None
     kind: Annotated[
-        Literal["artifact", "release", "order", "asset"],
+        Literal["artifact", "release", "order", "asset", "product-download"],
         Meta(
-            description="A file, all files of a release in a ZIP, the ZIP of an order, or a file "
-            "of an asset."
+            description="A file, all files of a release in a ZIP, the ZIP of an order, a file of "
+            "an asset, or a file that is shown with a product."
         ),
     ]
     entitlement_id: int | None
@@ -32,6 +34,7 @@ class DownloadItem(Wire):
     artifact_id: str | None
     order_id: int | None
     asset_id: int | None
+    product_download_id: int | None
     file_name: str
     size: int
     bytes_sent: int
