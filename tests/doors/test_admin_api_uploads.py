@@ -17,8 +17,8 @@ import pytest
 from entrepot.assembly import Hub
 from entrepot.blobs import LocalBlobStore
 from entrepot.errors import Invalid
-from entrepot.web.admin_api._incoming import IncomingFile
 from entrepot.web.admin_api._uploads import UPLOADS_MAX
+from entrepot.web.http.incoming import IncomingFile
 from tests.doors.admin_world import (
     API,
     URL,

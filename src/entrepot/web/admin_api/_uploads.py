@@ -40,10 +40,10 @@ from entrepot.web.admin_api._actions import (
 )
 from entrepot.web.admin_api._digest_fields import announced_sha256
 from entrepot.web.admin_api._errors import TOO_LARGE, AnyRequest
-from entrepot.web.admin_api._incoming import IncomingFile
 from entrepot.web.admin_api._releases import artifact_item
 from entrepot.web.admin_api._wire_releases import StoredArtifact
 from entrepot.web.http.edge import Edge
+from entrepot.web.http.incoming import IncomingFile
 
 # Each has a thread of its own, so that slow senders never hold up the other requests.
 UPLOADS_MAX = 8
