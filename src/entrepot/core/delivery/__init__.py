@@ -1,5 +1,6 @@
 """Handing out: leases and signed links, redeeming them, the ZIP that is never built, the record."""
 
+from entrepot.core.delivery._coverage import covers
 from entrepot.core.delivery._signing import (
     SignedLink,
     invalid_link,
@@ -18,13 +19,21 @@ from entrepot.core.delivery.links import (
 from entrepot.core.delivery.order_links import issue_order_link, link_bucket, order_link
 from entrepot.core.delivery.packages import Package, lay_out_package
 from entrepot.core.delivery.product_download_links import ANYONE, issue_product_download_link
+from entrepot.core.delivery.quotas import (
+    Quota,
+    Reservation,
+    Taking,
+    find_quota,
+    give_back,
+    note_bytes,
+    reserve,
+)
 from entrepot.core.delivery.redeeming import RedeemedLink, StoredFile, redeem_link
 from entrepot.core.delivery.releases import release_file_name, release_package
 from entrepot.core.delivery.transfers import (
     Delivery,
     Transfer,
     count_downloads,
-    covers,
     list_downloads,
     record_transfers,
 )
@@ -37,12 +46,17 @@ __all__ = [
     "Delivery",
     "IssuedLink",
     "Package",
+    "Quota",
     "RedeemedLink",
+    "Reservation",
     "SignedLink",
     "StoredFile",
+    "Taking",
     "Transfer",
     "count_downloads",
     "covers",
+    "find_quota",
+    "give_back",
     "invalid_link",
     "issue_artifact_link",
     "issue_asset_link",
@@ -54,12 +68,14 @@ __all__ = [
     "lay_out_package",
     "link_bucket",
     "list_downloads",
+    "note_bytes",
     "order_link",
     "record_transfers",
     "redeem_link",
     "release_file_name",
     "release_package",
     "rendition_file_name",
+    "reserve",
     "sign_link",
     "verify_link",
 ]

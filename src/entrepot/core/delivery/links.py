@@ -10,6 +10,7 @@ from sqlalchemy import insert
 
 from entrepot.core.accounts import Keyring, Principal
 from entrepot.core.delivery._signing import LEASE_BYTES, sign_link
+from entrepot.core.delivery.quotas import require_room
 from entrepot.core.delivery.releases import release_file_name
 from entrepot.core.delivery.tables import leases
 from entrepot.core.entitlements import (
@@ -70,6 +71,9 @@ def issue_artifact_link(
     """
     request = _request(who, number, release_id, artifact_id, declared_country, embargoed)
     artifact = permitted_artifact(tx, request, now=now)
+    if artifact.limited:
+        named = f"artifact:{artifact.artifact_id}"
+        require_room(tx, artifact.entitlement_id, who.label, named, artifact.size, now=now)
     return _issue(
         tx,
         keyring,
@@ -102,6 +106,9 @@ def issue_release_link(
     """
     request = _request(who, number, release_id, "", declared_country, embargoed)
     granted = permitted_artifacts(tx, request, now=now)
+    if granted.limited:
+        named = f"release:{granted.release_id}"
+        require_room(tx, granted.entitlement_id, who.label, named, now=now)
     link = _issue(
         tx,
         keyring,

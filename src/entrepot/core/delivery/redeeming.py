@@ -57,6 +57,7 @@ class RedeemedLink:
     order_id: int | None = None
     asset_id: int | None = None
     product_download_id: int | None = None
+    limited: bool = False  # the entitlement has a quota
 
     def delivery(self, archive: Archive | None = None) -> Delivery:
         """How the record names what is sent; a ZIP must have been laid out."""
@@ -84,6 +85,7 @@ class RedeemedLink:
             self.order_id,
             self.asset_id,
             self.product_download_id,
+            limited=self.limited,
         )
 
     def _product_download(self, sha256: str) -> str:
@@ -159,6 +161,7 @@ def _redeem_artifact(
         lease.entitlement_id,
         artifact.release_id,
         artifact.artifact_id,
+        limited=artifact.limited,
     )
 
 
@@ -176,6 +179,7 @@ def _redeem_release(
         release_package(granted),
         lease.entitlement_id,
         granted.release_id,
+        limited=granted.limited,
     )
 
 

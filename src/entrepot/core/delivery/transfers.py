@@ -7,7 +7,7 @@ ZIPs, before and after a retry of the order, never add up to one. A file of an a
 `product-download:<number>/<digest>`, where nobody is signed in with the lease behind it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -16,6 +16,8 @@ from sqlalchemy import Row, Select, case, func, insert, select, update
 
 from entrepot.core.accounts.tables import organisations
 from entrepot.core.catalogue.tables import product_downloads, products, releases
+from entrepot.core.delivery._coverage import covers, sent_ranges
+from entrepot.core.delivery.quotas import note_sent
 from entrepot.core.delivery.tables import downloads, transfers
 from entrepot.core.events import Event, record
 from entrepot.db import Prepared, Tx, take_turns
@@ -42,6 +44,7 @@ class Delivery:
     order_id: int | None = None
     asset_id: int | None = None
     product_download_id: int | None = None
+    limited: bool = False  # the entitlement has a quota: what is sent is reserved of it
 
     @property
     def subject(self) -> str:
@@ -118,7 +121,7 @@ def _add_to_download(tx: Tx, sent: Sequence[Transfer], *, now: datetime) -> bool
     turns_complete = (
         row.completed_at is None
         and bytes_sent >= one.of.size
-        and covers(_sent_ranges(tx, one, started_at), one.of.size)
+        and covers(sent_ranges(tx, one.principal, one.of.object, started_at), one.of.size)
     )
     tx.execute(
         update(downloads)
@@ -139,6 +142,16 @@ def _add_to_download(tx: Tx, sent: Sequence[Transfer], *, now: datetime) -> bool
             {"download": row.id, "bytes": one.of.size},
         )
         record(tx, event, now=now)
+    if one.of.limited and one.of.entitlement_id is not None:
+        note_sent(
+            tx,
+            one.of.entitlement_id,
+            one.principal,
+            one.of.object,
+            one.of.size,
+            last_byte_at=max(transfer.ended_at for transfer in sent),
+            now=now,
+        )
     return turns_complete
 
 
@@ -176,26 +189,6 @@ def _open_download(tx: Tx, one: Transfer, started_at: datetime) -> Row[Any]:
         "bytes_sent": 0,
     }
     return tx.execute(insert(downloads).returning(downloads), values).one()
-
-
-def _sent_ranges(tx: Tx, one: Transfer, since: datetime) -> Iterable[tuple[int, int]]:
-    query = select(transfers.c.first_byte, transfers.c.length).where(
-        transfers.c.principal == one.principal,
-        transfers.c.object == one.of.object,
-        transfers.c.ended_at >= since,  # follows from the next, and is what the index has
-        transfers.c.started_at >= since,
-    )
-    return [(row.first_byte, row.length) for row in tx.execute(query)]
-
-
-def covers(ranges: Iterable[tuple[int, int]], size: int) -> bool:
-    """Whether (first byte, length) ranges together cover the bytes 0 to `size`."""
-    reached = 0
-    for first, length in sorted(ranges):
-        if first > reached:
-            break
-        reached = max(reached, first + length)
-    return reached >= size
 
 
 def list_downloads(

@@ -225,6 +225,7 @@ def permitted_artifact(tx: Tx, request: ArtifactRequest, *, now: datetime) -> Pe
         row.size,
         row.available_at,
         row.licence_revision_id,
+        row.limited,
     )
 
 
@@ -251,6 +252,7 @@ def permitted_artifacts(tx: Tx, request: ArtifactRequest, *, now: datetime) -> P
         first.available_at,
         first.licence_revision_id,
         files,
+        first.limited,
     )
 
 

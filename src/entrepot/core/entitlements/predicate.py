@@ -151,6 +151,13 @@ _principal_enabled = or_(
 )
 _restricted = not_(no_codes(entitlements.c.allowed_countries))
 
+# What is taken by the entitlement is reserved of its quota (delivery, when bytes go out).
+has_quota = or_(
+    entitlements.c.downloads_max.is_not(None),
+    entitlements.c.bytes_max.is_not(None),
+    entitlements.c.addresses_max.is_not(None),
+)
+
 # The entitled product's licence, else that of the group it was bought in.
 _licence_id = func.coalesce(
     entitled.c.licence_id,
@@ -320,6 +327,7 @@ def permission(level: Level, *, child: bool) -> Prepared:
             blobs.c.sha256,
             blobs.c.size,
             required_revision.label("licence_revision_id"),
+            has_quota.label("limited"),
         ]
         if level == "artifacts":
             columns += [blobs.c.crc32, releases.c.name.label("release_name")]

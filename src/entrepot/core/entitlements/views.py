@@ -139,6 +139,7 @@ class PermittedArtifact:
     size: int
     available_at: datetime
     licence_revision_id: int | None
+    limited: bool = False  # the entitlement has a quota
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,3 +188,4 @@ class PermittedArtifacts:
     available_at: datetime
     licence_revision_id: int | None
     files: Sequence[PermittedFile]
+    limited: bool = False  # the entitlement has a quota
