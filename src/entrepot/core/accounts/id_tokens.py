@@ -104,7 +104,7 @@ def _fitting(keys: Sequence[Mapping[str, Any]], algorithm: str, kid: object) -> 
             continue
         # Only what makes the public key: the rest of an entry is the provider's own business.
         names = ("kty", "n", "e") if algorithm == "RS256" else ("kty", "crv", "x", "y")
-        public = {name: str(key.get(name, "")) for name in names}
+        public: dict[str, str | list[str]] = {name: str(key.get(name, "")) for name in names}
         if algorithm == "RS256" and len(public["n"]) * 6 < RSA_BITS_MIN:
             continue
         found.append((RSAKey if algorithm == "RS256" else ECKey).import_key(public))

@@ -11,6 +11,7 @@ of their own; an account that exists already is joined to the identity only wher
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -45,13 +46,12 @@ class Vouched:
 
 def read_vouched(claims: Mapping[str, Any]) -> Vouched:
     """The person whom a verified ID token (`verify_id_token`) is about."""
-    email = ""
+    email, said = "", claims.get("email")
     # A word such as "true" is not enough: what some providers send so, others let people type.
-    if claims.get("email_verified") is True:
-        try:
-            email = fold_email(str(claims.get("email", "")))
-        except Invalid:
-            email = ""
+    # ASCII alone, because folding would make one address of two that only look alike.
+    if claims.get("email_verified") is True and isinstance(said, str) and said.isascii():
+        with suppress(Invalid):
+            email = fold_email(said)
     given, family = _name(claims.get("given_name")), _name(claims.get("family_name"))
     if not given and not family:
         given = _name(claims.get("name")) or email.partition("@")[0][:_NAME_LENGTH_MAX]

@@ -284,22 +284,28 @@ def _private_network(entry: Table) -> bool:
 def _rule(told: Table, place: str, faults: _Faults) -> MembershipRule | None:
     for key in told.keys() - _RULE_KEYS:
         faults.add(f"{place}.{key}", f"Unknown; there are {', '.join(sorted(_RULE_KEYS))}.")
+    read: list[MembershipRule | None] = [None]
     with faults.noted(place):
-        organisation = told.get("organisation")
-        number = isinstance(organisation, int) and not isinstance(organisation, bool)
-        if not (number or (isinstance(organisation, str) and organisation)):
-            raise Invalid("Its organisation is missing: the name or the number of one.")
-        assert isinstance(organisation, str | int)
-        roles = _roles(told.get("roles", [CUSTOMER]))
-        if ("domain" in told) == ("claim" in told):
-            raise Invalid("Expected either `domain`, or `claim` with `value`.")
-        if "domain" in told:
-            if "value" in told:
-                raise Invalid("A `value` belongs to a `claim`, not to a `domain`.")
-            return MembershipRule(organisation, roles, domain=_domain(told))
-        claim, value = _text(told, "claim"), _text(told, "value")
-        return MembershipRule(organisation, roles, claim=claim, value=value)
-    return None
+        read.append(_read_rule(told))
+    return read[-1]
+
+
+def _read_rule(told: Table) -> MembershipRule:
+    organisation = told.get("organisation")
+    named = isinstance(organisation, str) and organisation
+    numbered = isinstance(organisation, int) and not isinstance(organisation, bool)
+    if not named and not numbered:
+        raise Invalid("Its organisation is missing: the name or the number of one.")
+    assert isinstance(organisation, str | int)
+    roles = _roles(told.get("roles", [CUSTOMER]))
+    if ("domain" in told) == ("claim" in told):
+        raise Invalid("Expected either `domain`, or `claim` with `value`.")
+    if "domain" in told and "value" in told:
+        raise Invalid("A `value` belongs to a `claim`, not to a `domain`.")
+    if "domain" in told:
+        return MembershipRule(organisation, roles, domain=_domain(told))
+    claim, value = _text(told, "claim"), _text(told, "value")
+    return MembershipRule(organisation, roles, claim=claim, value=value)
 
 
 def _domain(told: Table) -> str:

@@ -10,6 +10,7 @@ from entrepot.web.pages.rendering import Pages, static_files
 from entrepot.web.portal._entitlements import entitlement_pages
 from entrepot.web.portal._licences import licence_pages
 from entrepot.web.portal._products import product_pages
+from entrepot.web.portal._providers import provider_pages
 from entrepot.web.portal._sign_in import sign_in_pages
 from entrepot.web.portal._tokens import token_pages
 
@@ -33,6 +34,7 @@ def create_router(edge: Edge) -> Router:
         _serve_static,
         *entitlement_pages(edge, pages),
         *sign_in_pages(edge, pages),
+        *provider_pages(edge, pages),
         *token_pages(edge, pages),
         *licence_pages(edge, pages),
         *product_pages(edge, pages),

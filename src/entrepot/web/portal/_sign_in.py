@@ -30,6 +30,7 @@ CHECKS_AT_ONCE = 2
 def sign_in_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
     """GET and POST /sign-in, POST /sign-out."""
     hub = edge.hub
+    providers = hub.policy.identity_providers
     line = asyncio.Semaphore(CHECKS_AT_ONCE)
 
     def address_of(path: str | None) -> str:
@@ -41,7 +42,14 @@ def sign_in_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
         next_path = same_site_path(request.query_params.get("next"))
         if visitor.who is not None:
             return pages.redirect(address_of(next_path))
-        return pages.page("sign_in.html", visitor, email="", next_path=next_path, fault=None)
+        return pages.page(
+            "sign_in.html",
+            visitor,
+            email="",
+            next_path=next_path,
+            fault=None,
+            providers=providers,
+        )
 
     @post("/sign-in")
     async def take_sign_in(request: Request[Any, Any, Any]) -> Response[Any]:
@@ -65,6 +73,7 @@ def sign_in_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
                 email=email[:254],
                 next_path=next_path,
                 fault=error,
+                providers=providers,
             )
         earlier = request.cookies.get(cookie_name(hub.policy))
         if earlier:
