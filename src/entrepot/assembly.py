@@ -52,6 +52,7 @@ class Policy:
     body_bytes_max: int
     upload_bytes_max: int | None
     outbound_private: bool
+    audit_days: int  # 0: for ever
     requests_per_minute: int  # 0: no limit
     requests_burst: int
     page_size_max: int
@@ -219,6 +220,7 @@ def _policy(settings: Settings) -> Policy:
         body_bytes_max=settings.body_bytes_max,
         upload_bytes_max=settings.upload_bytes_max,
         outbound_private=settings.outbound_private,
+        audit_days=settings.audit_days,
         requests_per_minute=settings.requests_per_minute,
         requests_burst=settings.requests_burst,
         page_size_max=settings.page_size_max,

@@ -121,6 +121,14 @@ class Settings:
             default="30",
         ),
     ]
+    audit_days: Annotated[
+        int,
+        Setting(
+            kinds.number(0, 36_500),
+            "How many days the log of events is kept. 0: for ever.",
+            default="0",
+        ),
+    ]
     token_seconds: Annotated[
         int,
         Setting(kinds.number(60, 3600), "How long an access token lives.", default="3600"),
