@@ -190,7 +190,7 @@ def _room(taking: Taking, *, besides: int = 0) -> ColumnElement[bool]:
 
 
 def _begin(tx: Tx, taking: Taking, *, now: datetime) -> Reservation:
-    values = {
+    values: dict[str, ColumnElement[Any]] = {
         "entitlement_id": literal(taking.entitlement_id, Number),
         "principal": literal(taking.principal),
         "object": literal(taking.object),

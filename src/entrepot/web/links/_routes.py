@@ -17,6 +17,7 @@ from entrepot.web.http.edge import Edge
 from entrepot.web.http.errors import explain, headers_of, status_of
 from entrepot.web.http.problems import MEDIA_TYPE, problem_of
 from entrepot.web.links._leases import Lease, Leases
+from entrepot.web.links._quotas import Quotas
 from entrepot.web.links._recording import Recorder
 from entrepot.web.zerocopy import Sent, ShortBody, send_extents
 
@@ -35,18 +36,21 @@ class LinksDoor:
         self._edge = edge
         self._leases = Leases(edge)
         self._recorder = Recorder(edge)
-        self._writing: asyncio.Task[None] | None = None
+        self._quotas = Quotas(edge)
+        self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin to write the record of transfers."""
-        self._writing = asyncio.create_task(self._recorder.run())
+        """Begin to write the record of transfers, and to keep reservations alive."""
+        self._tasks = [
+            asyncio.create_task(chore) for chore in (self._recorder.run(), self._quotas.run())
+        ]
 
     async def stop(self) -> None:
         """Write what is left of the record."""
-        if self._writing is not None:
-            self._writing.cancel()
+        for task in self._tasks:
+            task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._writing
+                await task
         await self._recorder.flush()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -87,6 +91,12 @@ class LinksDoor:
         started_at = hub.now()
         conditions = conditions_of(scope["headers"])
         outcome = evaluate(scope["method"], conditions, lease.representation, started_at)
+        asked = () if scope["method"] == "HEAD" else _asked(outcome, lease)
+        place = None
+        if asked and lease.delivery.limited:
+            place = await self._quotas.enter(
+                lease.delivery, lease.link.principal, address_of(scope, hub.policy), started_at
+            )
         response = lease.answer(outcome, hub.blobs)
         sending = send_extents(
             scope,
@@ -96,7 +106,6 @@ class LinksDoor:
             headers=response.headers,
             extents=response.extents,
         )
-        asked = () if scope["method"] == "HEAD" else _asked(outcome, lease)
         if not asked:
             await sending
             return
@@ -113,6 +122,8 @@ class LinksDoor:
             metrics.download_ended(complete=sent.complete)
             metrics.count_bytes(sent.bytes_sent)
             self._record(scope, lease, _sent_parts(asked, sent), started_at, whole=sent.complete)
+            if place is not None:
+                await self._quotas.leave(place, began=sent.bytes_sent > 0 or sent.complete)
 
     def _record(
         self,
