@@ -9,6 +9,7 @@ from functools import partial
 from entrepot.assembly import STALE_SECONDS, Hub
 from entrepot.core.catalogue import drop_unused_bytes, sweep_bytes
 from entrepot.core.conversions.results import PURGE_MAX, purge_results
+from entrepot.core.events import purge_events
 from entrepot.core.orders import (
     BUILD_ORDER,
     OrderJob,
@@ -20,6 +21,7 @@ from entrepot.core.orders import (
     purge_orders,
     release_former_files,
 )
+from entrepot.core.webhooks import disable_overfull, purge_deliveries
 from entrepot.errors import EntrepotError
 from entrepot.jobs import Halted
 
@@ -51,6 +53,8 @@ class Schedule:
             self.tidy: MINUTE / 4,
             self.purge: 10 * MINUTE,
             self.sweep: DAY,
+            self.purge_webhooks: 10 * MINUTE,
+            self.purge_audit: HOUR,
         }
         now = time.monotonic()
         self._due = {task: now + min(seconds, HOUR) / 6 for task, seconds in self._tasks.items()}
@@ -159,6 +163,34 @@ class Schedule:
         self._in_portions(lambda: hub.jobs.purge(before=before, take=ORDERS_TAKE), ORDERS_TAKE)
         self._in_portions(some_orders, ROWS_TAKE)
         self._in_portions(some_results, PURGE_MAX)
+
+    def purge_webhooks(self) -> None:
+        """Forget deliveries of long ago; end webhooks that far too much waits for."""
+        hub = self._hub
+
+        def some() -> int:
+            with hub.database.write() as tx:
+                return purge_deliveries(tx, take=ROWS_TAKE, now=hub.now())
+
+        with hub.database.write() as tx:
+            overfull = disable_overfull(tx, now=hub.now())
+        if overfull:
+            _log.warning("webhooks are disabled", extra={"webhooks": overfull})
+        self._in_portions(some, ROWS_TAKE)
+
+    def purge_audit(self) -> None:
+        """Forget events that are older than the operator keeps them."""
+        hub = self._hub
+        days = hub.policy.audit_days
+        if not days:
+            return
+
+        def some() -> int:
+            with hub.database.write() as tx:
+                before = hub.now() - timedelta(days=days)
+                return purge_events(tx, before=before, take=ROWS_TAKE, now=hub.now())
+
+        self._in_portions(some, ROWS_TAKE)
 
     def tidy(self) -> None:
         """Remove the temporary files of killed processes; those of living ones are locked."""

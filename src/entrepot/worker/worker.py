@@ -17,6 +17,7 @@ from entrepot.worker.items import Item, convert_item
 from entrepot.worker.measuring import measure_asset
 from entrepot.worker.orders import build_order
 from entrepot.worker.schedule import Schedule
+from entrepot.worker.webhooks import Courier
 from entrepot.worker.work import Work
 
 _log = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ class Worker:
             note=self.note,
         )
         self._schedule = Schedule(hub, eldest=self._runner.is_eldest, pause=self._runner.pause)
+        self._courier = Courier(hub, pause=self._runner.pause)
 
     def start(self) -> None:
         """Begin; returns once jobs are being taken."""
@@ -81,10 +83,12 @@ class Worker:
             )
         self._runner.start()
         threading.Thread(target=self._schedule.run, name="schedule", daemon=True).start()
+        threading.Thread(target=self._courier.run, name="courier", daemon=True).start()
 
     def stop(self) -> None:
         """Leave what runs to other workers; within five seconds or so."""
         self._runner.stop()
+        self._courier.stop()
         self._converters.close()
 
     def _build_order(self, task: Task, order_id: int, generation: int) -> None:

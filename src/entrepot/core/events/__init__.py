@@ -1,5 +1,22 @@
 """The append-only log: who did what to which object, when, in which request."""
 
+from entrepot.core.events.denials import Denial, Tally, record_denial
+from entrepot.core.events.exporting import FORMATS, MEDIA_TYPES, plain_event
 from entrepot.core.events.log import Event, record
+from entrepot.core.events.reading import Wanted, list_events, walk_events
+from entrepot.core.events.retention import purge_events
 
-__all__ = ["Event", "record"]
+__all__ = [
+    "FORMATS",
+    "MEDIA_TYPES",
+    "Denial",
+    "Event",
+    "Tally",
+    "Wanted",
+    "list_events",
+    "plain_event",
+    "purge_events",
+    "record",
+    "record_denial",
+    "walk_events",
+]

@@ -68,6 +68,5 @@ GUARDS = {
 }
 for _dialect, _statements in GUARDS.items():
     for _statement in _statements:
-        event.listen(
-            metadata, "after_create", DDL(_statement.replace("%", "%%")).execute_if(_dialect)
-        )
+        _guard = DDL(_statement)  # type: ignore[no-untyped-call]
+        event.listen(metadata, "after_create", _guard.execute_if(_dialect))

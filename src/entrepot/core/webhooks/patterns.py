@@ -1,0 +1,125 @@
+"""How events are called towards receivers, and which of them a subscription asks for.
+
+An event `noun.verb` is the type `noun/verb`; what happens to a download of a product is said of
+the product: `product-download.added` is `product/download-added`. A pattern is a type, all of a
+noun (`product/*`), or everything (`*`).
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from entrepot.core.accounts import (
+    OPERATOR,
+    ORGANISATION_ADMIN,
+    PUBLISHER,
+    Principal,
+)
+from entrepot.errors import Denied, Invalid
+
+PATTERNS_MAX = 32
+_PATTERN = re.compile(r"\*|[a-z]+(?:-[a-z]+)*/(?:\*|[a-z]+(?:-[a-z]+)*)")
+_LENGTH_MAX = 80
+_SAID_OF = {"product-download": ("product", "download-")}
+
+# What the catalogue tells of; these events belong to no organisation.
+CATALOGUE = frozenset({"artifact", "asset", "product", "release"})
+# What an organisation may hear of itself, by the scope that its token needs for it.
+OWN = {
+    "entitlements": frozenset({"download", "entitlement", "licence", "link"}),
+    "orders": frozenset({"download", "order"}),
+}
+_OTHERS = {
+    "admin",
+    "client",
+    "consent",
+    "contact",
+    "device",
+    "events",
+    "identity",
+    "key",
+    "organisation",
+    "page",
+    "personal-token",
+    "rendition",
+    "selection",
+    "session",
+    "sign-in",
+    "token",
+    "user",
+    "webhook",
+}
+NOUNS = frozenset(CATALOGUE.union(*OWN.values(), _OTHERS))
+
+
+def spell(event_type: str) -> str:
+    """The type under which receivers know the event."""
+    noun, _, verb = event_type.partition(".")
+    said, prefix = _SAID_OF.get(noun, (noun, ""))
+    return f"{said}/{prefix}{verb}"
+
+
+def matches(patterns: Iterable[str], spelt: str) -> bool:
+    """Whether a subscription to `patterns` gets events of this type."""
+    noun = spelt.partition("/")[0]
+    return any(pattern in ("*", spelt, f"{noun}/*") for pattern in patterns)
+
+
+def check_patterns(patterns: Sequence[str]) -> list[str]:
+    """The patterns without repeats, sorted; Invalid names one that can never match."""
+    if not 1 <= len(patterns) <= PATTERNS_MAX:
+        raise Invalid(
+            f"A webhook has 1 to {PATTERNS_MAX} patterns of events.",
+            field="events",
+            remedy='Send a list such as ["product/*", "order/completed"].',
+        )
+    for pattern in patterns:
+        if len(pattern) > _LENGTH_MAX or not _PATTERN.fullmatch(pattern):
+            raise Invalid(
+                f"{pattern[:_LENGTH_MAX]!r} is not a pattern of events.",
+                field="events",
+                remedy="Write a type (order/completed), all of a noun (order/*), or *.",
+            )
+        noun = pattern.partition("/")[0]
+        if noun != "*" and noun not in NOUNS:
+            raise Invalid(
+                f"No event is about {noun!r}.",
+                field="events",
+                remedy=f"Events are about: {', '.join(sorted(NOUNS))}.",
+            )
+    return sorted(set(patterns))
+
+
+def hears_everything(who: Principal, patterns: Iterable[str]) -> bool:
+    """Whether the subscription is to events of every organisation, or of the caller's alone.
+
+    - Publishers and operators whose token carries `publish` or `admin`: every event there is.
+    - Publishers and operators with the scope `products`: what happens to the catalogue.
+    - Machines and administrators of an organisation: its own orders, downloads, links,
+      entitlements and accepted licences, as far as the token's scopes reach.
+
+    Denied for anyone and anything else.
+    """
+    nouns = {pattern.partition("/")[0] for pattern in patterns}
+    staff = bool(who.roles & {PUBLISHER, OPERATOR})
+    if staff and who.scopes & {"publish", "admin"}:
+        return True
+    if staff and "products" in who.scopes and nouns <= CATALOGUE:
+        return True
+    if who.kind != "client" and ORGANISATION_ADMIN not in who.roles:
+        raise Denied(
+            "Only an administrator or a machine of an organisation subscribes to its events.",
+            code="role-required",
+            remedy="Let an administrator of your organisation make the webhook.",
+            details={"role": ORGANISATION_ADMIN},
+        )
+    allowed = frozenset[str]().union(*(OWN[scope] for scope in who.scopes if scope in OWN))
+    if nouns <= allowed:
+        return False
+    beyond = min(nouns - allowed)
+    raise Denied(
+        f"This account may not subscribe to events about {beyond!r}.",
+        code="events-not-yours",
+        remedy=f"Subscribe to events about: {', '.join(sorted(allowed)) or 'nothing so far'}. "
+        "Events of the catalogue need the role publisher and the scope products.",
+        details={"events": beyond},
+    )
