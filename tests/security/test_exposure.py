@@ -105,6 +105,8 @@ def test_address_and_country_are_a_trusted_proxy_s_word_or_none(
         body_bytes_max=2**20,
         upload_bytes_max=None,
         outbound_private=False,
+        requests_per_minute=600,
+        requests_burst=200,
         page_size_max=1000,
         sandbox=False,
     )

@@ -25,6 +25,7 @@ _COLUMNS = (
     "maintenance_to",
     "revoked_at",
 )
+_MOST = click.IntRange(1, 2**53 - 1)
 
 
 @click.command()
@@ -53,6 +54,9 @@ _COLUMNS = (
     "--licence-revision", "pinned_revision", type=click.IntRange(1, 2**31 - 1), help="Which."
 )
 @click.option("--order-item", "sales_order_item", help="Where it was sold.")
+@click.option("--downloads", "downloads_max", type=_MOST, help="So many in all.")
+@click.option("--bytes", "bytes_max", type=_MOST, help="So many in all, counted by whole files.")
+@click.option("--addresses", "addresses_max", type=_MOST, help="From so many in all.")
 @click.option("--again", is_flag=True, help="Also where a live entitlement gives the same.")
 @hub_command
 def grant(
@@ -74,6 +78,9 @@ def grant(
     pinned_licence: str | None,
     pinned_revision: int | None,
     sales_order_item: str | None,
+    downloads_max: int | None,
+    bytes_max: int | None,
+    addresses_max: int | None,
     again: bool,
 ) -> None:
     """Give ORGANISATION (number or name) PRODUCT (code or number); prints the entitlement."""
@@ -93,6 +100,9 @@ def grant(
         pinned_licence,
         pinned_revision,
         sales_order_item,
+        downloads_max,
+        bytes_max,
+        addresses_max,
     )
     with desk.hub() as hub, hub.database.write() as tx:
         number = give(tx, organisation, given, again=again, actor=OPERATOR, now=hub.now())

@@ -108,7 +108,16 @@ def find_quota(tx: Tx, entitlement_id: int, *, now: datetime) -> Quota:
         .where(alive)
     ).scalar_one()
     returns_at = None if used.oldest is None else used.oldest + _IDLE
-    return Quota(entitlement_id, *row, used.downloads, int(used.bytes), int(addresses), returns_at)
+    return Quota(
+        entitlement_id,
+        row.downloads_max,
+        row.bytes_max,
+        row.addresses_max,
+        used.downloads,
+        int(used.bytes),
+        int(addresses),
+        returns_at,
+    )
 
 
 def _alive(entitlement_id: int, now: datetime) -> ColumnElement[bool]:

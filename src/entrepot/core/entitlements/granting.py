@@ -21,6 +21,7 @@ from entrepot.kit.text import check_country, check_line
 RIGHTS = (RIGHT_TO_DOWNLOAD, "use")
 COMPLIANCE = ("approved", "pending", "blocked")
 CODES_MAX = 300
+QUOTA_MAX = 2**53 - 1  # what every JSON reader keeps exactly
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,8 @@ class Grant:
     """What an organisation is given. Empty lists mean every quality, every country.
 
     Windows include their start and exclude their end; None means open. `pinned_licence`
-    ("CODE" with `pinned_revision`) keeps the licence at one revision.
+    ("CODE" with `pinned_revision`) keeps the licence at one revision. `downloads_max`,
+    `bytes_max` and `addresses_max` say what may be taken in all (delivery.quotas).
     """
 
     product: str
@@ -46,6 +48,9 @@ class Grant:
     pinned_licence: str | None = None
     pinned_revision: int | None = None
     sales_order_item: str | None = None
+    downloads_max: int | None = None
+    bytes_max: int | None = None
+    addresses_max: int | None = None
 
 
 def grant(
@@ -223,7 +228,20 @@ def _values(tx: Tx, given: Grant, *, now: datetime) -> dict[str, Any]:
         "licence_revision_id": _pinned(tx, given),
         "sales_order_item": given.sales_order_item
         and check_line(given.sales_order_item, field="sales_order_item"),
+        **_quota(given),
     }
+
+
+def _quota(given: Grant) -> dict[str, int | None]:
+    limits = {
+        "downloads_max": given.downloads_max,
+        "bytes_max": given.bytes_max,
+        "addresses_max": given.addresses_max,
+    }
+    for field, most in limits.items():
+        if most is not None and not 1 <= most <= QUOTA_MAX:
+            raise Invalid(f"{field} is a number from 1 to {QUOTA_MAX}.", field=field)
+    return limits
 
 
 def _pinned(tx: Tx, given: Grant) -> int | None:

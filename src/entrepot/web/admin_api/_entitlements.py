@@ -8,6 +8,7 @@ from msgspec import UNSET
 from sqlalchemy import Row
 
 from entrepot.core.catalogue import find_product, find_revision
+from entrepot.core.delivery import find_quota
 from entrepot.core.entitlements import (
     Grant,
     change_entitlement,
@@ -29,10 +30,11 @@ from entrepot.web.admin_api._actions import (
 )
 from entrepot.web.admin_api._bodies import field_named, instant
 from entrepot.web.admin_api._owners import owner_named, owner_wanted
-from entrepot.web.admin_api._wire import fill
+from entrepot.web.admin_api._wire import fill, moment
 from entrepot.web.admin_api._wire_entitlements import (
     EntitlementChange,
     NewEntitlement,
+    QuotaItem,
     StoredEntitlement,
     StoredEntitlementPage,
 )
@@ -51,6 +53,9 @@ _GRANTED = (
     "pinned_licence",
     "pinned_revision",
     "sales_order_item",
+    "downloads_max",
+    "bytes_max",
+    "addresses_max",
 )
 
 
@@ -126,6 +131,22 @@ def _revoke(tx: Tx, call: Call[None]) -> Outcome:
     return Outcome()
 
 
+def _show_quota(tx: Tx, call: Call[None]) -> Outcome:
+    quota = find_quota(tx, _find(tx, call).id, now=call.now)
+    return Outcome(
+        QuotaItem(
+            quota.entitlement_id,
+            quota.downloads_max,
+            quota.downloads_used,
+            quota.bytes_max,
+            quota.bytes_used,
+            quota.addresses_max,
+            quota.addresses_used,
+            None if quota.returns_at is None else moment(quota.returns_at),
+        )
+    )
+
+
 _TAG = "grants"
 _ONE = "/entitlements/{entitlement_id:str}"
 ENTITLEMENT_ACTIONS: tuple[AnyAction, ...] = (
@@ -164,6 +185,16 @@ ENTITLEMENT_ACTIONS: tuple[AnyAction, ...] = (
         PUBLISHING,
         _show,
         answer=StoredEntitlement,
+    ),
+    Action(
+        _TAG,
+        "GET",
+        f"{_ONE}/quota",
+        "showQuota",
+        "Show how much of an entitlement's quota is used",
+        PUBLISHING,
+        _show_quota,
+        answer=QuotaItem,
     ),
     Action(
         _TAG,

@@ -23,13 +23,15 @@ Countries: TypeAlias = Annotated[list[Country], Meta(max_length=CODES_MAX)]
 Qualities: TypeAlias = Annotated[list[Quality], Meta(max_length=CODES_MAX)]
 Right: TypeAlias = Literal["download", "use"]
 ComplianceStatus: TypeAlias = Literal["approved", "pending", "blocked"]
+Most: TypeAlias = Annotated[int, Meta(ge=1, le=2**53 - 1)]
 Revision: TypeAlias = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 
 
 class NewEntitlement(Incoming):
     """Windows include their start and exclude their end. Empty lists: every one.
 
-    With `again` it is given also where a live entitlement says the same already.
+    With `again` it is given also where a live entitlement says the same already. What may be
+    taken in all: downloads, bytes of whole files, addresses; null: no limit.
     """
 
     organisation: Owner
@@ -48,6 +50,9 @@ class NewEntitlement(Incoming):
     pinned_licence: str | None = None
     pinned_revision: Revision | None = None
     sales_order_item: Line | None = None
+    downloads_max: Most | None = None
+    bytes_max: Most | None = None
+    addresses_max: Most | None = None
     again: bool = False
 
 
@@ -68,6 +73,9 @@ class EntitlementChange(Incoming):
     pinned_licence: str | UnsetType | None = UNSET
     pinned_revision: Revision | UnsetType | None = UNSET
     sales_order_item: Line | UnsetType | None = UNSET
+    downloads_max: Most | UnsetType | None = UNSET
+    bytes_max: Most | UnsetType | None = UNSET
+    addresses_max: Most | UnsetType | None = UNSET
 
 
 class StoredEntitlement(Wire):
@@ -92,6 +100,9 @@ class StoredEntitlement(Wire):
     pinned_licence: str | None
     pinned_revision: int | None
     sales_order_item: str | None
+    downloads_max: int | None
+    bytes_max: int | None
+    addresses_max: int | None
     activated_at: Moment
     revoked_at: Moment | None
     created_at: Moment
@@ -103,3 +114,19 @@ class StoredEntitlementPage(Wire):
 
     total: int
     items: Sequence[StoredEntitlement]
+
+
+class QuotaItem(Wire):
+    """What an entitlement gives in all (null: no limit), and how much of it is used now.
+
+    `returns_at`: when the first of what is used comes back, unless its download goes on.
+    """
+
+    entitlement_id: int
+    downloads_max: int | None
+    downloads_used: int
+    bytes_max: int | None
+    bytes_used: int
+    addresses_max: int | None
+    addresses_used: int
+    returns_at: Moment | None
