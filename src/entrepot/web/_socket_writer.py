@@ -48,6 +48,7 @@ class SocketWriter:
         "_sock",
         "_waiter",
         "sent",
+        "waited_at",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
@@ -61,6 +62,7 @@ class SocketWriter:
         self._left = 0
         self._piece = PIECE_BYTES
         self.sent = 0
+        self.waited_at = 0  # what `sent` was when the others had their turn last
 
     @property
     def is_waiting(self) -> bool:
@@ -146,6 +148,7 @@ class SocketWriter:
             await waiter
         finally:
             self._waiter = None
+            self.waited_at = self.sent
 
     def _on_writable(self) -> None:
         waiter = self._waiter

@@ -97,7 +97,8 @@ class BodyStream:
         sent = self._writer.sent
         if self._on_progress is not None:
             self._on_progress(sent - self._begun)
-        if sent - self._turn >= TURN_BYTES:
+        # Whoever waited for the socket has given the others their turn already.
+        if sent - max(self._turn, self._writer.waited_at) >= TURN_BYTES:
             self._turn = sent
             await asyncio.sleep(0)
             if self._is_gone():
