@@ -29,6 +29,7 @@ COMMANDS = {
     "git": ("git",),
     "node": ("node",),
     "nginx": ("nginx",),
+    "soffice": ("soffice", "libreoffice"),
     "unzip": ("unzip",),
 }
 

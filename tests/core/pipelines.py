@@ -21,7 +21,7 @@ GROUPS = {
     "audio/mpeg": "Audio",
     "audio/wav": "Audio",
     "application/pdf": "Documents",
-    "application/msword": "Documents",
+    "application/epub+zip": "Documents",
     "application/zip": "Archives",
     "application/octet-stream": "Default",
 }

@@ -126,9 +126,9 @@ def test_what_a_group_or_a_file_cannot_have_is_refused(rules: MediaRules) -> Non
     assert (caught.value.code, caught.value.field) == ("rendition-impossible", "a.b[0]")
     assert "Videos" in caught.value.remedy
     with pytest.raises(Invalid) as caught:
-        rules.rendition("thumbnail", "Documents", "application/msword", field="a.b[0]")
+        rules.rendition("thumbnail", "Documents", "application/epub+zip", field="a.b[0]")
     assert (caught.value.code, caught.value.field) == ("conversion-impossible", "a.b[0]")
-    assert "application/msword" in caught.value.message
+    assert "application/epub+zip" in caught.value.message
     with pytest.raises(Invalid) as caught:
         rules.rendition("smallthumbnail", "Images", "image/png")
     assert caught.value.code == "rendition-unknown"
@@ -161,7 +161,7 @@ def test_an_answer_is_worked_out_once(rules: MediaRules) -> None:
 
 
 def test_every_runner_has_limits(rules: MediaRules) -> None:
-    assert rules.limits.keys() == {"image", "video", "audio", "document"}
+    assert rules.limits.keys() == {"image", "video", "audio", "document", "office"}
     assert rules.limits["image"].pixels_max == Limits().pixels_max
     assert rules.limits["video"].duration_seconds_max == Limits().duration_seconds_max
 

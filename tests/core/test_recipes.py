@@ -37,7 +37,7 @@ POSSIBLE: dict[str, set[str]] = {
     "video/quicktime": PICTURES | SOUNDS | {"mp4", "webm", "mov"},
     "audio/wav": SOUNDS,
     "application/pdf": PICTURES | {"pdf"},
-    "application/msword": set(),
+    "application/epub+zip": set(),
     "application/zip": set(),
     "application/octet-stream": set(),
 }

@@ -432,6 +432,18 @@ def test_there_is_no_network(converter: SandboxedConverter) -> None:
     assert facts == {"tcp": "EPERM", "udp": "EPERM", "unix": "EPERM", "interfaces": 1}
 
 
+def test_local_sockets_are_no_network() -> None:
+    with_sockets = trial_converter(local_sockets=True)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        facts = run(with_sockets, "connect", server.getsockname()[1]).facts
+    column = ["x86_64", "aarch64"].index(platform.machine())
+    calls = run(with_sockets, "call", {name: row[column] for name, row in CALLS.items()}).facts
+    with_sockets.close()
+    assert facts.pop("unix") not in ("EPERM", "EACCES")
+    assert facts == {"tcp": "EPERM", "udp": "EPERM", "interfaces": 1}
+    assert calls == dict.fromkeys(CALLS, "EPERM")
+
+
 def test_it_has_no_privilege_and_no_environment(converter: SandboxedConverter) -> None:
     os.environ["ENTREPOT_TRIAL_SECRET"] = "for nobody"
     fresh = trial_converter()

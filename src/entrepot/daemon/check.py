@@ -8,6 +8,7 @@ import click
 
 from entrepot.blobs import DiskReserve, LocalBlobStore, ReserveState
 from entrepot.core.accounts import SecretBox, find_organisation, load_keyring, load_providers
+from entrepot.core.conversions.office import find_office
 from entrepot.core.conversions.rules import load_media_rules
 from entrepot.daemon.console import complain, show_json
 from entrepot.daemon.desk import Desk
@@ -85,6 +86,7 @@ def _findings(settings: Settings) -> Iterator[_Finding]:
         "disk": _test_disk,
         "tls": _test_tls,
         "media rules": _test_media_rules,
+        "office documents": _test_office,
         "identity providers": _test_identity_providers,
     }
     for name, test in tests.items():
@@ -142,6 +144,13 @@ def _test_tls(settings: Settings) -> str:
 def _test_media_rules(settings: Settings) -> str:
     rules = load_media_rules(settings.media_rules)
     return f"{len(rules.renditions)} renditions, {len(rules.presets)} presets"
+
+
+def _test_office(settings: Settings) -> str:
+    """No fault: what is needed for it may be left out."""
+    del settings
+    office = find_office()
+    return office.version if office else "not converted: LibreOffice is not installed"
 
 
 def _test_identity_providers(settings: Settings) -> str:

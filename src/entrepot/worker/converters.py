@@ -9,7 +9,13 @@ from entrepot.core.conversions.sandbox import SandboxedConverter
 from entrepot.jobs import CONVERSIONS, VIDEOS
 
 # Sandboxed processes are started when they are first needed.
-_QUEUES = {"image": CONVERSIONS, "document": CONVERSIONS, "video": VIDEOS, "audio": VIDEOS}
+_QUEUES = {
+    "image": CONVERSIONS,
+    "document": CONVERSIONS,
+    "office": CONVERSIONS,
+    "video": VIDEOS,
+    "audio": VIDEOS,
+}
 
 
 class Converters:
@@ -18,7 +24,9 @@ class Converters:
     def __init__(self, rules: MediaRules, places: Mapping[str, int]) -> None:
         self._of = {
             runner: SandboxedConverter(
-                rules.limits.get(runner, Limits()), children_max=places[queue]
+                rules.limits.get(runner, Limits()),
+                children_max=places[queue],
+                local_sockets=runner == "office",
             )
             for runner, queue in _QUEUES.items()
         }

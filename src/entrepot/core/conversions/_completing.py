@@ -160,7 +160,7 @@ class Completion:
             yield "background", self._take("background")
 
     def _which_picture(self) -> Iterator[tuple[str, Any]]:
-        if self._origin.runner == "document":
+        if self._origin.runner in ("document", "office"):
             told = self._left.get("page")
             if told is not None and not isinstance(told.value, int):
                 raise self._refuse("a picture shows one page", told.field)

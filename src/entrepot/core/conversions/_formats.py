@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from entrepot.core.conversions.office import OFFICE_TYPES, find_office
+
 PICTURE, ANIMATION, VIDEO, SOUND, PAGES = "picture", "animation", "video", "sound", "pages"
 
 
@@ -88,6 +90,7 @@ _DRAWING = Origin("a drawing", "image", (*_PICTURES, _PICTURE_PDF))
 _FILM = Origin("a video", "video", (*_VIDEOS, _GIF, *_SOUNDS, *_PICTURES))
 _RECORDING = Origin("a sound", "audio", _SOUNDS)
 _PAPER = Origin("a PDF", "document", (*_PICTURES, _PDF))
+_OFFICE = Origin("an office document", "office", (*_PICTURES, _PDF))
 
 # Content type of the source -> its kind, and the extension to keep where none is asked for.
 _READ: Mapping[str, tuple[Origin, str]] = {
@@ -124,18 +127,21 @@ _READ: Mapping[str, tuple[Origin, str]] = {
     "audio/x-ms-wma": (_RECORDING, "mp3"),
     "audio/amr": (_RECORDING, "mp3"),
     "application/pdf": (_PAPER, "pdf"),
+    **dict.fromkeys(OFFICE_TYPES, (_OFFICE, "pdf")),
 }
 
 
 def is_convertible(content_type: str) -> bool:
-    """Whether any runner reads files of this type."""
-    return content_type in _READ
+    """Whether any runner of this machine reads files of this type."""
+    return origin_of(content_type) is not None
 
 
 def origin_of(content_type: str) -> Origin | None:
     """The kind of source that a file of this type is; None where nothing reads it."""
     found = _READ.get(content_type)
-    return found[0] if found else None
+    if found is None or (found[0] is _OFFICE and find_office() is None):
+        return None
+    return found[0]
 
 
 def kept_extension(content_type: str) -> str:

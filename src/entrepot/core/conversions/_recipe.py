@@ -8,9 +8,11 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from entrepot.core.conversions.office import find_office
+
 # Raise a runner's number when the same recipe gives other bytes than before: results that were
 # kept are then made anew. The libraries' versions count as well.
-_OUR_VERSIONS = {"image": 1, "video": 1, "audio": 1, "document": 1, "metadata": 1}
+_OUR_VERSIONS = {"image": 1, "video": 1, "audio": 1, "document": 1, "office": 1, "metadata": 1}
 _PICTURES = ("pyvips", "pyvips-binary", "pillow", "pillow-heif")
 _FFMPEG = ("imageio-ffmpeg", "av")
 _LIBRARIES: Mapping[str, tuple[str, ...]] = {
@@ -18,6 +20,7 @@ _LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "video": (*_FFMPEG, *_PICTURES),  # a still goes through the image runner
     "audio": _FFMPEG,
     "document": ("pypdfium2", *_PICTURES),
+    "office": ("pypdfium2", *_PICTURES),
     "metadata": (),
 }
 
@@ -48,6 +51,7 @@ SETTINGS = (
     "maxBytes",
     "video",
     "audio",
+    "source",
 )
 """Types of steps that say how to read or write: once at most, in this order, at the end."""
 
@@ -67,8 +71,8 @@ class Step:
 class Recipe:
     """What to make of a file: which runner, by which steps, into which format.
 
-    `runner` is image, video, audio, document or metadata. `extension` and `content_type` are the
-    output's; the extension has no dot. `watermark_sha256s` names further stored files.
+    `runner` is image, video, audio, document, office or metadata. `extension` and `content_type`
+    are the output's; the extension has no dot. `watermark_sha256s` names further stored files.
     """
 
     runner: str
@@ -126,6 +130,9 @@ def recipe_from_document(document: Mapping[str, Any]) -> Recipe:
 def converter_version(runner: str) -> str:
     """What a runner's output depends on besides the recipe: `1 pyvips=3.2.0 pillow=13.0.0 ...`."""
     libraries = [f"{name}={_version_of(name)}" for name in _LIBRARIES[runner]]
+    if runner == "office":
+        office = find_office()
+        libraries.insert(0, office.version if office else "absent")
     return " ".join([str(_OUR_VERSIONS[runner]), *libraries])
 
 

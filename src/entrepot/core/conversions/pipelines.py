@@ -20,6 +20,7 @@ from entrepot.core.conversions._formats import (
 )
 from entrepot.core.conversions._given import Given, plain, read_fields, show
 from entrepot.core.conversions._recipe import Recipe, Step
+from entrepot.core.conversions.office import OFFICE_TYPES
 from entrepot.errors import Invalid
 
 PIPELINE_LENGTH_MAX = 32
@@ -62,16 +63,19 @@ def compile_pipeline(
     pair = f"{content_type} ({media_group}) by {draft}"
     origin = origin_of(content_type)
     if origin is None:
+        lacking = " without LibreOffice" if content_type in OFFICE_TYPES else ""
         raise Invalid(
-            f"{pair}: files of this type are not convertible here.",
+            f"{pair}: files of this type are not convertible here{lacking}.",
             field=field,
             code="conversion-impossible",
             remedy="Ask for downloadOriginal, the file as it came.",
         )
     output = _output(draft, origin, content_type, pair, field)
     runner = "audio" if output.kind == SOUND else origin.runner
-    completion = Completion(origin, output, draft.operations, draft.settings, pair)
-    return Recipe(runner, completion.steps(), output.extension, output.content_type)
+    made = Completion(origin, output, draft.operations, draft.settings, pair).steps()
+    if runner == "office":
+        made = (*made, Step("source", content_type))
+    return Recipe(runner, made, output.extension, output.content_type)
 
 
 def _read(given: Given) -> _Draft:
@@ -161,7 +165,7 @@ def _kept(draft: _Draft, origin: Origin, content_type: str) -> str:
     if origin.runner == "video" and "frame" in draft.settings:
         return "jpg"
     pictured = draft.operations or draft.settings.keys() - {"page", "metadata"}
-    if origin.runner == "document" and pictured:
+    if origin.runner in ("document", "office") and pictured:
         return "jpg"
     return kept_extension(content_type)
 

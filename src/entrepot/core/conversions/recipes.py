@@ -5,7 +5,8 @@ A request's pipeline is checked, completed and put into one form by `compile_pip
 default filled in, enumerations in lower case, numbers as int or float (int where whole).
 
 Which runner. The source decides: image/* and SVG -> `image`; video/* -> `video`, but `audio`
-where the output is audio; audio/* -> `audio`; PDF -> `document`. A picture made from a video
+where the output is audio; audio/* -> `audio`; PDF -> `document`; office documents ->
+`office`, which makes a PDF of them and goes on as for one. A picture made from a video
 (`frame`) or a page (`page`) is first read by its own runner, losslessly and with its colour
 profile, and then given to the image runner as
 `Recipe(runner="image", steps=those without frame and page, ...)`: so operations and settings of
@@ -95,6 +96,7 @@ Settings: once at most, in this order, after the operations
                 "bitrate_kbps": int|null (flac, wav), "channels": 1|2|null (as they are),
                 "sample_rate_hz": int|null, "start_seconds": number, "duration_seconds":
                 number|null}. A start beyond the end: Refused("start-outside")
+  source        office runner, always there: the content type of the source
 """
 
 from entrepot.core.conversions._recipe import (

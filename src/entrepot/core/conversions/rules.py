@@ -57,7 +57,7 @@ _SAMPLES: Mapping[str, str] = {
     "Audio": "audio/mpeg",
     "Documents": "application/pdf",
 }
-_RUNNERS = ("image", "video", "audio", "document")
+_RUNNERS = ("image", "video", "audio", "document", "office")
 _NONE = "none"  # takes a part of the built-in rules away
 _SECTIONS = ("renditions", "presets", "defaults", "resolvers", "limits", "default_resolver")
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _RUNNERS = {
     name: f"entrepot.core.conversions.runners.{name}"
-    for name in ("image", "video", "audio", "document")
+    for name in ("image", "video", "audio", "document", "office")
 }
 _SCRATCH = Path("/scratch")
 # Beyond its own memory a process maps libraries and files.

@@ -201,7 +201,7 @@ class Child:
 
 
 def _spawn(program: Program, theirs: socket.socket) -> subprocess.Popen[bytes]:
-    rules = seccomp_program()
+    rules = seccomp_program(local_sockets=program.local_sockets)
     reading: int | None = None
     if rules is not None:
         reading, writing = os.pipe()  # a page is enough for it, so this never blocks

@@ -21,6 +21,7 @@ _SYSTEM_FILES = (
     "/etc/fonts",
     "/etc/ld.so.cache",
     "/etc/alternatives",
+    "/etc/libreoffice",
     "/var/cache/fontconfig",
 )
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
@@ -52,6 +53,7 @@ class Program:
     runners: Mapping[str, str] = field(default_factory=dict)
     paths: Sequence[Path] = ()
     bwrap: str | None = None  # another bubblewrap than the one found
+    local_sockets: bool = False  # of AF_UNIX, which some programs will not start without
 
 
 def find_bwrap() -> str | None:
@@ -83,6 +85,7 @@ def sandbox_command(program: Program, *, seccomp: int | None) -> list[str]:
         *_system_view(),
         *("--size", str(program.limits.scratch_bytes_max), "--tmpfs", _SCRATCH),
         *(part for path in _python_view(program.paths) for part in ("--ro-bind", path, path)),
+        *(_socket_folder() if program.local_sockets else ()),
         *("--proc", "/proc"),
         *("--size", str(_DEVICE_BYTES_MAX), "--tmpfs", "/dev"),
         *(part for device in _DEVICES for part in ("--dev-bind", device, device)),
@@ -110,6 +113,10 @@ def _import_paths() -> list[str]:
     paths = sysconfig.get_paths()
     found = [paths["purelib"], paths["platlib"], str(_PACKAGE.parent)]
     return list(dict.fromkeys(found))
+
+
+def _socket_folder() -> list[str]:
+    return ["--perms", "1777", "--size", str(_DEVICE_BYTES_MAX), "--tmpfs", "/var/tmp"]  # noqa: S108
 
 
 def _system_view() -> list[str]:

@@ -8,6 +8,7 @@ another one there is none, and the namespaces hold alone.
 
 import errno
 import platform
+import socket
 import struct
 from collections.abc import Mapping
 
@@ -109,13 +110,21 @@ _CLONE = (56, 220)
 _CLONE3 = 435  # its flags lie in memory where a filter cannot look: the caller falls back to clone
 
 
-def seccomp_program(machine: str = platform.machine()) -> bytes | None:
-    """The program for `bwrap --seccomp`; None on an architecture that it is not written for."""
+def seccomp_program(
+    machine: str = platform.machine(), *, local_sockets: bool = False
+) -> bytes | None:
+    """The program for `bwrap --seccomp`; None on an architecture that it is not written for.
+
+    With `local_sockets` those of the family AF_UNIX may be made.
+    """
     arch = _AUDIT_ARCH.get(machine)
     if arch is None:
         return None
     column = list(_AUDIT_ARCH).index(machine)
+    socket_number = _REFUSED["socket"][column]
     refused = [row[column] for row in _REFUSED.values()]
+    if local_sockets:
+        refused.remove(socket_number)
     program = [
         _step(_LOAD, _AT_ARCH),
         _step(_IF_EQUAL, arch, yes=1),
@@ -127,6 +136,14 @@ def seccomp_program(machine: str = platform.machine()) -> bytes | None:
     for number in refused:
         if number is not None:
             program += _answer(_IF_EQUAL, number, errno.EPERM)
+    if local_sockets and socket_number is not None:
+        program += [
+            _step(_IF_EQUAL, socket_number, no=4),
+            _step(_LOAD, _AT_FIRST_ARGUMENT),
+            _step(_IF_EQUAL, socket.AF_UNIX, yes=1),
+            _step(_RETURN, _ERRNO | errno.EPERM),
+            _step(_LOAD, _AT_NUMBER),
+        ]
     program += [
         _step(_IF_EQUAL, _CLONE[column], no=3),
         _step(_LOAD, _AT_FIRST_ARGUMENT),

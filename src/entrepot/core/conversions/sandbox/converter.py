@@ -35,6 +35,7 @@ class SandboxedConverter:
     A process takes up to `items_max` items one after the other and is replaced sooner after any
     failure, or where more than `idle_memory_bytes_max` stay in use. `runners` (name: module) and
     `paths` (visible inside, to import them from) add to the hub's own runners.
+    LibreOffice needs `local_sockets`.
     """
 
     def __init__(
@@ -47,9 +48,10 @@ class SandboxedConverter:
         runners: Mapping[str, str] | None = None,
         paths: Sequence[Path] = (),
         bwrap: str | None = None,
+        local_sockets: bool = False,
     ) -> None:
         self._limits = limits or Limits()
-        self._program = Program(self._limits, runners or {}, tuple(paths), bwrap)
+        self._program = Program(self._limits, runners or {}, tuple(paths), bwrap, local_sockets)
         self._items_max = items_max
         self._idle_memory_bytes_max = idle_memory_bytes_max
         self._children_max = children_max
