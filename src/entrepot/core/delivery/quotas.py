@@ -252,11 +252,11 @@ def _add_address(tx: Tx, reservation_id: int, taking: Taking, *, now: datetime) 
     )
     chosen = select(literal(reservation_id, Number), literal(taking.address)).where(room)
     added = tx.execute(
-        insert(reservation_addresses).from_select(
-            ["reservation_id", "address"], chosen, include_defaults=False
-        )
+        insert(reservation_addresses)
+        .from_select(["reservation_id", "address"], chosen, include_defaults=False)
+        .returning(column.reservation_id)
     )
-    if added.rowcount != 1:
+    if added.one_or_none() is None:
         raise _exhausted(tx, taking, now=now)
 
 
