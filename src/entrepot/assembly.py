@@ -16,6 +16,7 @@ from entrepot.core.accounts import (
     Keyring,
     Provider,
     SecretBox,
+    ensure_clients,
     ensure_keys,
     load_keyring,
     load_providers,
@@ -144,6 +145,7 @@ def prepare(settings: Settings) -> None:
         with database.write() as tx:
             take_turns(tx, "first keys")
             ensure_keys(tx, SecretBox(settings.secret_key), now=now())
+            ensure_clients(tx, password_grant=settings.password_grant, now=now())
     finally:
         database.close()
 

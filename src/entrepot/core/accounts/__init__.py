@@ -4,6 +4,7 @@ from entrepot.core.accounts import grant_tables as grant_tables
 from entrepot.core.accounts.clients import (
     AUTHORIZATION_CODE,
     CLIENT_CREDENTIALS,
+    CLIENT_ID,
     COMMAND_CLIENT_ID,
     DEVICE_CODE,
     GRANTS,
@@ -139,6 +140,7 @@ from entrepot.core.accounts.tokens import (
 __all__ = [
     "AUTHORIZATION_CODE",
     "CLIENT_CREDENTIALS",
+    "CLIENT_ID",
     "COMMAND_CLIENT_ID",
     "CONTACT_SECONDS",
     "CUSTOMER",

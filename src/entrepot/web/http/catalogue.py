@@ -143,6 +143,11 @@ CATALOGUE: Mapping[str, Entry] = {
         "The answer says how much is left and when some comes back; ask the publisher for more.",
     ),
     "denied": Entry(403, "This is not allowed.", "See the message."),
+    "authorization-invalid": Entry(
+        400,
+        "A program sent somebody here with an authorization request that has faults.",
+        "Go back and try again; if it stays so, tell the makers of that program.",
+    ),
     # What is asked for
     "endpoint-unknown": Entry(
         404,
@@ -244,6 +249,17 @@ CATALOGUE: Mapping[str, Entry] = {
         "redirect.",
         "Give the https address of a public host that answers by itself.",
     ),
+    "events-not-yours": Entry(
+        403,
+        "The account may not hear of these events.",
+        "Subscribe to what the answer lists, or ask an operator for the role and the scope.",
+    ),
+    "webhooks-too-many": Entry(
+        409,
+        "The organisation has as many webhooks as it may have.",
+        "Remove one, or let one of them listen to more events.",
+    ),
+    "webhook-disabled": Entry(409, "The webhook is disabled.", "Enable it first."),
     "remote-failed": Entry(
         503,
         "Another host, which the hub asked for this, did not answer properly in time.",

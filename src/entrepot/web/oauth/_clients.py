@@ -1,21 +1,43 @@
-"""A registered machine, in the shape in which Authlib asks about it."""
+"""A registered program, in the shape in which Authlib asks about it."""
+
+from typing import Any
 
 from authlib.oauth2.rfc6749 import ClientMixin
-from authlib.oauth2.rfc6749.util import scope_to_list
 from sqlalchemy import Row
 
-from entrepot.core.accounts import SCOPES, Principal, check_client, find_client
+from entrepot.core.accounts import (
+    AUTHORIZATION_CODE,
+    CLIENT_ID,
+    Principal,
+    check_client,
+    find_client,
+    redirect_matches,
+)
 from entrepot.db import Tx
 from entrepot.errors import NotFound
+from entrepot.web.oauth._scopes import asked_scopes
 
-AUTH_METHODS = ("client_secret_basic", "client_secret_post")
+SECRET_METHODS = ("client_secret_basic", "client_secret_post")
+AUTH_METHODS = (*SECRET_METHODS, "none")
+
+
+def query_client(tx: Tx, client_id: str) -> "Client | None":
+    """The program with this client id; None where there is none or it is disabled."""
+    if not CLIENT_ID.fullmatch(client_id):
+        return None
+    try:
+        row = find_client(tx, client_id)
+    except NotFound:
+        return None
+    return None if row.disabled_at is not None else Client(tx, row)
 
 
 class Client(ClientMixin):  # type: ignore[misc]  # Authlib has no types
-    """One client id, whether registered or not: only the right secret makes a difference."""
+    """A program that is registered and enabled; `principal` once it has proved itself."""
 
-    def __init__(self, tx: Tx, client_id: str) -> None:
-        self.client_id = client_id
+    def __init__(self, tx: Tx, row: Row[Any]) -> None:
+        self.row = row
+        self.client_id: str = row.client_id
         self.principal: Principal | None = None
         self._tx = tx
 
@@ -24,27 +46,31 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib has no types
         self.principal = check_client(self._tx, client_id=self.client_id, secret=client_secret)
         return self.principal is not None
 
-    def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
-        """Secrets in the header or in the form, at the token endpoint."""
-        return endpoint == "token" and method in AUTH_METHODS
+    def check_endpoint_auth_method(self, method: str, _endpoint: str) -> bool:
+        """A secret for those that have one; the id alone for public clients."""
+        return (method == "none") is self.row.public
 
     def check_grant_type(self, grant_type: str) -> bool:
         """Whether the client is registered for the grant."""
-        row = self._row()
-        return row is not None and grant_type in row.grants
+        return grant_type in self.row.grants
+
+    def check_response_type(self, response_type: str) -> bool:
+        """Codes only: what else there was is gone with OAuth 2.1."""
+        return response_type == "code" and self.check_grant_type(AUTHORIZATION_CODE)
+
+    def check_redirect_uri(self, redirect_uri: str) -> bool:
+        """Whether people may be sent back there."""
+        return redirect_matches(redirect_uri, self.row.redirect_uris)
+
+    def get_default_redirect_uri(self) -> str | None:
+        """The one address of a client that has one."""
+        addresses: list[str] = self.row.redirect_uris
+        return addresses[0] if len(addresses) == 1 else None
 
     def get_client_id(self) -> str:
         """The public name of the client."""
         return self.client_id
 
     def get_allowed_scope(self, scope: str | None) -> str:
-        """The scopes asked for; none asked for means all that the client has."""
-        held = self.principal.scopes if self.principal else frozenset()
-        wanted = scope_to_list(scope or "") or [name for name in SCOPES if name in held]
-        return " ".join(dict.fromkeys(name for name in wanted if name in held))
-
-    def _row(self) -> Row[tuple[object, ...]] | None:
-        try:
-            return find_client(self._tx, self.client_id)
-        except NotFound:
-            return None
+        """The scopes to ask a person for; `invalid_scope` where one is not the client's."""
+        return " ".join(asked_scopes(scope, self.row))

@@ -28,18 +28,18 @@ def answer_error(_request: Request[Any, Any, Any], error: EntrepotError) -> Resp
     else:
         name = "server_error"
     field = f" ({error.field})" if isinstance(error, Invalid) and error.field else ""
-    fault = Fault(name, _printable(explain(error) + field))
+    fault = Fault(name, printable(explain(error) + field))
     return answer_fault(status_of(error), fault, headers_of(error))
 
 
 def answer_http_error(_request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
     """Litestar exception handler for what the framework refuses: method, size."""
     name = "invalid_request" if error.status_code < 500 else "server_error"
-    fault = Fault(name, _printable(error.detail))
+    fault = Fault(name, printable(error.detail))
     return answer_fault(error.status_code, fault, dict(error.headers or {}))
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """`text` in the characters that RFC 6749 section 5.2 allows."""
     kept = text.replace('"', "'").replace("\\", "/")
     return "".join(char if " " <= char <= "~" else "?" for char in kept)

@@ -1,46 +1,65 @@
 """Authlib's authorization server on a transaction of ours: one instance answers one request.
 
 Authlib decides what a request asks for and whether it may; keys, tokens and accounts are
-the core's. An error answer commits as well, so that a wrong secret stays counted.
+the core's. An error answer commits as well, so that a wrong secret stays counted and a family
+stays revoked.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from authlib.oauth2.rfc6749 import (
     AuthorizationServer,
     InvalidClientError,
+    InvalidGrantError,
     InvalidRequestError,
     OAuth2Error,
     OAuth2Request,
 )
 from authlib.oauth2.rfc6749.errors import UnsupportedGrantTypeError
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
-from authlib.oauth2.rfc6749.util import extract_basic_authorization
+from authlib.oauth2.rfc6749.util import extract_basic_authorization, scope_to_list
 
 from entrepot.assembly import Hub
-from entrepot.core.accounts import count_client_guess, issue_token, refuse_client_guessing
+from entrepot.core.accounts import (
+    REFRESH_TOKEN,
+    AccessToken,
+    CodeRequest,
+    Granted,
+    Principal,
+    add_refresh_token,
+    count_client_guess,
+    issue_id_token,
+    issue_token,
+    load_user,
+    refuse_client_guessing,
+)
 from entrepot.core.events import Event, record
 from entrepot.db import Tx
-from entrepot.web.oauth._clients import Client
-from entrepot.web.oauth._grants import GRANTS
+from entrepot.errors import Unauthenticated
+from entrepot.web.oauth._clients import Client, query_client
+from entrepot.web.oauth._errors import printable
+from entrepot.web.oauth._grants import GRANTS, machine_scopes
+from entrepot.web.oauth._scopes import open_to
 
 _CLIENT_REFUSED = "The client id or the secret is wrong, or none was sent."
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A token request: its form, its Authorization header, the caller's address."""
+    """A request: its parameters, its Authorization header, the caller's address, its time."""
 
     form: Mapping[str, str]
     authorization: str
     address: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status and JSON body of a token response."""
+    """Status and JSON body of a response."""
 
     status: int
     body: Mapping[str, Any]
@@ -48,7 +67,7 @@ class Answer:
 
 def answer_token_request(tx: Tx, hub: Hub, asked: Asked) -> Answer:
     """Run a token request through the grants; TooMany for a client that guesses."""
-    server = TokenServer(tx, hub, asked)
+    server = HubServer(tx, hub, asked)
     if not asked.form.get("grant_type"):
         missing = InvalidRequestError("The parameter grant_type is missing.")
         return server.handle_error_response(None, missing)
@@ -57,12 +76,12 @@ def answer_token_request(tx: Tx, hub: Hub, asked: Asked) -> Answer:
     return answer
 
 
-class _Request(OAuth2Request):  # type: ignore[misc]
+class HubRequest(OAuth2Request):  # type: ignore[misc]
     """Our request in Authlib's terms."""
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: Asked, method: str = "POST") -> None:
         # The settings decide where plain http will do, so Authlib's own rule is satisfied here.
-        super().__init__("POST", "https://token/", headers={"Authorization": asked.authorization})
+        super().__init__(method, "https://token/", headers={"Authorization": asked.authorization})
         # RFC 6749 section 3.2: a parameter without a value counts as left out.
         self.payload = BasicOAuth2Payload({k: v for k, v in asked.form.items() if v})
 
@@ -73,37 +92,37 @@ class _Request(OAuth2Request):  # type: ignore[misc]
         return fields
 
 
-class TokenServer(AuthorizationServer):  # type: ignore[misc]
+class HubServer(AuthorizationServer):  # type: ignore[misc]
     """Authlib's hooks, filled in."""
 
     def __init__(self, tx: Tx, hub: Hub, asked: Asked) -> None:
         super().__init__()
-        self._tx, self._hub, self._asked = tx, hub, asked
-        self.register_token_generator("default", self._sign)
-        for grant in GRANTS:
-            self.register_grant(grant)
+        self.tx, self.hub, self.asked_at, self.now = tx, hub, asked.at, hub.now
+        self._address = asked.address
+        for grant, extensions in GRANTS:
+            self.register_grant(grant, extensions)
 
-    def query_client(self, client_id: str) -> Client:
-        """Every id gives a client; that it exists shows only with the right secret."""
-        return Client(self._tx, client_id)
+    def query_client(self, client_id: str) -> Client | None:
+        """The program, where it is registered and enabled."""
+        return query_client(self.tx, client_id)
 
     def authenticate_client(
-        self, request: _Request, methods: Sequence[str], endpoint: str = "token"
+        self, request: HubRequest, methods: Sequence[str], endpoint: str = "token"
     ) -> Client:
         """The client of the request; `invalid_client` alike for every reason."""
         client_id = self._client_id(request)
-        now, address = self._hub.now(), self._asked.address
-        refuse_client_guessing(self._tx, client_id=client_id, address=address, now=now)
+        now, address = self.now(), self._address
+        refuse_client_guessing(self.tx, client_id=client_id, address=address, now=now)
         try:
             client = super().authenticate_client(request, methods, endpoint)
         except InvalidClientError as error:
             if client_id:
-                count_client_guess(self._tx, client_id=client_id, address=address, now=now)
-            raise InvalidClientError(_CLIENT_REFUSED, status_code=401) from error
+                count_client_guess(self.tx, client_id=client_id, address=address, now=now)
+            raise refused_client() from error
         assert isinstance(client, Client)
         return client
 
-    def _client_id(self, request: _Request) -> str:
+    def _client_id(self, request: HubRequest) -> str:
         """The id that the request claims, by header or form; both at once is refused.
 
         RFC 6749 section 2.3: one way of authenticating per request.
@@ -111,7 +130,7 @@ class TokenServer(AuthorizationServer):  # type: ignore[misc]
         try:
             by_header, _ = extract_basic_authorization(request.headers)
         except ValueError as error:  # not UTF-8
-            raise InvalidClientError(_CLIENT_REFUSED, status_code=401) from error
+            raise refused_client() from error
         by_form = request.form.get("client_id", "")
         if by_header and "client_secret" in request.form:
             raise InvalidRequestError("Send the secret in the header or in the form, not in both.")
@@ -119,49 +138,101 @@ class TokenServer(AuthorizationServer):  # type: ignore[misc]
             raise InvalidRequestError("The header and the form name different clients.")
         return by_header or by_form
 
-    def _sign(self, client: Client, scope: str | None, **_given: Any) -> dict[str, Any]:
-        """Authlib's token generator: the core signs."""
-        who, now = client.principal, self._hub.now()
-        assert who is not None
-        scopes = tuple(client.get_allowed_scope(scope).split())
+    def for_machine(self, client: Client, scope: str | None) -> dict[str, Any]:
+        """A token for a machine in its own name."""
+        assert client.principal is not None
+        scopes = machine_scopes(client, scope)
+        return self._body(self._sign(client, client.principal, scopes))
+
+    def for_person(
+        self,
+        client: Client,
+        granted: Granted,
+        *,
+        request: CodeRequest | None = None,
+        narrowed: str | None = None,
+    ) -> dict[str, Any]:
+        """Tokens for a person through a program; `invalid_grant` where the person is disabled.
+
+        A refresh token for every client that is registered for them; an ID token where the
+        scope `openid` was given, but not again at a refresh (`request` is None there).
+        """
+        try:
+            who = load_user(self.tx, granted.user_id)
+        except Unauthenticated as error:
+            raise InvalidGrantError("The account is disabled or gone.") from error
+        named = scope_to_list(narrowed or "") or granted.scopes
+        scopes = open_to(who, (scope for scope in granted.scopes if scope in named))
+        now = self.now()
+        body = self._body(self._sign(client, who, scopes, family=granted.family))
+        if client.check_grant_type(REFRESH_TOKEN):
+            body["refresh_token"] = add_refresh_token(
+                self.tx, granted.family, granted.scopes, now=now
+            )
+        if request is not None and "openid" in scopes:
+            body["id_token"] = issue_id_token(
+                self.tx,
+                self.hub.keys.current,
+                who.id,
+                issuer=self.hub.policy.public_url,
+                client_id=client.client_id,
+                scopes=scopes,
+                signed_in_at=request.signed_in_at,
+                nonce=request.nonce,
+                now=now,
+            )
+        return body
+
+    def _sign(
+        self, client: Client, who: Principal, scopes: Sequence[str], family: str | None = None
+    ) -> AccessToken:
+        now = self.now()
         token = issue_token(
-            self._tx,
-            self._hub.keys.current,
+            self.tx,
+            self.hub.keys.current,
             who,
-            issuer=self._hub.policy.public_url,
-            scopes=scopes,
+            issuer=self.hub.policy.public_url,
+            scopes=tuple(scopes),
             client_id=client.client_id,
-            seconds=self._hub.policy.token_seconds,
+            family=family,
+            seconds=self.hub.policy.token_seconds,
             now=now,
         )
-        event = Event("token.issued", who.label, who.label, who.organisation_id, {"scopes": scopes})
-        record(self._tx, event, now=now)
+        data = {"scopes": scopes} | ({"client_id": client.client_id} if family else {})
+        event = Event("token.issued", who.label, who.label, who.organisation_id, data)
+        record(self.tx, event, now=now)
+        return token
+
+    def _body(self, token: AccessToken) -> dict[str, Any]:
         return {
             "access_token": token.value,
             "token_type": "Bearer",
-            "expires_in": int((token.expires_at - now).total_seconds()),
+            "expires_in": self.hub.policy.token_seconds,
             "scope": " ".join(token.scopes),
         }
-
-    def save_token(self, token: Mapping[str, Any], request: _Request) -> None:
-        """Access tokens are signed, not stored."""
 
     def send_signal(self, name: str, *args: object, **kwargs: object) -> None:
         """Authlib's signals have no listeners here."""
 
-    def create_oauth2_request(self, request: Asked) -> _Request:
+    def create_oauth2_request(self, request: Asked | HubRequest) -> HubRequest:
         """Our request in Authlib's terms."""
-        return _Request(request)
+        return request if isinstance(request, HubRequest) else HubRequest(request)
 
-    def handle_error_response(self, _request: _Request | None, error: OAuth2Error) -> Answer:
-        """RFC 6749 section 5.2."""
-        description = error.get_error_description()
+    def handle_error_response(self, _request: HubRequest | None, error: OAuth2Error) -> Answer:
+        """RFC 6749 section 5.2, always with a description."""
+        description = error.get_error_description() or error.error
         if isinstance(error, UnsupportedGrantTypeError):
             # Authlib would repeat the name, whatever characters it is made of.
-            names = ", ".join(grant.GRANT_TYPE for grant in GRANTS)
+            names = ", ".join(grant.GRANT_TYPE for grant, _ in GRANTS)
             description = f"This hub offers the grants: {names}."
-        return Answer(error.status_code, {"error": error.error, "error_description": description})
+        body = {"error": error.error, "error_description": printable(description)}
+        return Answer(error.status_code, body)
 
     def handle_response(self, status: int, body: Any, _headers: Any) -> Answer:
         """The answer; its headers are the routes'."""
         return Answer(status, body)
+
+
+def refused_client() -> InvalidClientError:
+    """`invalid_client`, in the same words for every reason."""
+    return InvalidClientError(_CLIENT_REFUSED, status_code=401)

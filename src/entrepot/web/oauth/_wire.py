@@ -3,13 +3,18 @@
 import msgspec
 
 
-class TokenAnswer(msgspec.Struct):
-    """RFC 6749 section 5.1; `expires_in` in seconds, `scope` as granted."""
+class TokenAnswer(msgspec.Struct, omit_defaults=True):
+    """RFC 6749 section 5.1; `expires_in` in seconds, `scope` as granted.
+
+    A refresh token where the client may have them, an ID token where `openid` was granted.
+    """
 
     access_token: str
     token_type: str
     expires_in: int
     scope: str
+    refresh_token: str = ""
+    id_token: str = ""
 
 
 class Fault(msgspec.Struct, omit_defaults=True):
@@ -37,12 +42,19 @@ class KeySet(msgspec.Struct):
 
 
 class Metadata(msgspec.Struct):
-    """RFC 8414 section 2, as far as it exists here."""
+    """RFC 8414 section 2 and OpenID Connect Discovery 1.0 section 3, as far as it exists here."""
 
     issuer: str
+    authorization_endpoint: str
     token_endpoint: str
     jwks_uri: str
     scopes_supported: list[str]
     response_types_supported: list[str]
+    response_modes_supported: list[str]
     grant_types_supported: list[str]
     token_endpoint_auth_methods_supported: list[str]
+    code_challenge_methods_supported: list[str]
+    authorization_response_iss_parameter_supported: bool
+    subject_types_supported: list[str]
+    id_token_signing_alg_values_supported: list[str]
+    prompt_values_supported: list[str]

@@ -19,7 +19,7 @@ from entrepot.web.pages.visitors import Visitor
 HTML = "text/html"  # Litestar adds the character set
 _POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; {script}"
-    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    "form-action 'self'{form_to}; frame-ancestors 'none'; base-uri 'none'"
 )
 _HEADERS = {
     "cache-control": "no-store",
@@ -110,9 +110,14 @@ class Pages:
         status: int = 200,
         headers: Mapping[str, str] | None = None,
         script: bool = False,
+        form_to: str = "",
         **values: Any,
     ) -> Response[str]:
-        """Render `template`; visitor None: not known, so no account is shown."""
+        """Render `template`; visitor None: not known, so no account is shown.
+
+        `form_to` is another origin that the answer to the page's form leads to: browsers hold
+        redirects after a form to the page's policy as well.
+        """
         body = (
             _environment()
             .get_template(template)
@@ -126,7 +131,9 @@ class Pages:
                 script=script,
             )
         )
-        csp = _POLICY.format(script="script-src 'self'; " if script else "")
+        csp = _POLICY.format(
+            script="script-src 'self'; " if script else "", form_to=form_to and f" {form_to}"
+        )
         every = _HEADERS | {"content-security-policy": csp}
         return Response(
             body, status_code=status, media_type=HTML, headers=every | dict(headers or {})

@@ -23,7 +23,7 @@ from entrepot.web.http.edge import Edge
 from entrepot.web.http.forms import read_form
 
 FORM_TOKEN = "form_token"  # noqa: S105 - the name of a field
-_NEXT_LENGTH_MAX = 1000
+_NEXT_LENGTH_MAX = 5000  # an authorization request of 4000 and what we add
 _SAME_SITE_PATH = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]*")
 
 

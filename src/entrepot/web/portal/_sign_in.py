@@ -40,7 +40,8 @@ def sign_in_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
     async def show_sign_in(request: Request[Any, Any, Any]) -> Response[Any]:
         visitor = await find_visitor(request, edge)
         next_path = same_site_path(request.query_params.get("next"))
-        if visitor.who is not None:
+        again = "again" in request.query_params  # a program wants to be sure who it is
+        if visitor.who is not None and not again:
             return pages.redirect(address_of(next_path))
         return pages.page(
             "sign_in.html",
