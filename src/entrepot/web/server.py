@@ -22,7 +22,7 @@ from entrepot.errors import EntrepotError
 from entrepot.kit.access_log import log_request
 from entrepot.kit.context import request_id
 from entrepot.kit.ids import new_uuid
-from entrepot.web import admin_api, entitlement_api, oauth, orders_api, portal
+from entrepot.web import admin_api, entitlement_api, oauth, orders_api, portal, products_api
 from entrepot.web.http import metrics
 from entrepot.web.http.edge import Edge
 from entrepot.web.http.health import HealthDoor
@@ -56,6 +56,8 @@ _DOORS = (
     ("/e-product-entitlement-customer/", "entitlement_api"),
     ("/oauth/", "oauth"),
     ("/api/admin/", "admin_api"),
+    ("/api/v2/", "products_api"),
+    ("/downloads/", "products_api"),
     ("/api", "orders_api"),
     ("/healthz", "health"),
     ("/readyz", "health"),
@@ -201,6 +203,7 @@ def _litestar(edge: Edge) -> Litestar:
             oauth.create_router(edge),
             admin_api.create_router(edge),
             orders_api.create_router(edge),
+            products_api.create_router(edge),
             portal.create_router(edge),
         ],
         exception_handlers={

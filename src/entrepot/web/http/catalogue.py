@@ -171,6 +171,11 @@ CATALOGUE: Mapping[str, Entry] = {
         "The endpoint has no parameter of that name; names are case-sensitive.",
         "Leave it out, or mend its name: the answer lists those there are.",
     ),
+    "parameter-invalid": Entry(
+        400,
+        "A parameter of the query is not of the kind it takes.",
+        "Write it as the message says.",
+    ),
     "parameter-repeated": Entry(
         400, "A parameter of the query comes twice.", "Send each parameter once."
     ),
@@ -189,6 +194,46 @@ CATALOGUE: Mapping[str, Entry] = {
     ),
     "date-invalid": Entry(
         400, "Not a date, or a time without its zone.", "Write 2026-01-31 or 2026-01-31T12:00:00Z."
+    ),
+    "json-invalid": Entry(
+        400,
+        "The body is no JSON, or has no object under `data`.",
+        'Send {"data": {...}} as application/json.',
+    ),
+    "form-invalid": Entry(
+        400,
+        "The form with the file cannot be read.",
+        "Send multipart/form-data with the file in the part `file`.",
+    ),
+    "property-unknown": Entry(
+        400,
+        "The object of the body has a property that there is not (the products API: 422).",
+        "Leave it out, or mend its name: the answer lists those there are.",
+    ),
+    "placement-invalid": Entry(
+        400,
+        "A place in the sequence is none (the products API: 422).",
+        "Give a number from 1, or a placement beside another download of the product.",
+    ),
+    "file-required": Entry(
+        400,
+        "A new download came without a file (the products API: 422).",
+        "Send a Data URI, an https address, or upload the file.",
+    ),
+    "uri-scheme-invalid": Entry(
+        400,
+        "Files do not come from addresses with that scheme (the products API: 422).",
+        "Send a Data URI or an https address, or upload the file.",
+    ),
+    "data-uri-invalid": Entry(
+        400,
+        "The Data URI cannot be read (the products API: 422).",
+        "Write data:<media type>;base64,<data> as in RFC 2397.",
+    ),
+    "data-uri-too-large": Entry(
+        400,
+        "The file in a Data URI is larger than one may be (the products API: 422).",
+        "Upload the file as multipart/form-data.",
     ),
     "file-name": Entry(
         400, "The name is not safe as a file name on every system.", "Choose a plain name."
@@ -327,6 +372,16 @@ CATALOGUE: Mapping[str, Entry] = {
     "declared-country-not-allowed": Entry(
         403, "The controlled file may not go to the declared country.", "Contact the publisher."
     ),
+    "purchase-required": Entry(
+        403,
+        "The file is for organisations that bought the product.",
+        "Buy it from the publisher, or sign in with an account of the organisation that did.",
+    ),
+    "contact-required": Entry(
+        401,
+        "The file is for those who sign in or have said who they are.",
+        "Sign in, send an access token, or fill in the form once, in a browser.",
+    ),
     "licence-required": Entry(
         403,
         "A licence has to be accepted first.",
@@ -359,6 +414,9 @@ CATALOGUE: Mapping[str, Entry] = {
     ),
     "file-name-taken": Entry(
         409, "The release has a file of that name already.", "Rename the file."
+    ),
+    "downloads-full": Entry(
+        409, "The product shows as many downloads as one takes.", "Remove some first."
     ),
     "identifier-taken": Entry(
         409,
