@@ -59,7 +59,8 @@ Place: TypeAlias = int | Placement
 
 
 def download_values(said: Mapping[str, str | None]) -> dict[str, Any]:
-    """What is said of a download, checked, by column: `title`, `description`, `visibility`.
+    """What is said of a download, checked, by column: `title`, `description`, `visibility`, and
+    `file_name` and `directory` of the file that it has.
 
     Invalid names the field. An empty title or description is none.
     """
@@ -74,6 +75,10 @@ def download_values(said: Mapping[str, str | None]) -> dict[str, Any]:
         )
     if "visibility" in said:
         values["visibility"] = _check_visibility(said["visibility"])
+    if "file_name" in said:
+        values["file_name"] = check_file_name(said["file_name"] or "", field="filename")
+    if "directory" in said:
+        values["directory"] = check_directory(said["directory"] or "")
     return values
 
 

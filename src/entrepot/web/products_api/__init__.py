@@ -1,0 +1,5 @@
+"""Dialect 2: the files that a product shows, listed and managed by shops and integrators."""
+
+from entrepot.web.products_api._routes import create_router
+
+__all__ = ["create_router"]
