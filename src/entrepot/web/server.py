@@ -24,6 +24,9 @@ from entrepot.kit.context import request_id
 from entrepot.kit.ids import new_uuid
 from entrepot.web import admin_api, entitlement_api, oauth, orders_api, portal, products_api
 from entrepot.web.http import metrics
+from entrepot.web.http.callers import address_of
+from entrepot.web.http.denial_record import DenialRecord
+from entrepot.web.http.denials import begin_notes, note_error
 from entrepot.web.http.edge import Edge
 from entrepot.web.http.health import HealthDoor
 from entrepot.web.http.problems import (
@@ -55,6 +58,9 @@ _DOORS = (
     ("/dl/", "links"),
     ("/e-product-entitlement-customer/", "entitlement_api"),
     ("/oauth/", "oauth"),
+    ("/admin/oauth/", "oauth"),
+    ("/adfs/", "oauth"),
+    ("/device", "oauth"),
     ("/api/admin/", "admin_api"),
     ("/api/v2/", "products_api"),
     ("/downloads/", "products_api"),
@@ -82,6 +88,7 @@ class Server:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._edge = Edge(hub)
+        self._denials = DenialRecord(self._edge)
         self._links = LinksDoor(self._edge)
         self._health = HealthDoor(self._edge)
         self._pages = _litestar(self._edge)
@@ -107,6 +114,7 @@ class Server:
         for task in self._tasks:
             task.cancel()
         await self._links.stop()
+        await self._denials.flush(ending=True)
         metrics.flush()
         self._edge.close()
         self._hub.close()
@@ -120,6 +128,7 @@ class Server:
                     await self._edge.run(chore)
                 except EntrepotError as error:
                     _log.warning("housekeeping failed", extra={"reason": error.message})
+            await self._denials.flush()
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
@@ -137,6 +146,8 @@ class Server:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if notes.denial is not None:
+                    await self._denials.keep(notes.denial)
                 present = {name for name, _ in message["headers"]}
                 added = [pair for pair in (*extra, *one.told) if pair[0] not in present]
                 message = {**message, "headers": [*message["headers"], *added]}
@@ -145,6 +156,7 @@ class Server:
         door = _door_of(scope["path"])
         one = Ticket(scope, headers)
         ticket.set(None if door in _NOT_COUNTED else one)
+        notes = begin_notes(scope, address_of(scope, self._hub.policy))
         try:
             if _host_of(headers) not in self._hosts:
                 await _refuse_host(answer)
@@ -216,6 +228,7 @@ def _litestar(edge: Edge) -> Litestar:
         openapi_config=openapi_config(policy),
         request_max_body_size=policy.body_bytes_max,
         on_app_init=[keep_quiet],
+        after_exception=[note_error],
         debug=False,
     )
 

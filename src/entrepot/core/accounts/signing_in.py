@@ -70,6 +70,15 @@ def check_password(
         return load_user(tx, row.id)
 
 
+def name_account(tx: Tx, email: str) -> str:
+    """The account that a failed attempt was for, as events name it.
+
+    What was typed is not repeated: it may have been a password in the wrong field.
+    """
+    row = _find_by_email(tx, email)
+    return "user:unknown" if row is None else f"user:{row.id}"
+
+
 def _find_by_email(tx: Tx, email: str) -> Row[Any] | None:
     try:
         folded = fold_email(email)

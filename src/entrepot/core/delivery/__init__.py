@@ -10,6 +10,7 @@ from entrepot.core.delivery._signing import (
 )
 from entrepot.core.delivery.archive import Archive, lay_out
 from entrepot.core.delivery.asset_links import KEPT, issue_asset_link, rendition_file_name
+from entrepot.core.delivery.lessees import Lessee, find_lessee
 from entrepot.core.delivery.links import (
     LINK_SECONDS_MAX,
     IssuedLink,
@@ -45,6 +46,7 @@ __all__ = [
     "Archive",
     "Delivery",
     "IssuedLink",
+    "Lessee",
     "Package",
     "Quota",
     "RedeemedLink",
@@ -55,6 +57,7 @@ __all__ = [
     "Transfer",
     "count_downloads",
     "covers",
+    "find_lessee",
     "find_quota",
     "give_back",
     "invalid_link",

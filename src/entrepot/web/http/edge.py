@@ -20,6 +20,7 @@ from entrepot.core.accounts import (
 from entrepot.db import Tx
 from entrepot.errors import EntrepotError, StorageFull, Unauthenticated
 from entrepot.web.http.callers import Caller, address_of
+from entrepot.web.http.denials import note_caller
 from entrepot.web.http.rates import Rates, neighbourhood, ticket
 from entrepot.web.http.threads import Threads
 from entrepot.web.http.writing import SharedWrites
@@ -137,6 +138,7 @@ class Edge:
 
     def charge(self, who: Principal) -> None:
         """Count the request at hand for `who`, unless it is counted already; TooMany."""
+        note_caller(who)
         self._rates.charge(who.label)
 
     def charge_address(self) -> None:

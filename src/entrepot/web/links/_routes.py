@@ -8,11 +8,20 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from entrepot.core.delivery import SignedLink, Transfer, invalid_link, key_id_of, verify_link
-from entrepot.errors import EntrepotError, Invalid, Unavailable
+from entrepot.core.delivery import (
+    SignedLink,
+    Transfer,
+    find_lessee,
+    invalid_link,
+    key_id_of,
+    verify_link,
+)
+from entrepot.core.events import Denial
+from entrepot.errors import Denied, EntrepotError, Gone, Invalid, Unavailable
 from entrepot.kit.ranges import ByteRange, Full, Outcome, Partial, conditions_of, evaluate
 from entrepot.web.http import metrics
 from entrepot.web.http.callers import address_of
+from entrepot.web.http.denials import note_denial
 from entrepot.web.http.edge import Edge
 from entrepot.web.http.errors import explain, headers_of, status_of
 from entrepot.web.http.problems import MEDIA_TYPE, problem_of
@@ -27,6 +36,7 @@ Send: TypeAlias = Callable[[Any], Awaitable[None]]
 
 PART_HEAD_BYTES_MAX = 400  # of multipart/byteranges, with the longest content type
 _PREFIX = b"/dl/"
+_LEASE = "entrepot_lease"
 
 
 class LinksDoor:
@@ -60,6 +70,7 @@ class LinksDoor:
             await self._send(scope, receive, send, lease)
         except EntrepotError as error:
             metrics.count_link("refused", error.code)
+            await self._note(scope, error)
             await _refuse(scope, send, error)
 
     async def _redeem(self, scope: Scope) -> Lease:
@@ -73,9 +84,24 @@ class LinksDoor:
         if scope["query_string"] or not slash or not raw.startswith(_PREFIX):
             raise invalid_link()
         link = await self._verify(token, name)
+        scope[_LEASE] = link.lease_id
         lease = await self._leases.hold(link.lease_id)
         self._leases.remember(raw, link)
         return lease
+
+    async def _note(self, scope: Scope, error: EntrepotError) -> None:
+        """Say whose link was refused, where a lease is behind it; the server records it."""
+        if not isinstance(error, Denied | Gone):
+            return
+        lease_id, lessee = scope.get(_LEASE), None
+        if lease_id is not None:
+            with contextlib.suppress(EntrepotError):
+                lessee = await self._edge.glance(lambda tx: find_lessee(tx, lease_id))
+        if lessee is None:
+            note_denial(Denial("link.denied", "", "link", error.code))
+            return
+        told = (lessee.principal, lessee.subject, error.code, lessee.organisation_id)
+        note_denial(Denial("link.denied", *told, data={"lease": lease_id}))
 
     async def _verify(self, token: bytes, name: bytes) -> SignedLink:
         hub = self._edge.hub

@@ -6,9 +6,11 @@ from typing import Any
 from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
-from entrepot.core.accounts import close_session, sign_in
+from entrepot.core.accounts import close_session, name_account, sign_in
+from entrepot.core.events import Denial
 from entrepot.errors import Unauthenticated
 from entrepot.web.http.callers import caller_of
+from entrepot.web.http.denials import note_denial
 from entrepot.web.http.edge import Edge
 from entrepot.web.http.forms import read_form
 from entrepot.web.pages.rendering import Pages
@@ -67,6 +69,8 @@ def sign_in_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
                     )
                 )
         except Unauthenticated as error:
+            account = await edge.glance(lambda tx: name_account(tx, email))
+            note_denial(Denial("sign-in.failed", "", account, error.code))
             return pages.page(
                 "sign_in.html",
                 Visitor(None, None),
