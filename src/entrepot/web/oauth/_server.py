@@ -24,6 +24,7 @@ from authlib.oauth2.rfc6749.util import extract_basic_authorization, scope_to_li
 
 from entrepot.assembly import Hub
 from entrepot.core.accounts import (
+    CLIENT_ID,
     REFRESH_TOKEN,
     AccessToken,
     CodeRequest,
@@ -36,14 +37,17 @@ from entrepot.core.accounts import (
     load_user,
     refuse_client_guessing,
 )
-from entrepot.core.events import Event, record
+from entrepot.core.events import Denial, Event, record
 from entrepot.db import Tx
 from entrepot.errors import Unauthenticated
+from entrepot.web.http.denials import note_denial
 from entrepot.web.oauth._clients import Client, query_client
 from entrepot.web.oauth._errors import printable
 from entrepot.web.oauth._grants import GRANTS, machine_scopes
 from entrepot.web.oauth._scopes import open_to
 
+# Decisions, as told from requests that are malformed or too early.
+_DENIALS = {"invalid_client", "invalid_grant", "unauthorized_client", "access_denied"}
 _CLIENT_REFUSED = "The client id or the secret is wrong, or none was sent."
 
 
@@ -121,6 +125,14 @@ class HubServer(AuthorizationServer):  # type: ignore[misc]
             raise refused_client() from error
         assert isinstance(client, Client)
         return client
+
+    def _claimed(self, request: HubRequest) -> str:
+        """The client that a refused request claims to be from, for the record."""
+        try:
+            claimed = self._client_id(request)
+        except OAuth2Error:
+            return "unknown"
+        return claimed if CLIENT_ID.fullmatch(claimed) else "unknown"
 
     def _client_id(self, request: HubRequest) -> str:
         """The id that the request claims, by header or form; both at once is refused.
@@ -218,8 +230,11 @@ class HubServer(AuthorizationServer):  # type: ignore[misc]
         """Our request in Authlib's terms."""
         return request if isinstance(request, HubRequest) else HubRequest(request)
 
-    def handle_error_response(self, _request: HubRequest | None, error: OAuth2Error) -> Answer:
+    def handle_error_response(self, request: HubRequest | None, error: OAuth2Error) -> Answer:
         """RFC 6749 section 5.2, always with a description."""
+        if request is not None and error.error in _DENIALS:
+            claimed = self._claimed(request)
+            note_denial(Denial("token.denied", "", f"client:{claimed}", error.error))
         description = error.get_error_description() or error.error
         if isinstance(error, UnsupportedGrantTypeError):
             # Authlib would repeat the name, whatever characters it is made of.
