@@ -11,6 +11,7 @@ from sqlalchemy import select
 from entrepot.core import catalogue, entitlements, orders
 from entrepot.core.catalogue import StoredFile, drop_unused_bytes, sweep_bytes
 from entrepot.core.catalogue.tables import blobs, former_files, user_renditions
+from entrepot.core.conversions.kept import list_permitted_renditions
 from entrepot.core.orders import packaging
 from entrepot.core.orders import tables as t
 from entrepot.core.orders.former import release_former_files
@@ -197,6 +198,39 @@ def test_results_are_kept_as_renditions_once(world: World) -> None:
     assert (row.label, row.culture, row.description) == ("print", "en-US", "for print")
     assert (row.extension, row.content_type) == ("png", "image/png")
     assert row.created_by == world.who.label
+
+
+def test_a_kept_rendition_with_a_lent_watermark_is_had_as_long_as_the_watermark(
+    world: World,
+) -> None:
+    with world.database.write() as tx:
+        lent = factories.add_product(tx)
+        entitlement = factories.grant(tx, world.who.organisation_id, lent)
+    asset = world.add_asset(file_name="sea.jpg")
+    mark = world.add_asset(b"mark", content_type="image/png", product=lent)
+    world.select(asset)
+    plain = PNG["conversions"][0]
+    marked = [{"type": "watermark", "value": {"asset": mark}}, *plain]
+    keep = {"label": "print", "culture": None, "description": None}
+    configured = {"conversions": [plain, marked], "user_rendition_configuration": keep}
+    placed = world.order({"global": {IMAGES: configured}})
+    for one in world.pending(placed.order_id):
+        world.settle(placed.order_id, one)
+    assert world.complete(placed.order_id) == "Completed"
+    # One label, two files: told apart by number, as all that have one name.
+    assert world.files(placed.order_id) == ["sea_conversion.png", "sea_conversion (2).png"]
+
+    def kept() -> list[list[int]]:
+        with world.database.read() as tx:
+            found = list_permitted_renditions(tx, world.who, asset, now=world.now)
+        return [list(each.product_ids) for each in found]
+
+    with world.database.read() as tx:
+        number = catalogue.find_product(tx, lent).id
+    assert kept() == [[], [number]]
+    with world.database.write() as tx:
+        entitlements.revoke(tx, entitlement, actor=OPERATOR, now=world.now)
+    assert kept() == [[]]
 
 
 def test_no_room_changes_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

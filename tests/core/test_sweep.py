@@ -90,7 +90,12 @@ def test_what_nothing_refers_to_goes_and_the_rest_stays(
         common = {"extension": "jpg", "content_type": "image/jpeg", "created_at": now()}
         used = {"source_sha256": "0" * 64, "recipe_key": "k", "facts": {}, "used_at": now()}
         tx.execute(insert(conversions), common | used | {"result_sha256": result.sha256})
-        owner = {"asset_id": asset, "organisation_id": organisation, "created_by": "user:1"}
+        owner = {
+            "asset_id": asset,
+            "organisation_id": organisation,
+            "created_by": "user:1",
+            "product_ids": [],
+        }
         named = {"label": "l", "recipe_key": "k", "sha256": rendition.sha256}
         tx.execute(insert(user_renditions), common | owner | named)
     kept |= {rendition.sha256, result.sha256}

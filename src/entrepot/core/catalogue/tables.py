@@ -178,6 +178,7 @@ user_renditions = Table(
     Column("sha256", Text, ForeignKey("blobs.sha256"), nullable=False),
     Column("extension", Text, nullable=False),  # without the dot
     Column("content_type", Text, nullable=False),
+    Column("product_ids", Document, nullable=False),  # whose entitlements lent its watermarks
     Column("created_by", Text, nullable=False),  # principal
     Column("created_at", Instant, nullable=False),
     UniqueConstraint("asset_id", "organisation_id", "label", "recipe_key"),

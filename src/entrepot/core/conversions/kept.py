@@ -1,6 +1,6 @@
 """User renditions: results that a customer keeps with an asset, under a label of their own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,8 +8,10 @@ from typing import Any
 from sqlalchemy import func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from entrepot.core.accounts import Principal
 from entrepot.core.catalogue.tables import blobs, user_renditions
 from entrepot.core.conversions.results import Result
+from entrepot.core.entitlements import granted_products
 from entrepot.core.events import Event, record
 from entrepot.db import Tx
 from entrepot.errors import Conflict
@@ -34,6 +36,7 @@ class UserRendition:
     content_type: str
     created_by: str
     created_at: datetime
+    product_ids: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +56,15 @@ def keep_rendition(
     asset_id: int,
     organisation_id: int,
     recipe_key: str,
+    product_ids: Sequence[int] = (),
     created_by: str,
     now: datetime,
 ) -> int | None:
     """Keep a result as a rendition of the asset for the whole organisation; gives its id.
 
-    None: the organisation has it already under this label (a job may come twice). Conflict
-    (renditions-full) beyond 1,000 of one asset.
+    `product_ids`: those whose entitlements lent the watermarks in it; who has them no more does
+    not have the rendition either. None: the organisation has it already under this label (a job
+    may come twice). Conflict (renditions-full) beyond 1,000 of one asset.
     """
     values = {
         "asset_id": asset_id,
@@ -72,6 +77,7 @@ def keep_rendition(
             keeping.description, field="description", empty=True, length_max=DESCRIPTION_LENGTH_MAX
         ),
         "recipe_key": recipe_key,
+        "product_ids": list(product_ids),
         "sha256": result.result_sha256,
         "extension": result.extension,
         "content_type": result.content_type,
@@ -114,6 +120,29 @@ def _require_room(tx: Tx, values: Mapping[str, Any]) -> None:
         )
 
 
+def list_permitted_renditions(
+    tx: Tx, who: Principal, asset_id: int, *, embargoed: Sequence[str] = (), now: datetime
+) -> list[UserRendition]:
+    """What `list_renditions` gives the caller's organisation, as far as the caller may have it.
+
+    A watermark that an entitlement lent is a part of the picture: without the right to the one
+    there is none to the other.
+    """
+    found = list_renditions(tx, asset_id, organisation_id=who.organisation_id)
+    if not any(each.product_ids for each in found):
+        return found
+    granted = granted_products(
+        tx,
+        organisation_id=who.organisation_id,
+        user_id=who.user_id,
+        api_client_id=who.api_client_id,
+        country=who.country,
+        embargoed=embargoed,
+        now=now,
+    )
+    return [each for each in found if granted.issuperset(each.product_ids)]
+
+
 def list_renditions(tx: Tx, asset_id: int, *, organisation_id: int) -> list[UserRendition]:
     """The renditions that the organisation keeps of an asset, oldest first; at most 1,000.
 
@@ -132,6 +161,7 @@ def list_renditions(tx: Tx, asset_id: int, *, organisation_id: int) -> list[User
             user_renditions.c.content_type,
             user_renditions.c.created_by,
             user_renditions.c.created_at,
+            user_renditions.c.product_ids,
         )
         .join_from(user_renditions, blobs, blobs.c.sha256 == user_renditions.c.sha256)
         .where(

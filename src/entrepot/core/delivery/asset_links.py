@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import insert
 
 from entrepot.core.accounts import Keyring, Principal
-from entrepot.core.conversions.kept import UserRendition, list_renditions
+from entrepot.core.conversions.kept import UserRendition, list_permitted_renditions
 from entrepot.core.conversions.results import find_result, note_use
 from entrepot.core.conversions.rules import MediaRules
 from entrepot.core.delivery._signing import LEASE_BYTES, sign_link
@@ -56,7 +56,7 @@ def issue_asset_link(
     (`rendition-not-made`): nobody has had it made yet.
     """
     asset = permitted_asset(tx, who, reference, embargoed=embargoed, now=now)
-    kept = list_renditions(tx, asset.asset_id, organisation_id=who.organisation_id)
+    kept = list_permitted_renditions(tx, who, asset.asset_id, embargoed=embargoed, now=now)
     file = _find_file(tx, asset, rendition, kept, rules, now)
     lease_id = secrets.token_hex(LEASE_BYTES)
     expires_at = now + timedelta(seconds=min(seconds, LINK_SECONDS_MAX))

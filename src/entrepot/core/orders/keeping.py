@@ -47,7 +47,7 @@ def _portion(tx: Tx, order_id: int, after: tuple[int, int]) -> Any:
     return tx.execute(
         select(
             *order_items.c["asset_id", "position", "recipe_key", "keep_as", "result_sha256"],
-            order_recipes.c.recipe,
+            *order_recipes.c["recipe", "product_ids"],
             *blobs.c["size", "crc32"],
         )
         .select_from(order_items)
@@ -85,6 +85,7 @@ def _keep(tx: Tx, order: Any, row: Any, now: datetime) -> bool:
             asset_id=row.asset_id,
             organisation_id=order.organisation_id,
             recipe_key=row.recipe_key,
+            product_ids=row.product_ids,
             created_by=order.principal,
             now=now,
         )

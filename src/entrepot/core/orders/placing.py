@@ -86,7 +86,7 @@ def place_order(
     watermarks = Watermark(tx, who, embargoed, now)
     choice = Choice(rules, request, watermarks=watermarks, conversions_on=conversions_on)
     plan = _plan(choice, frozen)
-    _write_recipes(tx, order_id, plan.recipes)
+    _write_recipes(tx, order_id, plan.recipes, watermarks)
     job = job_of(order_id, 1, who.organisation_id, priority_of(plan.files))
     values: dict[str, Any] = {
         "zip_file_name": request.zip_file_name or f"order-{order_id}.zip",
@@ -178,7 +178,18 @@ class Watermark:
         self._embargoed = embargoed
         self._now = now
         self._known: dict[tuple[str, bool], str] = {}
-        self.product_ids: set[int] = set()  # whose entitlements gave the caller these pictures
+        # By the picture's digest: whose entitlements gave it to the caller.
+        self.lenders: dict[str, set[int]] = {}
+
+    @property
+    def product_ids(self) -> frozenset[int]:
+        """Whose entitlements gave the caller these pictures."""
+        return frozenset().union(*self.lenders.values())
+
+    def product_ids_of(self, recipe: Recipe) -> list[int]:
+        """Whose entitlements gave the caller the pictures of this recipe."""
+        lent = (self.lenders.get(sha256, set()) for sha256 in recipe.watermark_sha256s)
+        return sorted(set().union(*lent))
 
     def __call__(self, reference: str, field: str, own: bool) -> str:
         """The digest of the picture's file; Invalid where it is none, or not the caller's."""
@@ -208,7 +219,7 @@ class Watermark:
                 code="conversion-impossible",
             )
         if not own and found.product_id is not None:
-            self.product_ids.add(found.product_id)
+            self.lenders.setdefault(found.sha256, set()).add(found.product_id)
         return str(found.sha256)
 
 
@@ -250,10 +261,17 @@ def _plan(choice: Choice, frozen: Frozen) -> _Plan:
     )
 
 
-def _write_recipes(tx: Tx, order_id: int, recipes: Mapping[str, Recipe]) -> None:
+def _write_recipes(
+    tx: Tx, order_id: int, recipes: Mapping[str, Recipe], watermarks: Watermark
+) -> None:
     """The recipes, and rows that hold the bytes of the watermarks in them."""
     rows = [
-        {"order_id": order_id, "recipe_key": key, "recipe": recipe_to_document(recipe)}
+        {
+            "order_id": order_id,
+            "recipe_key": key,
+            "recipe": recipe_to_document(recipe),
+            "product_ids": watermarks.product_ids_of(recipe),
+        }
         for key, recipe in recipes.items()
     ]
     if rows:

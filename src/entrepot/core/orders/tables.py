@@ -128,6 +128,7 @@ order_recipes = Table(
     Column("order_id", Number, ForeignKey("orders.id", ondelete="CASCADE"), primary_key=True),
     Column("recipe_key", Text, primary_key=True),
     Column("recipe", Document, nullable=False),
+    Column("product_ids", Document, nullable=False),  # whose entitlements lent its watermarks
     sqlite_strict=True,
 )
 

@@ -11,7 +11,7 @@ from litestar.response.base import ASGIResponse
 from entrepot.core.accounts import Principal
 from entrepot.core.catalogue import MEDIA_GROUPS, title_in
 from entrepot.core.catalogue.media_types import GROUP_PREFIX
-from entrepot.core.conversions.kept import UserRendition, list_renditions
+from entrepot.core.conversions.kept import UserRendition, list_permitted_renditions
 from entrepot.core.conversions.recipes import Recipe
 from entrepot.core.conversions.results import Result, find_results
 from entrepot.core.conversions.rules import MediaRules
@@ -57,11 +57,13 @@ def _entity(hrefs: Hrefs, asset: PermittedAsset) -> Entity:
     )
 
 
-def _renditions(tx: Tx, door: Door, asset: PermittedAsset, organisation_id: int) -> RenditionList:
+def _renditions(tx: Tx, door: Door, asset: PermittedAsset, who: Principal) -> RenditionList:
     standard = dict(_standard(door.hub.media, asset))
     keys = {recipe.key for recipe in standard.values() if recipe is not None}
     made = find_results(tx, asset.sha256, keys)
-    kept = list_renditions(tx, asset.asset_id, organisation_id=organisation_id)
+    kept = list_permitted_renditions(
+        tx, who, asset.asset_id, embargoed=door.policy.embargoed, now=door.hub.now()
+    )
     items = [
         *(
             _stored(door, asset, name)
@@ -217,7 +219,7 @@ def _show_renditions(door: Door) -> HTTPRouteHandler:
 
         def shown(tx: Tx) -> RenditionList:
             asset = _permitted(door, tx, who, entity_id)
-            return _renditions(tx, door, asset, who.organisation_id)
+            return _renditions(tx, door, asset, who)
 
         return await door.show(shown)
 

@@ -307,6 +307,7 @@ def _create_order_recipes() -> None:
         sa.Column("order_id", schema.Number, nullable=False),
         sa.Column("recipe_key", sa.Text(), nullable=False),
         sa.Column("recipe", schema.Document(), nullable=False),
+        sa.Column("product_ids", schema.Document(), nullable=False),
         sa.ForeignKeyConstraint(
             ["order_id"],
             ["orders.id"],
@@ -356,6 +357,7 @@ def _create_user_renditions() -> None:
         sa.Column("sha256", sa.Text(), nullable=False),
         sa.Column("extension", sa.Text(), nullable=False),
         sa.Column("content_type", sa.Text(), nullable=False),
+        sa.Column("product_ids", schema.Document(), nullable=False),
         sa.Column("created_by", sa.Text(), nullable=False),
         sa.Column("created_at", schema.Instant(), nullable=False),
         sa.ForeignKeyConstraint(
