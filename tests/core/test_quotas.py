@@ -207,18 +207,26 @@ def test_of_what_no_byte_went_out_nothing_stays(tx: Tx) -> None:
 
 def link_of(one: Case, *, whole: bool, now: datetime = NOW) -> str:
     """A link to the file, or to the ZIP; returns its lease."""
-    asked = {"number": str(one.number), "release_id": one.release.id, "declared_country": None}
+    number, release_id = str(one.number), one.release.id
     if whole:
-        link, _ = issue_release_link(one.tx, KEYRING, one.who, **asked, now=now)  # type: ignore[arg-type]
-        return link.lease_id
-    artifact_id = one.release.artifact_ids[0]
+        return issue_release_link(
+            one.tx,
+            KEYRING,
+            one.who,
+            number=number,
+            release_id=release_id,
+            declared_country=None,
+            now=now,
+        )[0].lease_id
     return issue_artifact_link(
         one.tx,
         KEYRING,
         one.who,
-        **asked,
-        artifact_id=artifact_id,
-        now=now,  # type: ignore[arg-type]
+        number=number,
+        release_id=release_id,
+        artifact_id=one.release.artifact_ids[0],
+        declared_country=None,
+        now=now,
     ).lease_id
 
 

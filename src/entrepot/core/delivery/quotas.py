@@ -90,8 +90,10 @@ class Reservation:
 
 
 def find_quota(tx: Tx, entitlement_id: int, *, now: datetime) -> Quota:
-    """The limits of a stored entitlement and what is used of them."""
+    """The limits of a stored entitlement and what is used of them; 0 where none is set."""
     row = tx.execute(select(*_limits).where(entitlements.c.id == entitlement_id)).one()
+    if all(most is None for most in row):
+        return Quota(entitlement_id, None, None, None, 0, 0, 0, None)
     alive = _alive(entitlement_id, now)
     used = tx.execute(
         select(

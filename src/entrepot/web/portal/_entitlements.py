@@ -6,13 +6,14 @@ from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from entrepot.core.delivery import IssuedLink, issue_artifact_link
+from entrepot.core.delivery import IssuedLink, Quota, find_quota, issue_artifact_link
 from entrepot.core.entitlements import (
     Entitlement,
     Release,
     list_entitlements,
     list_permitted_releases,
     permitted_entitlement,
+    refer,
 )
 from entrepot.db import Tx
 from entrepot.errors import Denied, NotFound
@@ -53,14 +54,20 @@ def entitlement_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
         entitlement, releases, total, denial = await edge.read(
             lambda tx: read_entitlement(tx, person, number, page)
         )
+        quota = await edge.read(lambda tx: read_quota(tx, number))
         return pages.page(
             "entitlement.html",
             person.visitor,
             entitlement=entitlement,
             releases=releases,
             denial=denial,
+            quota=quota if quota.limited else None,
             links=PageLinks(page.number, PAGE_SIZE, total),
         )
+
+    def read_quota(tx: Tx, number: str) -> Quota:
+        """Of an entitlement that was found to be the person's; a group's child has its group's."""
+        return find_quota(tx, refer(number).entitlement_id, now=hub.now())
 
     def read_entitlement(
         tx: Tx, person: Person, number: str, page: Page

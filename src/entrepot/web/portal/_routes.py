@@ -9,6 +9,8 @@ from entrepot.web.pages.errors import error_handlers
 from entrepot.web.pages.rendering import Pages, static_files
 from entrepot.web.portal._entitlements import entitlement_pages
 from entrepot.web.portal._licences import licence_pages
+from entrepot.web.portal._members import member_pages
+from entrepot.web.portal._personal_tokens import personal_token_pages
 from entrepot.web.portal._products import product_pages
 from entrepot.web.portal._providers import provider_pages
 from entrepot.web.portal._sign_in import sign_in_pages
@@ -36,6 +38,8 @@ def create_router(edge: Edge) -> Router:
         *sign_in_pages(edge, pages),
         *provider_pages(edge, pages),
         *token_pages(edge, pages),
+        *personal_token_pages(edge, pages),
+        *member_pages(edge, pages),
         *licence_pages(edge, pages),
         *product_pages(edge, pages),
     ]
