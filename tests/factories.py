@@ -157,3 +157,33 @@ def grant(tx: Tx, organisation_id: int, product: str, **values: object) -> int:
     given = entitlements.Grant(product=product, valid_from=NOW - 365 * DAY)
     given = replace(given, **values)  # type: ignore[arg-type]
     return entitlements.grant(tx, organisation_id, given, again=True, actor=OPERATOR, now=NOW)
+
+
+def add_product_download(
+    tx: Tx,
+    product: str,
+    *,
+    data: bytes = b"",
+    file_name: str = "",
+    visibility: str = catalogue.PUBLIC,
+    title: str | None = None,
+    place: catalogue.Place | None = None,
+    store: BlobStore | None = None,
+    user_id: int | None = None,
+) -> int:
+    """A file that `product` shows; returns its number. Its bytes are stored with a store only."""
+    serial = next(_serial)
+    name = file_name or f"sheet{serial}.txt"
+    content = data or f"bytes {serial}".encode()
+    digests = store.ingest(io.BytesIO(content)) if store else digests_of(content)
+    stored = catalogue.StoredFile(digests, catalogue.sniff(content, name))
+    return catalogue.add_product_download(
+        tx,
+        product,
+        {"title": title, "visibility": visibility},
+        catalogue.DownloadFile(stored, name),
+        place=place,
+        actor=OPERATOR,
+        user_id=user_id,
+        now=NOW,
+    )
