@@ -3,14 +3,15 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from entrepot.assembly import Hub
 from entrepot.core import accounts, entitlements, orders
+from entrepot.errors import TooMany
 from entrepot.kit.httpdate import format_http_date
 from entrepot.web.orders_api import _bodies, _events
 from tests.doors.orders_world import (
@@ -362,6 +363,30 @@ def test_streams_have_a_limit_and_give_their_place_back(
     status, piece = shop.loop.run_until_complete(asyncio.wait_for(watch(), 10))
     assert (status, piece) == (429, "retry: 2000\n\n")
     shop.loop.run_until_complete(asyncio.sleep(0.05))
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])
+def test_a_burst_of_streams_keeps_to_the_limit(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All are asked for before the first has said anything."""
+    monkeypatch.setattr(_events, "STREAMS_OF_ONE_MAX", 2)
+    streams = _events.Streams(cast("Any", shop))
+    watch = _events.Watch(cast("Any", None), shop.who, 1, 0)
+
+    async def burst() -> None:
+        for _ in range(3):  # those that were never begun give their places back
+            held = [streams.open(watch, ()), streams.open(watch, ())]
+            with pytest.raises(TooMany):
+                streams.open(watch, ())
+            held.clear()
+        begun = [streams.open(watch, ()), streams.open(watch, ())]
+        assert [await anext(each) for each in begun] == [b"retry: 2000\n\n"] * 2
+        with pytest.raises(TooMany):
+            streams.open(watch, ())
+        for each in begun:
+            await cast("AsyncGenerator[bytes, None]", each).aclose()
+        streams.open(watch, ())
+
+    shop.loop.run_until_complete(burst())
 
 
 @pytest.mark.parametrize("dialect", ["sqlite"])

@@ -171,4 +171,4 @@ def list_renditions(tx: Tx, asset_id: int, *, organisation_id: int) -> list[User
         .order_by(user_renditions.c.id)
         .limit(KEPT_MAX)
     )
-    return [UserRendition(*row) for row in rows]
+    return [UserRendition(**row._mapping) for row in rows]

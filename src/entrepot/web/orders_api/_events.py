@@ -78,20 +78,19 @@ class Streams:
                 remedy="Close some, or ask for the order itself now and then.",
                 retry_after_seconds=10,
             )
-        return self._counted(watch, events)
+        # Counted now, not with its first piece: a burst of them would pass the question above.
+        return self._counted(watch, events, _Place(self._watching, who))
 
-    async def _counted(self, watch: Watch, events: Sequence[OrderEvent]) -> AsyncIterator[bytes]:
-        who = watch.who.label
-        self._watching[who] += 1
+    async def _counted(
+        self, watch: Watch, events: Sequence[OrderEvent], place: "_Place"
+    ) -> AsyncIterator[bytes]:
         try:
             async for piece in self._stream(watch, events):
                 yield piece
         except (NotFound, Denied):
             return  # purged, or the token is not good any more: coming back tells which
         finally:
-            self._watching[who] -= 1
-            if not self._watching[who]:
-                del self._watching[who]
+            place.leave()
 
     async def _stream(self, watch: Watch, events: Sequence[OrderEvent]) -> AsyncIterator[bytes]:
         yield b"retry: %d\n\n" % RETRY_MILLISECONDS
@@ -125,3 +124,24 @@ class Streams:
             )
         except Unavailable:
             return ()  # the database is away for a moment: the next look finds them
+
+
+class _Place:
+    """One stream's place among those counted; also given back where it was never begun."""
+
+    def __init__(self, watching: Counter[str], who: str) -> None:
+        self._watching, self._who, self._left = watching, who, False
+        watching[who] += 1
+
+    def leave(self) -> None:
+        """Give the place back; once."""
+        if self._left:
+            return
+        self._left = True
+        self._watching[self._who] -= 1
+        if not self._watching[self._who]:
+            del self._watching[self._who]
+
+    def __del__(self) -> None:
+        """The client was gone before the first piece."""
+        self.leave()
