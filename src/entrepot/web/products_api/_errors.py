@@ -9,7 +9,7 @@ field says more: `error.title-invalid`.
 """
 
 import logging
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -26,6 +26,7 @@ NAME_LENGTH_MAX = 80  # of what a caller called a thing, when it is told back
 FAULTS_MAX = 50
 
 AnyRequest: TypeAlias = Request[Any, Any, Any]
+_Handler: TypeAlias = Callable[[AnyRequest, HTTPException], Response[Any]]
 _encode = msgspec.json.Encoder().encode
 _log = logging.getLogger(__name__)
 
@@ -117,6 +118,17 @@ def answer_http_error(_request: AnyRequest, error: HTTPException) -> Response[by
     item = ErrorItem(name, message, f"error.{code}")
     failure = Failure(status=error.status_code, context="parameters", errors=[item])
     return _answer(failure, {"cache-control": "no-store", **(error.headers or {})})
+
+
+def answer_stray(otherwise: _Handler) -> _Handler:
+    """A handler for what no route matched: this dialect's shape below /api/v2, else `otherwise`."""
+
+    def answer(request: AnyRequest, error: HTTPException) -> Response[Any]:
+        if request.scope["path"].startswith("/api/v2/"):
+            return answer_http_error(request, error)
+        return otherwise(request, error)
+
+    return answer
 
 
 def answer_cut_off(request: AnyRequest, error: HTTPException) -> Response[bytes]:

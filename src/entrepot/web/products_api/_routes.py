@@ -44,6 +44,7 @@ from entrepot.web.products_api._operations import (
     described,
 )
 from entrepot.web.products_api._query import Asked, parse_list
+from entrepot.web.products_api._webhooks import webhook_routes
 from entrepot.web.products_api._wire import (
     PATH,
     DownloadPage,
@@ -67,7 +68,7 @@ def create_router(edge: Edge) -> Router:
     )
     return Router(
         path="/",
-        route_handlers=[calls, *file_routes(edge)],
+        route_handlers=[calls, *file_routes(edge), *webhook_routes(edge)],
         exception_handlers={
             EntrepotError: answer_error,
             HTTPException: answer_http_error,
