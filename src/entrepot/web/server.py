@@ -220,7 +220,9 @@ def _litestar(edge: Edge) -> Litestar:
         ],
         exception_handlers={
             EntrepotError: answer_error,
-            HTTPException: orders_api.answer_stray(answer_unknown_page(policy, answer_http_error)),
+            HTTPException: orders_api.answer_stray(
+                products_api.answer_stray(answer_unknown_page(policy, answer_http_error))
+            ),
             InternalServerException: answer_cut_off,
             Exception: answer_defect,
         },
