@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, Listed] = {
         "tokens",
         "Print a fresh access token of a person (number or mail address) or machine (client id).",
     ),
+    "tokens": Listed("personal_tokens", "Make, list and revoke people's access tokens for CI."),
     "licence": Listed("licences", "Add, revise, list and show licences."),
     "product": Listed("products", "Add, change, list and show products."),
     "publish": Listed(

@@ -32,6 +32,7 @@ _PLACES: Mapping[str, tuple[str, OpenAPIFormat | None]] = {
     "organisation": ("Number or name of the organisation.", None),
     "user": ("Number or mail address of the person.", None),
     "client_id": ("The client id.", None),
+    "token_id": ("Number of the token.", None),
 }
 _REFUSED = {
     400: "Something in the request is wrong; `field` names it.",

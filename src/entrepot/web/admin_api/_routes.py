@@ -30,6 +30,7 @@ from entrepot.web.admin_api._keys import key_actions
 from entrepot.web.admin_api._licences import LICENCE_ACTIONS
 from entrepot.web.admin_api._operations import operation_class, responses
 from entrepot.web.admin_api._organisations import ORGANISATION_ACTIONS
+from entrepot.web.admin_api._personal_tokens import PERSONAL_TOKEN_ACTIONS
 from entrepot.web.admin_api._products import PRODUCT_ACTIONS
 from entrepot.web.admin_api._query import parse_parameters, parse_slice
 from entrepot.web.admin_api._releases import release_actions
@@ -161,6 +162,7 @@ def create_router(edge: Edge) -> Router:
         *DOWNLOAD_ACTIONS,
         *ORGANISATION_ACTIONS,
         *USER_ACTIONS,
+        *PERSONAL_TOKEN_ACTIONS,
         *CLIENT_ACTIONS,
         *key_actions(edge.hub),
     ]

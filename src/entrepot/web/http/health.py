@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from entrepot.blobs import ReserveState
-from entrepot.core.accounts import OPERATOR
+from entrepot.core.accounts import OPERATOR, require_role
 from entrepot.errors import EntrepotError
 from entrepot.jobs import Presence, conversions_on, find_presence
 from entrepot.web.http import metrics
@@ -100,9 +100,10 @@ class HealthDoor:
             except ValueError:
                 return False
         try:
-            return OPERATOR in (await self._edge.authenticate(caller)).roles
+            require_role(await self._edge.authenticate(caller), OPERATOR, scope="admin")
         except EntrepotError:
             return False
+        return True
 
 
 def _describe_work(presence: Presence, *, on: bool) -> dict[str, str]:
