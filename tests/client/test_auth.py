@@ -13,15 +13,13 @@ from hypothesis import strategies as st
 from entrepot.client import Client, Denied, InvalidUse, LocalFileError, NotSignedIn, Times
 from entrepot.client.auth import (
     ClientSecret,
-    Grant,
     SavedToken,
-    TokenStore,
     choose_tokens,
-    delete_sign_in,
     sign_in_with_password,
 )
 from entrepot.client.connections import Address, parse_hub_address
 from entrepot.client.profiles import downloads_folder, files_root, load_profile, save_profile
+from entrepot.client.token_store import Grant, TokenStore, delete_sign_in
 from entrepot.client.tokens import clean_token, read_claims
 from tests.client.hub import Hub, make_token
 

@@ -277,11 +277,14 @@ def test_a_refused_token_leaves_the_old_sign_in(run: Run, hub: Hub) -> None:
     assert run("entitlements", env=env).code == 0
 
 
-def test_login_alone_explains(run: Run, hub: Hub) -> None:
-    ran = run("login")
-    assert ran.code == 0
-    assert f"{hub.url}/token" in ran.out
-    assert run("login", env={"ENTREPOT_URL": ""}).code == 0
+def test_where_no_code_is_to_be_had_login_names_the_other_way(run: Run, hub: Hub) -> None:
+    for told in ((400, {"error": "unauthorized_client"}), (404, {})):
+        hub.grants["device_authorization"] = told
+        ran = run("login")
+        assert (ran.code, ran.out) == (4, "")
+        assert f"{hub.url}/token" in ran.err
+        assert "login token -" in ran.err
+    assert run("login", env={"ENTREPOT_URL": ""}).code == 2
 
 
 def test_credentials_where_the_hub_allows_them(run: Run, hub: Hub) -> None:

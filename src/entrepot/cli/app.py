@@ -25,6 +25,7 @@ Environment:
   ENTREPOT_TOKEN, EDM_ACCESS_TOKEN   an access token
   ENTREPOT_CLIENT_ID, ENTREPOT_CLIENT_SECRET   credentials of a machine
   ENTREPOT_ROOT, EDM_ROOT            folder of the sign-in (~/.entrepot)
+  ENTREPOT_KEYRING                   off: the sign-in lies in a file there
   ENTREPOT_DOWNLOADS, EDM_DOWNLOADS  folder for downloads (~/Artifacts)
   EDM_ENV, EDM_LOG_LEVEL             as -k and -v
 """

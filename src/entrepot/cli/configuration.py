@@ -1,5 +1,7 @@
 """The command show-config: what would be used, with no secret in it."""
 
+from contextlib import suppress
+
 import click
 
 from entrepot.cli.options import COMMAND, hub_option
@@ -12,14 +14,20 @@ from entrepot.cli.setup import Setup
 @click.pass_context
 def show_config(ctx: click.Context) -> None:
     """Print the configuration in use as JSON; tokens are never shown."""
-    from entrepot.client.auth import TokenStore
+    from entrepot.client.errors import NotSignedIn
+    from entrepot.client.keyrings import SystemKeyring
     from entrepot.client.profiles import downloads_folder
+    from entrepot.client.token_store import TokenStore
 
     setup = ctx.obj
     assert isinstance(setup, Setup)
     profile = setup.profile()
     hub = profile.address
-    held = TokenStore(profile.root, profile.name, hub).load() if hub else None
+    held = None
+    if hub is not None:
+        store = TokenStore(profile.root, profile.name, hub, SystemKeyring(setup.variables))
+        with suppress(NotSignedIn):  # a locked keyring: that is no reason to show nothing
+            held = store.load()
     given = [
         name
         for name in ("ENTREPOT_TOKEN", "EDM_ACCESS_TOKEN", "ENTREPOT_CLIENT_ID")

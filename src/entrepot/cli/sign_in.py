@@ -1,7 +1,8 @@
-"""The commands login (token, credentials, show-token) and logout."""
+"""The commands login (by a code; token, credentials, show-token) and logout."""
 
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 
@@ -9,31 +10,74 @@ from entrepot.cli.console import is_interactive, say
 from entrepot.cli.options import COMMAND, hub_option
 from entrepot.cli.setup import Setup
 from entrepot.client import Backoff, Client, ClientError, Denied, NotFound, NotSignedIn, Times
-from entrepot.client.auth import Grant, TokenStore, delete_sign_in, sign_in_with_password
+from entrepot.client.auth import revoke, sign_in_with_password
 from entrepot.client.connections import Address
+from entrepot.client.device import (
+    SCOPE,
+    DeviceSignIn,
+    begin_device_sign_in,
+    wait_for_device_sign_in,
+)
 from entrepot.client.errors import InvalidUse, Unreachable
+from entrepot.client.keyrings import SystemKeyring
 from entrepot.client.names import printable
 from entrepot.client.profiles import save_profile
-from entrepot.client.tokens import TOKEN_CHARS_MAX, Claims, clean_token, read_claims
+from entrepot.client.token_store import Grant, TokenStore, delete_sign_in
+from entrepot.client.tokens import (
+    PERSONAL_PREFIX,
+    TOKEN_CHARS_MAX,
+    Claims,
+    claims_or_none,
+    clean_token,
+    read_claims,
+)
 
 _ENVIRONMENT_TOKENS = ("ENTREPOT_TOKEN", "EDM_ACCESS_TOKEN", "ENTREPOT_CLIENT_ID")
 
 
 @click.group(invoke_without_command=True)
+@click.option("--browser", is_flag=True, help="Open the page in a web browser of this machine.")
+@click.option("--scope", help="What to ask for, in the hub's words.  [default: what this needs]")
 @hub_option
 @click.pass_context
-def login(ctx: click.Context) -> None:
-    """Sign in with a token (or, where the hub allows it, with a password)."""
+def login(ctx: click.Context, *, browser: bool, scope: str | None) -> None:
+    """Sign in: shows a page and a code to type there, on this device or another.
+
+    Other ways: `login token`, and `login credentials` where the hub allows passwords.
+    """
     if ctx.invoked_subcommand is not None:
         return
-    address = _setup(ctx).profile().address
-    page = f"{address.url}/token" if address else "the token page of your hub (https://HUB/token)"
-    url = "" if address else " --url https://HUB"
-    click.echo(
-        f"1. Open {page} in a browser, sign in and generate a token.\n"
-        f"2. Run `entrepot{url} login token -` and paste it.\n"
-        "A token lives for one hour. Machines use ENTREPOT_CLIENT_ID and ENTREPOT_CLIENT_SECRET."
-    )
+    setup = _setup(ctx)
+    hub, times = setup.hub(), Times()
+    try:
+        begun = begin_device_sign_in(hub, times, scope=scope or SCOPE)
+    except (Denied, NotFound) as error:
+        raise Denied(
+            error.message,
+            remedy=f"Open {hub.url}/token in a browser, generate a token and run "
+            "`entrepot login token -`.",
+        ) from error
+    _show_code(begun, browser=browser)
+    grant = wait_for_device_sign_in(hub, begun, times)
+    _save(setup, hub, grant)
+    claims = claims_or_none(grant.access_token)
+    owner = f" as {claims.owner}" if claims and claims.owner else ""
+    say(f"Signed in at {hub.origin}{owner}.", color="green")
+
+
+def _show_code(begun: DeviceSignIn, *, browser: bool) -> None:
+    """What the person has to do. The code stays in sight also where a browser is opened:
+    the page shows it again, and the two must be the same."""
+    say(f"Open this page in a browser: {begun.page}")
+    say(f"and type the code: {begun.user_code}")
+    if begun.whole_page is not None and is_interactive():
+        say(f"(or open {begun.whole_page} and compare the code)")
+    if browser:
+        import webbrowser
+
+        if not webbrowser.open(begun.whole_page or begun.page):
+            say("No web browser could be opened here.", color="yellow")
+    say(f"Waiting for up to {begun.seconds / 60:.0f} minutes; Ctrl-C stops.")
 
 
 @login.command(context_settings=COMMAND)
@@ -88,6 +132,8 @@ def show_token(ctx: click.Context) -> None:
     """Print the token in use, and what it says of itself."""
     setup = _setup(ctx)
     held = setup.tokens(setup.hub(), Times()).token()
+    if held.startswith(PERSONAL_PREFIX):
+        say("This is a personal token: what it may do, and until when, is on the hub's token page.")
     claims = read_claims(held)
     ends = claims.expires_at.astimezone() if claims.expires_at else None
     click.echo(
@@ -103,12 +149,29 @@ def show_token(ctx: click.Context) -> None:
 @click.command(context_settings=COMMAND)
 @click.pass_context
 def logout(ctx: click.Context) -> None:
-    """Delete the saved token."""
+    """End the sign-in at the hub, and delete the saved token."""
     setup = _setup(ctx)
     profile = setup.profile()
-    delete_sign_in(profile.root, profile.name)
+    keyring = SystemKeyring(setup.variables)
+    if profile.address is not None:
+        _revoke(profile.root, profile.name, profile.address, keyring)
+    delete_sign_in(profile.root, profile.name, keyring)
     say("Signed out; the saved token is deleted.", color="green")
     _mention_environment(setup)
+
+
+def _revoke(root: Path, profile: str, hub: Address, keyring: SystemKeyring) -> None:
+    """Signing out must work here even where the hub cannot be told."""
+    try:
+        grant = TokenStore(root, profile, hub, keyring).load()
+        if grant is not None:
+            revoke(hub, grant, Times(connect_seconds=5.0, stall_seconds=10.0, call_seconds=20.0))
+    except ClientError as error:
+        say(
+            f"Warning: the hub could not be told ({error.message}) "
+            "The sign-in ends there by itself; its tokens page can end it at once.",
+            color="yellow",
+        )
 
 
 def _setup(ctx: click.Context) -> Setup:
@@ -164,8 +227,16 @@ def _try_token(hub: Address, given: str, claims: Claims) -> None:
 
 def _save(setup: Setup, hub: Address, grant: Grant) -> None:
     profile = setup.profile()
-    TokenStore(profile.root, profile.name, hub).save(grant)
+    kept = TokenStore(profile.root, profile.name, hub, SystemKeyring(setup.variables)).save(grant)
     save_profile(profile)
+    if kept.keyring is not None:
+        say(f"The sign-in is kept in the keyring ({kept.keyring}).")
+    elif kept.trouble:
+        say(
+            f"The system's keyring cannot be used ({kept.trouble}): "
+            f"the sign-in is kept in {kept.path}, which only you can read.",
+            color="yellow",
+        )
     _mention_environment(setup)
 
 

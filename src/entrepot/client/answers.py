@@ -85,7 +85,7 @@ _KINDS: dict[int, tuple[type[ClientError], str, str]] = {
     401: (
         NotSignedIn,
         "The hub does not accept the token.",
-        "Get a new one and run `entrepot login token -`.",
+        "Run `entrepot login` to sign in again.",
     ),
     403: (Denied, "The hub denies this.", "Ask the hub's operator why."),
     404: (

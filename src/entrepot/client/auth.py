@@ -1,12 +1,8 @@
-"""Signing in: the store of tokens, and the ways to get another token when one ends.
-
-A stored token belongs to the hub that it was stored for and is never offered to another.
-"""
+"""Signing in: where a token comes from, and the ways to get another when one ends."""
 
 import base64
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
@@ -15,89 +11,26 @@ from urllib.parse import quote_plus
 from entrepot.client.answers import JsonObject, error_for, parse_object
 from entrepot.client.api import Api, TokenSource
 from entrepot.client.connections import Address, Times
-from entrepot.client.errors import BadAnswer, ClientError, Denied, InvalidUse, NotSignedIn
-from entrepot.client.private_files import locked, read_private, write_private
+from entrepot.client.errors import (
+    BadAnswer,
+    ClientError,
+    Denied,
+    InvalidUse,
+    NotSignedIn,
+    Unreachable,
+)
+from entrepot.client.keyrings import SystemKeyring
 from entrepot.client.retries import Backoff
 from entrepot.client.stop import Stop
+from entrepot.client.token_store import Grant, TokenStore
 from entrepot.client.tokens import claims_or_none, clean_token
 
-# The fixed public client of the command (contract, section 4).
+# The fixed public client of edmgr, by password (contract, section 4).
 CLIENT_ID = "bcca11a6-8f8f-42d9-aa4d-0f46815d9c75"
 SCOPE = f"openid {CLIENT_ID} offline_access"
 RENEW_BEFORE_SECONDS = 60.0
-_SIGN_IN = "Run `entrepot login` to see how to get a token, or set ENTREPOT_TOKEN."
+_SIGN_IN = "Run `entrepot login`, or set ENTREPOT_TOKEN."
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """What the hub hands out: an access token and, for some grants, one to renew it with."""
-
-    access_token: str
-    refresh_token: str | None = None
-
-
-class TokenStore:
-    """The saved sign-in of one profile at one hub, in a file of mode 0600."""
-
-    def __init__(self, root: Path, profile: str, hub: Address) -> None:
-        self.path = root / "tokens.json"
-        self._profile = profile
-        self._hub_url = hub.url
-
-    def load(self) -> Grant | None:
-        """The saved grant, None when there is none for this hub. Raises LocalFileError."""
-        entry = read_private(self.path).get(self._profile)
-        if not isinstance(entry, dict) or entry.get("url") != self._hub_url:
-            return None
-        access, refresh = entry.get("access_token"), entry.get("refresh_token")
-        if not isinstance(access, str):
-            return None
-        return Grant(access, refresh if isinstance(refresh, str) else None)
-
-    def save(self, grant: Grant) -> None:
-        """Keep `grant` in place of what was there."""
-        with locked(self.path):
-            self._write(grant)
-
-    def delete(self) -> None:
-        """Forget the sign-in of this profile, whatever hub it was for."""
-        delete_sign_in(self.path.parent, self._profile)
-
-    def exchange(self, refused: str, renew: Callable[[str], Grant]) -> Grant | None:
-        """Swap a refused token for a new one, once even if several commands try at a time.
-
-        None when the store has neither another access token nor a refresh token.
-        """
-        with locked(self.path):
-            held = self.load()
-            if held is None or held.access_token != refused:
-                return held
-            if held.refresh_token is None:
-                return None
-            fresh = renew(held.refresh_token)
-            kept = Grant(fresh.access_token, fresh.refresh_token or held.refresh_token)
-            self._write(kept)
-            return kept
-
-    def _write(self, grant: Grant) -> None:
-        entry = {"url": self._hub_url, "access_token": grant.access_token}
-        if grant.refresh_token:
-            entry["refresh_token"] = grant.refresh_token
-        write_private(self.path, read_private(self.path) | {self._profile: entry})
-
-
-def delete_sign_in(root: Path, profile: str) -> None:
-    """Forget the saved token of a profile. Raises LocalFileError."""
-    path = root / "tokens.json"
-    if not path.exists():
-        return
-    with locked(path):
-        rest = {name: entry for name, entry in read_private(path).items() if name != profile}
-        if rest:
-            write_private(path, rest)
-        else:
-            path.unlink(missing_ok=True)
 
 
 class GivenToken:
@@ -116,34 +49,62 @@ class GivenToken:
 
 
 class SavedToken:
-    """The token in the store: renewed by its refresh token, or by a sign-in made meanwhile."""
+    """The token in the store: renewed by its refresh token, or by a sign-in made meanwhile.
+
+    Kept in memory between calls, so that a keyring is asked once and not for every call.
+    """
 
     def __init__(self, store: TokenStore, hub: Address, times: Times) -> None:
         self._store = store
         self._hub = hub
         self._times = times
+        self._held: Grant | None = None
+        self._renewed = ""  # the token of the last renewal: one that ends at once is not renewed
+        self._lock = Lock()
 
     def token(self) -> str:
         """The saved token, renewed first if it is about to end. Raises NotSignedIn."""
-        held = self._store.load()
+        with self._lock:
+            held = self._held = self._held or self._store.load()
         if held is None:
             raise NotSignedIn("You are not signed in at this hub.", remedy=_SIGN_IN)
-        if held.refresh_token and _ends_soon(held.access_token):
-            return self.renewed(held.access_token) or held.access_token
+        if held.refresh_token and _ends_soon(held.access_token, unless=self._renewed):
+            try:
+                return self.renewed(held.access_token) or held.access_token
+            except Unreachable as error:
+                _log.warning("The sign-in could not be renewed yet: %s", error.message)
         return held.access_token
 
     def renewed(self, refused: str) -> str | None:
-        """A token from the refresh token or from a sign-in made meanwhile, else None."""
-        try:
-            held = self._store.exchange(refused, self._refresh)
-        except ClientError as error:
-            _log.warning("The sign-in could not be renewed: %s", error.message)
-            return None
-        return held.access_token if held is not None else None
+        """A token from the refresh token or from a sign-in made meanwhile, else None.
 
-    def _refresh(self, refresh_token: str) -> Grant:
-        form = {"grant_type": "refresh_token", "refresh_token": refresh_token, "scope": SCOPE}
-        return request_grant(self._hub, form | {"client_id": CLIENT_ID}, self._times)
+        Raises Unreachable where the hub cannot be asked now.
+        """
+        with self._lock:
+            if self._held is not None and self._held.access_token != refused:
+                return self._held.access_token
+            try:
+                self._held = self._store.exchange(refused, self._refresh)
+            except Unreachable:
+                raise
+            except ClientError as error:
+                _log.warning("The sign-in could not be renewed: %s", error.message)
+                return None
+            if self._held is None:
+                return None
+            self._renewed = self._held.access_token
+            return self._held.access_token
+
+    def _refresh(self, held: Grant) -> Grant:
+        client_id = held.client_id or CLIENT_ID
+        form = {
+            "grant_type": "refresh_token",
+            "refresh_token": held.refresh_token or "",
+            "client_id": client_id,
+        }
+        if client_id == CLIENT_ID:
+            form["scope"] = SCOPE
+        return request_grant(self._hub, form, self._times)
 
 
 class ClientSecret:
@@ -177,6 +138,17 @@ class ClientSecret:
         return request_grant(self._hub, form, self._times, headers).access_token
 
 
+def post_token_form(
+    hub: Address,
+    form: Mapping[str, str],
+    times: Times,
+    headers: Mapping[str, str] | None = None,
+) -> tuple[int, bytes]:
+    """Status and body of one POST to the hub's token endpoint. Raises Unreachable."""
+    api = Api(hub, None, times, Backoff(), Stop())
+    return api.post_form(["oauth", "token"], form, headers)
+
+
 def request_grant(
     hub: Address,
     form: Mapping[str, str],
@@ -188,15 +160,32 @@ def request_grant(
     Raises NotSignedIn for wrong credentials, Denied for a grant that the hub does not offer,
     Unreachable, BadAnswer.
     """
-    api = Api(hub, None, times, Backoff(), Stop())
-    status, body = api.post_form(["oauth", "token"], form, headers)
+    status, body = post_token_form(hub, form, times, headers)
     if status != 200:
-        raise _grant_error(status, body)
-    said = parse_object(body)
+        raise form_error(status, body)
+    return grant_of(parse_object(body), form.get("client_id"))
+
+
+def grant_of(said: JsonObject, client_id: str | None) -> Grant:
+    """The tokens of a good answer (RFC 6749, 5.1). Raises BadAnswer."""
     access, refresh = said.get("access_token"), said.get("refresh_token")
     if not isinstance(access, str):
         raise BadAnswer("The hub's answer holds no access token.")
-    return Grant(clean_token(access), refresh if isinstance(refresh, str) else None)
+    return Grant(clean_token(access), refresh if isinstance(refresh, str) else None, client_id)
+
+
+def revoke(hub: Address, grant: Grant, times: Times) -> None:
+    """End a sign-in at the hub: all tokens that came of it (RFC 7009). Raises ClientError.
+
+    A token that came from elsewhere is not the command's to end, and is left alone.
+    """
+    if grant.client_id is None:
+        return
+    form = {"token": grant.refresh_token or grant.access_token, "client_id": grant.client_id}
+    api = Api(hub, None, times, Backoff(), Stop())
+    status, body = api.post_form(["oauth", "revoke"], form)
+    if status != 200:
+        raise form_error(status, body)
 
 
 def sign_in_with_password(hub: Address, username: str, password: str, times: Times) -> Grant:
@@ -227,15 +216,26 @@ def choose_tokens(
         return ClientSecret(hub, client_id, secret, times)
     if client_id or secret:
         raise InvalidUse("ENTREPOT_CLIENT_ID and ENTREPOT_CLIENT_SECRET belong together.")
-    return SavedToken(TokenStore(root, profile, hub), hub, times)
+    store = TokenStore(root, profile, hub, SystemKeyring(environment))
+    return SavedToken(store, hub, times)
 
 
-def _ends_soon(token: str) -> bool:
+def _ends_soon(token: str, *, unless: str = "") -> bool:
+    """Whether a token ends within a minute, or a quarter of its life if that is shorter.
+
+    Not for the token `unless`: it is brand new, so it is the clock here that is wrong.
+    """
     claims = claims_or_none(token)
-    return claims is not None and claims.expired(datetime.now(UTC), RENEW_BEFORE_SECONDS)
+    if claims is None or token == unless:
+        return False
+    margin = RENEW_BEFORE_SECONDS
+    if claims.life_seconds is not None:
+        margin = min(margin, claims.life_seconds / 4)
+    return claims.expired(datetime.now(UTC), margin)
 
 
-def _grant_error(status: int, body: bytes) -> ClientError:
+def form_error(status: int, body: bytes) -> ClientError:
+    """The error that an answer of the OAuth endpoints stands for (RFC 6749, 5.2)."""
     said: JsonObject = {}
     try:
         said = parse_object(body)

@@ -28,7 +28,7 @@ class Profile:
             raise InvalidUse(
                 f"Which hub? No URL is known for the profile {self.name}.",
                 remedy="Add --url https://your.hub or set ENTREPOT_URL; "
-                "`entrepot login token -` remembers it.",
+                "`entrepot login` remembers it.",
             )
         return self.address
 
