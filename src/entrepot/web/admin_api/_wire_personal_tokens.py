@@ -11,9 +11,7 @@ from entrepot.web.admin_api._wire_accounts import Scope
 Scopes: TypeAlias = Annotated[list[Scope], Meta(min_length=1, max_length=20)]
 Networks: TypeAlias = Annotated[
     list[Annotated[str, Meta(max_length=60, examples=["192.0.2.0/24"])]],
-    Meta(
-        description="Addresses or CIDR ranges, IPv4 and IPv6; none: from anywhere.", max_length=20
-    ),
+    Meta(description="Addresses or CIDR ranges, IPv4 or IPv6; none: anywhere.", max_length=20),
 ]
 
 
