@@ -271,6 +271,23 @@ def test_a_picture_as_watermark(tmp_path: Path) -> None:
     assert pixel(image, 110, 20) == WHITE
 
 
+@pytest.mark.parametrize(("side", "length"), [(1, 1), (5, 20), (40, 200)])
+def test_a_text_too_long_for_a_small_picture_is_told_as_itself(
+    tmp_path: Path, side: int, length: int
+) -> None:
+    Image.new("RGB", (side, side), "red").save(tmp_path / "small.png")
+    with pytest.raises(Refused, match=f"has {length} characters") as refusal:
+        converted(tmp_path / "small.png", "png", mark(text="W" * length, scale=0.3))
+    assert refusal.value.code == "watermark-too-small"
+
+
+@pytest.mark.parametrize(("side", "text"), [(3, "W"), (5, "l"), (12, "Wo"), (40, "W" * 20)])
+def test_a_small_text_on_a_small_picture_is_drawn(tmp_path: Path, side: int, text: str) -> None:
+    Image.new("RGB", (side, side), "red").save(tmp_path / "small.png")
+    image = opened(converted(tmp_path / "small.png", "png", mark(text=text, scale=1)))
+    assert (image.width, image.height) == (side, side)
+
+
 def test_a_watermark_brings_nothing_but_its_pixels(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x8298] = "someone else"

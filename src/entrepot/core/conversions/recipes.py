@@ -65,7 +65,8 @@ V watermark   {"text": str, "source": null, ...} or {"text": null, "source": int
               "asset" instead, the id as text). Both with {"position": compass gravity,
               "opacity": 0 < n <= 1, "scale": 0 < n <= 1 (its width as a part of the
               picture's; it is never higher than the picture), "tile": bool (repeated over all of
-              it, position unused), "colour": "#rrggbbaa" (of a text)}
+              it, position unused), "colour": "#rrggbbaa" (of a text)}. A text that would be less
+              than a pixel high: Refused("watermark-too-small")
 
 Settings: once at most, in this order, after the operations
   background    "#rrggbbaa"; absent: transparent where the output can be, else white

@@ -14,7 +14,8 @@ def convert(
 
     Facts: width, height, colour_space, bits, alpha, quality (jpg webp avif heic pdf), frames,
     duration_seconds (animations). Raises Refused: media-damaged, media-too-large,
-    media-unsupported, crop-outside, max-bytes.
+    media-unsupported, crop-outside, max-bytes,
+    watermark-too-small.
     """
     from entrepot.core.conversions.runners.image import pipeline
 

@@ -20,6 +20,7 @@ FONTS_MAX = 2000
 _PREFERRED = ("NotoSans-Regular", "DejaVuSans", "LiberationSans-Regular")
 _NEVER = "\uffff"  # no character, so no font has it: what is drawn for it means "not there"
 _PROBE_PIXELS = 24
+_TRIMMED_MIN = 3  # pixels; libvips looks at each with its neighbours
 
 
 def render(text: str, height: float) -> pyvips.Image:
@@ -53,6 +54,8 @@ def _drawn(text: str, font: ImageFont.FreeTypeFont) -> pyvips.Image:
 
 def _inked(mask: pyvips.Image) -> pyvips.Image:
     mask = mask.copy_memory()
+    if min(mask.width, mask.height) < _TRIMMED_MIN:
+        return mask
     left, top, width, height = mask.find_trim(threshold=1, background=[0])
     return mask.crop(left, top, width, height) if width and height else mask
 

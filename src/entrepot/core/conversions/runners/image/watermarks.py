@@ -28,6 +28,7 @@ from entrepot.core.conversions.runners.protocol import Refused
 _MARGIN = 0.02  # of the picture's shorter side, between a mark and the edge
 _GAP = 0.5  # between tiles, of their own size
 _FONT_PIXELS = 100.0
+_LETTERS_MIN = 1.0  # pixels high; below, a text is not even a line
 
 
 def watermark(
@@ -51,6 +52,12 @@ def _text(text: str, colour: str, width: int, height: int) -> pyvips.Image:
     sample = fonts.render(text, _FONT_PIXELS)
     factor = min(width / sample.width, height / sample.height)
     mask = fonts.render(text, max(1.0, _FONT_PIXELS * factor))
+    if sample.height * factor < _LETTERS_MIN:
+        raise Refused(
+            "watermark-too-small",
+            f"The text of the watermark has {len(text)} characters, which is too long for the "
+            f"picture: in {width} pixels its letters would be less than a pixel high.",
+        )
     # Letters grow in steps of pixels: what is missing to the size is a hair.
     factor = min(width / mask.width, height / mask.height)
     mask = mask.resize(
