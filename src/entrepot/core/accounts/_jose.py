@@ -4,13 +4,14 @@ Most of the operator's commands neither sign nor check a token, and loading jose
 than they do.
 """
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from joserfc import jwt
 from joserfc.errors import InvalidClaimError, JoseError
-from joserfc.jwk import RSAKey
+from joserfc.jwk import OctKey, RSAKey
 from joserfc.jws import extract_compact
 from joserfc.jwt import JWTClaimsRegistry, Token
 
@@ -75,6 +76,26 @@ def verify(token: str, key: RSAKey, *, issuer: str, now: datetime) -> Token:
     except (JoseError, ValueError) as error:
         raise _fault_of(error) from error
     return decoded
+
+
+def read_claims(token: str) -> Mapping[str, Any]:
+    """The token's claims, not trusted; none where they are no object."""
+    try:
+        claims = json.loads(extract_compact(token.encode()).payload)
+    except (JoseError, ValueError, RecursionError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
+
+
+def verify_shared(token: str, secret: bytes) -> Mapping[str, Any]:
+    """The claims of a JWT signed with `secret` by HS256, times not checked. TokenFault."""
+    try:
+        decoded = jwt.decode(token, OctKey.import_key(secret), algorithms=["HS256"])
+    except (JoseError, ValueError, RecursionError) as error:
+        raise _fault_of(error) from error
+    if decoded.header.get("typ", "JWT") != "JWT":
+        raise TokenFault(expired=False)
+    return decoded.claims
 
 
 def _fault_of(error: Exception) -> TokenFault:

@@ -26,6 +26,9 @@ ACCOUNT_GUESSES_MAX = 5
 ADDRESS_GUESSES_MAX = 50
 CLIENT_GUESSES_MAX = 20
 CLIENT_ADDRESS_GUESSES_MAX = 200  # for all client ids, also those that nobody has
+USER_CODE_GUESSES_MAX = 10  # of one person
+USER_CODE_ADDRESS_GUESSES_MAX = 50
+DEVICE_REQUESTS_MAX = 60  # from one address within the window
 _IPV6_NETWORK_BITS = 64  # what one household or machine is given
 
 
@@ -252,3 +255,29 @@ def count_client_guess(tx: Tx, *, client_id: str, address: str, now: datetime) -
 def _client_subjects(client_id: str, address: str) -> tuple[str, str]:
     near = neighbourhood(address)
     return f"client:{_digest(f'{client_id} {near}')}", f"clients-from:{near}"
+
+
+def refuse_user_code_guessing(tx: Tx, *, user_id: int, address: str, now: datetime) -> None:
+    """TooMany after 10 user codes of a person that nobody has, or 50 from an address."""
+    subjects = _user_code_subjects(user_id, address)
+    limits = dict(
+        zip(subjects, (USER_CODE_GUESSES_MAX, USER_CODE_ADDRESS_GUESSES_MAX), strict=True)
+    )
+    _refuse_guessing(tx, limits, now=now)
+
+
+def count_user_code_guess(tx: Tx, *, user_id: int, address: str, now: datetime) -> None:
+    """Remember a user code that nobody has for `refuse_user_code_guessing`."""
+    for subject in _user_code_subjects(user_id, address):
+        tx.execute(insert(sign_in_attempts), {"subject": subject, "at": now})
+
+
+def _user_code_subjects(user_id: int, address: str) -> tuple[str, str]:
+    return f"user-codes:{user_id}", f"user-codes-from:{neighbourhood(address)}"
+
+
+def count_device_request(tx: Tx, *, address: str, now: datetime) -> None:
+    """Count a request for device codes, each of which is a row; TooMany after 60."""
+    subject = f"devices-from:{neighbourhood(address)}"
+    _refuse_guessing(tx, {subject: DEVICE_REQUESTS_MAX}, now=now)
+    tx.execute(insert(sign_in_attempts), {"subject": subject, "at": now})

@@ -9,13 +9,15 @@ from litestar.params import FromPath
 from entrepot.assembly import Hub, Policy
 from entrepot.core.accounts import OPENID_SCOPES, SCOPES
 from entrepot.errors import NotFound
-from entrepot.web.oauth._clients import AUTH_METHODS
-from entrepot.web.oauth._grants import GRANTS
+from entrepot.web.oauth._clients import AUTH_METHODS, SECRET_METHODS
+from entrepot.web.oauth._grants import grants_of
 from entrepot.web.oauth._wire import KeySet, Metadata
 
 KEYS_SECONDS = 300  # a new key signs no earlier than this after it is published
 _SERVER = "/.well-known/oauth-authorization-server"
 _OPENID = "/.well-known/openid-configuration"
+_CLAIMS = ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce"]
+_CLAIMS += ["name", "given_name", "family_name", "email"]
 _KEYS = CacheControlHeader(public=True, max_age=KEYS_SECONDS)
 
 
@@ -92,20 +94,29 @@ def metadata_routes(hub: Hub) -> list[HTTPRouteHandler]:
 
 def _metadata(policy: Policy) -> Metadata:
     url = policy.public_url
-    grants = [grant.GRANT_TYPE for grant, _ in GRANTS]
+    grants = [grant.GRANT_TYPE for grant, _ in grants_of(policy)]
     return Metadata(
         issuer=url,
         authorization_endpoint=f"{url}/oauth/authorize",
         token_endpoint=f"{url}/oauth/token",
+        device_authorization_endpoint=f"{url}/oauth/device_authorization",
+        revocation_endpoint=f"{url}/oauth/revoke",
+        introspection_endpoint=f"{url}/oauth/introspect",
+        userinfo_endpoint=f"{url}/oauth/userinfo",
         jwks_uri=f"{url}/.well-known/jwks.json",
         scopes_supported=[*SCOPES, *OPENID_SCOPES],
         response_types_supported=["code"],
         response_modes_supported=["query"],
         grant_types_supported=grants,
         token_endpoint_auth_methods_supported=list(AUTH_METHODS),
+        revocation_endpoint_auth_methods_supported=list(AUTH_METHODS),
+        introspection_endpoint_auth_methods_supported=list(SECRET_METHODS),
         code_challenge_methods_supported=["S256"],
         authorization_response_iss_parameter_supported=True,
         subject_types_supported=["public"],
         id_token_signing_alg_values_supported=["RS256"],
+        claims_supported=_CLAIMS,
+        request_parameter_supported=False,
+        request_uri_parameter_supported=False,
         prompt_values_supported=["none", "login", "consent", "select_account"],
     )

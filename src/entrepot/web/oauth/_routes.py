@@ -6,6 +6,8 @@ from litestar.exceptions import HTTPException
 from entrepot.errors import EntrepotError
 from entrepot.web.http.edge import Edge
 from entrepot.web.oauth._authorize import authorize_pages
+from entrepot.web.oauth._device import device_pages, device_routes
+from entrepot.web.oauth._endpoints import endpoint_routes
 from entrepot.web.oauth._errors import answer_error, answer_http_error
 from entrepot.web.oauth._metadata import key_routes, metadata_routes
 from entrepot.web.oauth._token import token_routes
@@ -20,6 +22,8 @@ def create_router(edge: Edge) -> Router:
         path="/",
         route_handlers=[
             *token_routes(edge),
+            *device_routes(edge),
+            *endpoint_routes(edge),
             *key_routes(edge.hub),
             *metadata_routes(edge.hub),
         ],
@@ -27,7 +31,7 @@ def create_router(edge: Edge) -> Router:
     )
     for_people = Router(
         path="/",
-        route_handlers=[*authorize_pages(edge, pages)],
+        route_handlers=[*authorize_pages(edge, pages), *device_pages(edge, pages)],
         exception_handlers=error_handlers(pages),  # type: ignore[arg-type]
         include_in_schema=False,
     )

@@ -27,15 +27,18 @@ from entrepot.core.accounts import (
     CLIENT_ID,
     REFRESH_TOKEN,
     AccessToken,
-    CodeRequest,
+    AssertionFault,
     Granted,
     Principal,
     add_refresh_token,
+    claimed_issuer,
     count_client_guess,
     issue_id_token,
     issue_token,
+    load_client,
     load_user,
     refuse_client_guessing,
+    use_assertion,
 )
 from entrepot.core.events import Denial, Event, record
 from entrepot.db import Tx
@@ -43,11 +46,12 @@ from entrepot.errors import Unauthenticated
 from entrepot.web.http.denials import note_denial
 from entrepot.web.oauth._clients import Client, query_client
 from entrepot.web.oauth._errors import printable
-from entrepot.web.oauth._grants import GRANTS, machine_scopes
+from entrepot.web.oauth._grants import Begun, grants_of, machine_scopes
 from entrepot.web.oauth._scopes import open_to
 
 # Decisions, as told from requests that are malformed or too early.
 _DENIALS = {"invalid_client", "invalid_grant", "unauthorized_client", "access_denied"}
+TOKEN_PATHS = ("/oauth/token", "/admin/oauth/token", "/admin/oauth/token.json")
 _CLIENT_REFUSED = "The client id or the secret is wrong, or none was sent."
 
 
@@ -59,6 +63,7 @@ class Asked:
     authorization: str
     address: str
     at: datetime
+    person: Principal | None = None  # whose password the form holds, and it is right
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +107,10 @@ class HubServer(AuthorizationServer):  # type: ignore[misc]
     def __init__(self, tx: Tx, hub: Hub, asked: Asked) -> None:
         super().__init__()
         self.tx, self.hub, self.asked_at, self.now = tx, hub, asked.at, hub.now
+        self.person = asked.person
         self._address = asked.address
-        for grant, extensions in GRANTS:
+        self._grants = grants_of(hub.policy)
+        for grant, extensions in self._grants:
             self.register_grant(grant, extensions)
 
     def query_client(self, client_id: str) -> Client | None:
@@ -150,6 +157,26 @@ class HubServer(AuthorizationServer):  # type: ignore[misc]
             raise InvalidRequestError("The header and the form name different clients.")
         return by_header or by_form
 
+    def use_assertion(self, assertion: str) -> tuple[Client, str]:
+        """The client that signed an assertion, and its scope; `invalid_grant`."""
+        issuer, address, now = claimed_issuer(assertion), self._address, self.now()
+        refuse_client_guessing(self.tx, client_id=issuer, address=address, now=now)
+        url = self.hub.policy.public_url
+        try:
+            asserted = use_assertion(
+                self.tx,
+                self.hub.keys.box,
+                assertion,
+                audiences=[url + path for path in TOKEN_PATHS],
+                now=now,
+            )
+        except AssertionFault as fault:
+            count_client_guess(self.tx, client_id=issuer, address=address, now=now)
+            raise InvalidGrantError(str(fault)) from fault
+        client = Client(self.tx, asserted.client)
+        client.principal = load_client(self.tx, client.client_id, scopes=asserted.client.scopes)
+        return client, asserted.scope
+
     def for_machine(self, client: Client, scope: str | None) -> dict[str, Any]:
         """A token for a machine in its own name."""
         assert client.principal is not None
@@ -161,13 +188,13 @@ class HubServer(AuthorizationServer):  # type: ignore[misc]
         client: Client,
         granted: Granted,
         *,
-        request: CodeRequest | None = None,
+        first: Begun | None = None,
         narrowed: str | None = None,
     ) -> dict[str, Any]:
         """Tokens for a person through a program; `invalid_grant` where the person is disabled.
 
         A refresh token for every client that is registered for them; an ID token where the
-        scope `openid` was given, but not again at a refresh (`request` is None there).
+        scope `openid` was given, but not again at a refresh (`first` is None there).
         """
         try:
             who = load_user(self.tx, granted.user_id)
@@ -181,7 +208,7 @@ class HubServer(AuthorizationServer):  # type: ignore[misc]
             body["refresh_token"] = add_refresh_token(
                 self.tx, granted.family, granted.scopes, now=now
             )
-        if request is not None and "openid" in scopes:
+        if first is not None and "openid" in scopes:
             body["id_token"] = issue_id_token(
                 self.tx,
                 self.hub.keys.current,
@@ -189,8 +216,8 @@ class HubServer(AuthorizationServer):  # type: ignore[misc]
                 issuer=self.hub.policy.public_url,
                 client_id=client.client_id,
                 scopes=scopes,
-                signed_in_at=request.signed_in_at,
-                nonce=request.nonce,
+                signed_in_at=first.signed_in_at,
+                nonce=first.nonce,
                 now=now,
             )
         return body
@@ -238,7 +265,7 @@ class HubServer(AuthorizationServer):  # type: ignore[misc]
         description = error.get_error_description() or error.error
         if isinstance(error, UnsupportedGrantTypeError):
             # Authlib would repeat the name, whatever characters it is made of.
-            names = ", ".join(grant.GRANT_TYPE for grant, _ in GRANTS)
+            names = ", ".join(grant.GRANT_TYPE for grant, _ in self._grants)
             description = f"This hub offers the grants: {names}."
         body = {"error": error.error, "error_description": printable(description)}
         return Answer(error.status_code, body)
