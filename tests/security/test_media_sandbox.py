@@ -165,6 +165,15 @@ def test_scratch_files_are_limited_and_gone_with_the_item(converter: SandboxedCo
     assert run(converter, "list_scratch").facts["files"] == 0
 
 
+@pytest.mark.parametrize(
+    ("where", "code"), [("scratch", "media-too-large"), ("disk", "storage-full")]
+)
+def test_want_of_room_is_told_as_what_it_is(
+    converter: SandboxedConverter, where: str, code: str
+) -> None:
+    assert refusal(converter, "overflow", where) == code
+
+
 @pytest.mark.parametrize(("does", "value"), [("eat", None), ("eat_below", 48 * MEBIBYTE)])
 def test_memory_is_limited_for_all_processes_together(
     converter: SandboxedConverter, does: str, value: object

@@ -185,6 +185,15 @@ def fill_scratch(item: Item) -> dict[str, Any]:
     return {}
 
 
+def overflow(item: Item) -> dict[str, Any]:
+    """There is no room: in the scratch folder, or where the result goes."""
+    if item.value == "scratch":
+        with Path("/scratch/all").open("wb", buffering=0) as file:
+            while True:
+                file.write(BLOCK)
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def list_scratch(item: Item) -> dict[str, Any]:
     return copy(item) | {"files": sum(1 for _ in Path("/scratch").iterdir())}
 
@@ -344,7 +353,17 @@ DOES: dict[str, Callable[[Item], dict[str, Any]]] = {
     for function in (
         *(copy, refuse, fail, die, leave, hang, spin, spin_below, work, flood),
         *(say, say_long, say_more, claim, claim_infinity, write_nothing, write, stretch),
-        *(fill_scratch, list_scratch, eat, eat_below, keep, fork_bomb, thread_bomb, stay_behind),
+        *(
+            overflow,
+            fill_scratch,
+            list_scratch,
+            eat,
+            eat_below,
+            keep,
+            fork_bomb,
+            thread_bomb,
+            stay_behind,
+        ),
         *(look, write_at, list_root, see_processes, link_to, spoil_source, connect, describe, call),
     )
 }

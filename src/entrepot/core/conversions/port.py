@@ -47,7 +47,7 @@ class ConversionFailed(Invalid):
     """This file cannot be converted so; another one may. `message` is fit for report.txt.
 
     Codes: media-damaged, media-too-large, media-too-slow, media-unsupported, converter-died,
-    converter-defect.
+    converter-defect; storage-full, where the converter says so and the disk has room again.
     """
 
     default_code = "media-damaged"

@@ -33,6 +33,7 @@ _SCRATCH = Path("/scratch")
 _MAPPED_BYTES_MAX = 2 * 1024**3
 _FILES_MAX = 256
 _TASKS_MAX = 256
+_SCRATCH_FREE_MIN = 1024 * 1024  # bytes; less: it is full
 _MEMLOCK_BYTES_MAX = 64 * 1024
 _CPU_GRACE_SECONDS = 5  # the hub measures first; this holds where the hub is stopped
 # Importing these would bring the database's libraries along: their modules are had without.
@@ -81,12 +82,21 @@ def _run_item(
         text = "The file needs more memory than a conversion may take."
         return Answer(request.serial, "refused", code="media-too-large", message=text)
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) and not _scratch_is_full():
+            text = "There was no room on the hub's disk for the result."
+            return Answer(request.serial, "refused", code="storage-full", message=text)
         if error.errno in (errno.EFBIG, errno.ENOSPC):
-            text = "The result is larger than it may be."
+            text = "The result, or what is needed to make it, is larger than it may be."
             return Answer(request.serial, "refused", code="media-too-large", message=text)
         return Answer(request.serial, "defect", trace=traceback.format_exc())
     except Exception:
         return Answer(request.serial, "defect", trace=traceback.format_exc())
+
+
+def _scratch_is_full() -> bool:
+    """Whose fault it is that there was no room: the scratch folder is the item's own."""
+    scratch = os.statvfs(_SCRATCH)
+    return scratch.f_bavail * scratch.f_frsize < _SCRATCH_FREE_MIN
 
 
 def _dispatch(

@@ -1,5 +1,6 @@
 """libvips as this program wants it: few loaders, no memory of earlier items, one thread."""
 
+import errno
 import functools
 import re
 from collections.abc import Iterator
@@ -15,7 +16,8 @@ _LOADERS = ("Jpeg", "Png", "Webp", "Tiff", "Nsgif", "Heif", "Svg")
 # libvips names the file, which is a descriptor here and means nothing to a reader.
 _PATHS = re.compile(r"(?:/proc/\S+|/\S+/\S*|VipsJpeg: |unable to call \w+\s*)")
 
-_NO_ROOM = re.compile(r"system error: (?:No space left|File too large|Disk quota)")
+_TOO_LARGE = re.compile(r"system error: File too large")
+_NO_ROOM = re.compile(r"system error: (?:No space left|Disk quota)")
 
 
 @functools.cache
@@ -32,12 +34,17 @@ def start() -> None:
 
 @contextmanager
 def refusing(doing: str, code: str = "media-damaged") -> Iterator[None]:
-    """Turns what libvips says of a file into Refused(code), in one line without paths."""
+    """Turns what libvips says of a file into Refused(code), in one line without paths.
+
+    OSError (ENOSPC) where there was no room to write.
+    """
     try:
         yield
     except pyvips.Error as error:
+        if _TOO_LARGE.search(str(error)):
+            raise Refused("media-too-large", "The result is larger than it may be.") from error
         if _NO_ROOM.search(str(error)):
-            raise Refused("media-too-large", "There is no room for the result.") from error
+            raise OSError(errno.ENOSPC, "no space left for what libvips writes") from error
         raise Refused(code, f"{doing}: {reason(error)}") from error
 
 
