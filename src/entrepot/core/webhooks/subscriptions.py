@@ -189,7 +189,10 @@ def find_webhook(tx: Tx, number: int, *, organisation_id: int | None = None) -> 
         query = query.where(webhooks.c.organisation_id == organisation_id)
     row = tx.execute(query).one_or_none()
     if row is None:
-        raise NotFound(f"There is no webhook {number}.")
+        # An organisation learns nothing of the webhooks of others, not even by the words.
+        raise (
+            NotFound if organisation_id is not None else NotFound(f"There is no webhook {number}.")
+        )
     return row
 
 

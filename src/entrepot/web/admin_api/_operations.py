@@ -32,6 +32,8 @@ _PLACES: Mapping[str, tuple[str, OpenAPIFormat | None]] = {
     "organisation": ("Number or name of the organisation.", None),
     "user": ("Number or mail address of the person.", None),
     "client_id": ("The client id.", None),
+    "webhook": ("Number of the webhook.", None),
+    "delivery": ("Id of the delivery: msg_...", None),
     "token_id": ("Number of the token.", None),
 }
 _REFUSED = {

@@ -26,13 +26,14 @@ from entrepot.web.admin_api._clients import CLIENT_ACTIONS
 from entrepot.web.admin_api._downloads import DOWNLOAD_ACTIONS
 from entrepot.web.admin_api._entitlements import ENTITLEMENT_ACTIONS
 from entrepot.web.admin_api._errors import AnyRequest, answer_error
+from entrepot.web.admin_api._events import EVENTS, PAGES, parse_events, stream_events
 from entrepot.web.admin_api._keys import key_actions
 from entrepot.web.admin_api._licences import LICENCE_ACTIONS
 from entrepot.web.admin_api._operations import operation_class, responses
 from entrepot.web.admin_api._organisations import ORGANISATION_ACTIONS
 from entrepot.web.admin_api._personal_tokens import PERSONAL_TOKEN_ACTIONS
 from entrepot.web.admin_api._products import PRODUCT_ACTIONS
-from entrepot.web.admin_api._query import parse_parameters, parse_slice
+from entrepot.web.admin_api._query import Slice, parse_parameters, parse_slice
 from entrepot.web.admin_api._releases import release_actions
 from entrepot.web.admin_api._uploads import (
     UPLOAD,
@@ -42,6 +43,7 @@ from entrepot.web.admin_api._uploads import (
     artifact_upload,
 )
 from entrepot.web.admin_api._users import USER_ACTIONS
+from entrepot.web.admin_api._webhooks import webhook_actions
 from entrepot.web.admin_api._wire import PATH
 from entrepot.web.http.callers import caller_of
 from entrepot.web.http.edge import Edge
@@ -115,6 +117,27 @@ def _handler(door: _Door, action: AnyAction) -> HTTPRouteHandler:
     return handler
 
 
+def _events_handler(door: _Door) -> HTTPRouteHandler:
+    edge = door.edge
+
+    @_routed(EVENTS, operation_class=operation_class(EVENTS, take_max=1))
+    async def handler(request: AnyRequest) -> ASGIResponse:
+        who = await door.enter(request, EVENTS.allowed)
+        query = door.query_of(request, EVENTS)
+        call: Call[Any] = Call(who, door.hub.now(), {}, query, Slice(0, 1), None)
+        if query.get("format", PAGES) != PAGES:
+            asked = await edge.read(lambda tx: parse_events(tx, call))
+            return stream_events(edge, asked).to_asgi_response(None, request)
+
+        def run(tx: Tx) -> tuple[Outcome, bytes]:
+            outcome = EVENTS.verb(tx, call)
+            return outcome, _encode(outcome.item)
+
+        return door.answer(EVENTS.status, *await edge.read(run))
+
+    return handler
+
+
 _MakeUpload = Callable[[AnyRequest, Principal, Mapping[str, str]], Upload]
 
 
@@ -165,6 +188,7 @@ def create_router(edge: Edge) -> Router:
         *PERSONAL_TOKEN_ACTIONS,
         *CLIENT_ACTIONS,
         *key_actions(edge.hub),
+        *webhook_actions(edge.hub),
     ]
     uploads = Uploads(edge)
     taking_in: list[tuple[AnyAction, _MakeUpload]] = [
@@ -176,6 +200,7 @@ def create_router(edge: Edge) -> Router:
         path=PATH,
         route_handlers=[
             *(_handler(door, action) for action in actions),
+            _events_handler(door),
             *(_upload_handler(door, uploads, *each) for each in taking_in),
         ],
         exception_handlers={EntrepotError: answer_error, HTTPException: answer_http_error},
