@@ -199,7 +199,8 @@ class _Sending:
         try:
             await send_body(extents, self._progress)
         except ClientGone as gone:
-            return Sent(gone.sent, complete=False)
+            # It may leave as soon as it has the last byte, before we have looked up.
+            return Sent(gone.sent, complete=gone.sent == self._length)
         except BodyCut as cut:
             raise _report(cut.path, cut.sent, started=True) from cut
         return Sent(self._length, complete=True)
