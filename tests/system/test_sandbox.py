@@ -36,6 +36,10 @@ from tests.system.hubs import (
 SHAPE = {
     "users": {"id", "email", "password", "organisation", "roles", "token"},
     "clients": {"client_id", "client_secret", "scopes"},
+    "apps": {
+        *("client_id", "client_secret", "scopes", "grants"),
+        *("redirect_uris", "public", "pkce"),
+    },
     "products": {"id", "code"},
     "entitlements": {"id", "product_code", "organisation", "kind"},
     "artifacts": {"entitlement_id", "release_id", "artifact_id", "file_name", "sha256"},

@@ -1,7 +1,8 @@
 """What a sandbox holds, for scripts that go on from there and for people.
 
 The JSON is one object: `url`, `jwks_url`, `users[]{id, email, password, organisation, roles,
-token}`, `clients[]{client_id, client_secret, scopes}`, `products[]{id, code}`,
+token}`, `clients[]{client_id, client_secret, scopes}`, `apps[]{client_id, client_secret, scopes,
+grants, redirect_uris, public, pkce}`, `products[]{id, code}`,
 `entitlements[]{id, product_code, organisation, kind}`,
 `artifacts[]{entitlement_id, release_id, artifact_id, file_name, sha256}` and
 `assets[]{id, identifier, group, title, sha256}`.
@@ -66,6 +67,18 @@ class Client(msgspec.Struct, frozen=True):
     scopes: list[str]
 
 
+class App(msgspec.Struct, frozen=True):
+    """A program of OAuth: what it may do, and where it has people sent back to."""
+
+    client_id: str
+    client_secret: str  # '': it is public and has none
+    scopes: list[str]
+    grants: list[str]
+    redirect_uris: list[str]
+    public: bool
+    pkce: bool
+
+
 class Product(msgspec.Struct, frozen=True):
     """A product, by both of its names."""
 
@@ -109,6 +122,7 @@ class Description(msgspec.Struct, frozen=True):
     jwks_url: str
     users: list[User]
     clients: list[Client]
+    apps: list[App]
     products: list[Product]
     entitlements: list[GrantedEntitlement]
     artifacts: list[DownloadableArtifact]
@@ -133,6 +147,19 @@ def describe_world(hub: Hub, data: Path) -> Description:
             clients=[
                 Client(one.client_id, one.client_secret, list(row.scopes))
                 for one in held.clients
+                if (row := find_client(tx, one.client_id)).disabled_at is None
+            ],
+            apps=[
+                App(
+                    one.client_id,
+                    one.client_secret,
+                    list(row.scopes),
+                    list(row.grants),
+                    list(row.redirect_uris),
+                    row.public,
+                    row.pkce,
+                )
+                for one in held.apps
                 if (row := find_client(tx, one.client_id)).disabled_at is None
             ],
             products=[Product(row.id, row.code) for row in list_products(tx, take=_PRODUCTS_MAX)],
@@ -245,6 +272,10 @@ def render_text(world: Description) -> str:
         for user in world.users
     ]
     machines = [(one.client_id, one.client_secret, ", ".join(one.scopes)) for one in world.clients]
+    apps = [
+        (one.client_id, one.client_secret or "public", ", ".join(one.redirect_uris))
+        for one in world.apps
+    ]
     granted = [(one.id, one.product_code, one.kind, one.organisation) for one in world.entitlements]
     total = (
         f"{len(world.products)} products, {len(world.artifacts)} files to download, "
@@ -258,6 +289,8 @@ def render_text(world: Description) -> str:
             *_table(("User", "Password", "Organisation", "Roles"), people),
             "",
             *_table(("Client", "Secret", "Scopes"), machines),
+            "",
+            *_table(("Program", "Secret", "Redirect address"), apps),
             "",
             *_table(("Entitlement", "Product", "Kind", "Organisation"), granted),
             "",

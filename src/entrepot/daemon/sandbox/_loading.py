@@ -22,6 +22,7 @@ from entrepot.daemon.sandbox._archives import (
 )
 from entrepot.daemon.sandbox._media import SAMPLE_FILES
 from entrepot.daemon.sandbox._plan import (
+    APPS,
     CLIENTS,
     FOUNDED_DAYS_AGO,
     GRANTS,
@@ -62,7 +63,8 @@ def load_world(hub: Hub, data: Path) -> bool:
     with hub.database.write() as tx:
         if not _is_empty(tx):
             return False
-        write_secrets(data, _World(tx, hub.now(), stored, media, passwords).make())
+        world = _World(tx, hub.now(), stored, media, passwords, hub.keys.box)
+        write_secrets(data, world.make())
     return True
 
 
@@ -161,6 +163,7 @@ class _World:
     files: _Files
     media: Sequence[tuple[catalogue.AssetSpec, catalogue.StoredFile]]
     passwords: Sequence[_Password]
+    box: accounts.SecretBox
 
     def make(self) -> Secrets:
         """Every row, oldest first; returns what must stay readable."""
@@ -173,6 +176,7 @@ class _World:
         }
         users = self._add_users(numbers, founded)
         clients = self._add_clients(numbers, founded)
+        apps = self._add_apps(numbers, founded)
         catalogue.add_licence(
             self.tx,
             code=LICENCE_CODE,
@@ -186,7 +190,7 @@ class _World:
         kinds = [GrantKind(self._grant(given), given.kind) for given in GRANTS]
         self._publish_all()
         catalogue.add_assets(self.tx, self.media, actor=ACTOR, now=self.now)
-        return Secrets(users, clients, kinds)
+        return Secrets(users, clients, kinds, apps)
 
     def _ago(self, days: int) -> datetime:
         return self.now - timedelta(days=days)
@@ -218,6 +222,27 @@ class _World:
                 organisation_id=numbers[client.organisation],
                 roles=client.roles,
                 scopes=client.scopes,
+                actor=ACTOR,
+                now=now,
+            )
+            added.append(ClientSecret(new.client_id, new.secret))
+        return added
+
+    def _add_apps(self, numbers: Mapping[str, int], now: datetime) -> list[ClientSecret]:
+        added = []
+        for app in APPS:
+            new = accounts.add_client(
+                self.tx,
+                client_id=app.client_id,
+                name=app.name,
+                organisation_id=numbers[app.organisation],
+                roles=app.roles,
+                scopes=app.scopes,
+                grants=app.grants,
+                redirect_uris=app.redirect_uris,
+                public=app.public,
+                pkce=app.pkce,
+                box=self.box,
                 actor=ACTOR,
                 now=now,
             )

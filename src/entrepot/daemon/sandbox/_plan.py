@@ -4,7 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from entrepot.core.accounts import CUSTOMER, OPERATOR, ORGANISATION_ADMIN, PUBLISHER
+from entrepot.core.accounts import (
+    AUTHORIZATION_CODE,
+    CLIENT_CREDENTIALS,
+    CUSTOMER,
+    DEVICE_CODE,
+    JWT_BEARER,
+    OPERATOR,
+    ORGANISATION_ADMIN,
+    PUBLISHER,
+    REFRESH_TOKEN,
+)
 from entrepot.core.catalogue import ProductSpec
 
 Kind: TypeAlias = Literal["plain", "lapsed", "grouped", "controlled", "licence"]
@@ -62,6 +72,52 @@ CLIENTS = (
     ),
     SampleClient(
         "harbour-operations", "Harbour operations", HARBOUR, (CUSTOMER, OPERATOR), ("admin",)
+    ),
+    SampleClient("harbour-shop", "Harbour shop", HARBOUR, (CUSTOMER, PUBLISHER), ("products",)),
+    SampleClient(
+        "harbour-catalogue", "Harbour catalogue", HARBOUR, (CUSTOMER,), ("products.readonly",)
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SampleApp:
+    """A program by which people let something act for them, or that signs assertions."""
+
+    client_id: str
+    name: str
+    organisation: str
+    roles: Sequence[str]
+    scopes: Sequence[str]
+    grants: Sequence[str] = ()  # none named: those that fit the rest
+    redirect_uris: Sequence[str] = ("http://127.0.0.1/callback",)
+    public: bool = False
+    pkce: bool = True
+
+
+APPS = (
+    SampleApp(
+        "vega-desktop",
+        "Vega desktop",
+        VEGA,
+        (CUSTOMER,),
+        ("entitlements", "orders", "products.readonly"),
+        (AUTHORIZATION_CODE, REFRESH_TOKEN, DEVICE_CODE),
+        public=True,
+    ),
+    SampleApp("okabe-web", "Okabe web", OKABE, (CUSTOMER,), ("entitlements", "orders")),
+    # Old: it cannot do PKCE.
+    SampleApp(
+        "harbour-legacy", "Harbour legacy shop", HARBOUR, (CUSTOMER,), ("products",), pkce=False
+    ),
+    SampleApp(
+        "harbour-signer",
+        "Harbour signer",
+        HARBOUR,
+        (CUSTOMER, PUBLISHER),
+        ("products", "products.readonly"),
+        (CLIENT_CREDENTIALS, JWT_BEARER),
+        redirect_uris=(),
     ),
 )
 

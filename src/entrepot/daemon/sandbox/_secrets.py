@@ -42,6 +42,7 @@ class Secrets(msgspec.Struct, frozen=True):
     users: list[UserSecret]
     clients: list[ClientSecret]
     entitlements: list[GrantKind]
+    apps: list[ClientSecret] = []  # msgspec makes a list for each
 
 
 def new_password() -> str:
