@@ -37,6 +37,10 @@ class Shop:
         self._loop.close()
         self.app._edge.close()
 
+    def flush(self) -> None:
+        """Writes down what has been sent."""
+        self._loop.run_until_complete(self.app._links._recorder.flush())
+
     def token(self, who: Principal, *scopes: str) -> str:
         """A token that is good now; of a person, with all scopes unless told."""
         with self.hub.database.read() as tx:
@@ -64,7 +68,9 @@ class Shop:
         if json is not None:
             options["json"] = json
         request = self._client.build_request(method, path, headers=sent, **options)
-        return self._loop.run_until_complete(self._client.send(request))
+        answer = self._loop.run_until_complete(self._client.send(request))
+        self._client.cookies.clear()  # a cookie counts only where a test sends it
+        return answer
 
     def data(self, method: str, path: str, token: str, data: Any = None, status: int = 200) -> Any:
         """What an answer of that status has under `data`."""
@@ -123,8 +129,13 @@ def add_people(shop: Shop) -> People:
         buyer = factories.add_user(tx, bought, roles=(CUSTOMER,))
         stranger = factories.add_user(tx, other, roles=(CUSTOMER,))
         factories.grant(tx, bought, "P1")
-    tokens = [shop.token(each, *SCOPES) for each in (publisher, buyer, stranger)]
-    return People(*tokens, publisher.id, bought)
+    return People(
+        shop.token(publisher, *SCOPES),
+        shop.token(buyer, *SCOPES),
+        shop.token(stranger, *SCOPES),
+        publisher.id,
+        bought,
+    )
 
 
 def error_of(answer: httpx.Response, status: int) -> dict[str, Any]:

@@ -102,7 +102,7 @@ class _Files:
         address = f"{self._policy.public_url}/dl/{link.path}"
         # A link is its holder's alone: nobody between may keep it, nor may the browser.
         headers = {"location": address, "cache-control": "private, no-store"}
-        return Response(None, status_code=302, headers=headers)
+        return Response(b"", status_code=302, headers=headers, media_type="text/plain")
 
     async def leave_contact(
         self, request: AnyRequest, download_id: str, file_name: str

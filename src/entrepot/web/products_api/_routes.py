@@ -66,7 +66,6 @@ def create_router(edge: Edge) -> Router:
         tags=["Product downloads"],
         security=[{"bearer": []}],
     )
-    hooks = Router(path="/", route_handlers=webhook_routes(edge), security=[{"bearer": []}])
     return Router(
         path="/",
         route_handlers=[calls, *file_routes(edge), *webhook_routes(edge)],
