@@ -63,6 +63,10 @@ COMMANDS: Mapping[str, Listed] = {
         "downloads",
         "List downloads, newest first: who, what, how many bytes, and when it was complete.",
     ),
+    "webhooks": Listed(
+        "webhooks", "Subscribe receivers to events; see, repeat and test deliveries."
+    ),
+    "audit": Listed("audit", "Export the log of every change, decision and download."),
     "sweep": Listed(
         "sweep",
         "Remove stored files that nothing refers to, deleted assets, and what killed runs left.",
@@ -83,4 +87,5 @@ ALIASES: Mapping[str, str] = {
     "organization": "organisation",
     "products": "product",
     "users": "user",
+    "webhook": "webhooks",
 }

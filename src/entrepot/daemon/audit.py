@@ -1,0 +1,54 @@
+"""`entrepotd audit`: what happened on the hub, for whoever has to know."""
+
+import sys
+from datetime import datetime
+
+import click
+
+from entrepot.core.accounts import find_organisation
+from entrepot.core.events import FORMATS, Wanted, walk_events
+from entrepot.daemon.desk import Desk
+from entrepot.daemon.options import INSTANT, hub_command
+
+
+@click.group()
+def audit() -> None:
+    """Export the log of every change, decision and download."""
+
+
+@audit.command()
+@click.option("--since", type=INSTANT, help="Only from then on.")
+@click.option("--until", type=INSTANT, help="Only before then.")
+@click.option("--type", "kind", metavar="TYPE", help="order.completed, or order.* for a noun.")
+@click.option("--actor", help="Only what this one did: user:10001, client:ci, operator, system.")
+@click.option("--subject", help="Only what was done to this: order:7001, release:<UUID>.")
+@click.option("--organisation", help="Only of this one (number or name).")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(sorted(FORMATS)),
+    default="jsonl",
+    show_default=True,
+    help="A JSON object on each line, or CSV with a heading.",
+)
+@hub_command
+def export(
+    desk: Desk,
+    since: datetime | None,
+    until: datetime | None,
+    kind: str | None,
+    actor: str | None,
+    subject: str | None,
+    organisation: str | None,
+    form: str,
+) -> None:
+    """Write every event that fits to stdout, oldest first, however many there are."""
+    with desk.hub() as hub:
+        owner = None
+        if organisation is not None:
+            with hub.database.read() as tx:
+                owner = find_organisation(tx, organisation).id
+        wanted = Wanted(since, until, kind, actor, owner, subject)
+        for piece in FORMATS[form](walk_events(hub.database, wanted)):
+            sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
