@@ -289,6 +289,27 @@ def test_a_client_gets_its_secret_once(desk: Desk) -> None:
     refused(desk.ask("POST", "/clients", json=body | {"scopes": []}), 409, "name-taken")
 
 
+def test_a_public_client_has_no_secret(desk: Desk) -> None:
+    body = {
+        "client_id": "app",
+        "name": "App",
+        "organisation": desk.operator.organisation_id,
+        "scopes": ["orders"],
+        "public": True,
+        "redirect_uris": ["http://127.0.0.1/back"],
+    }
+    assert desk.made("/clients", body) == {"client_id": "app", "client_secret": None}
+    shown = desk.ask("GET", "/clients/app").json()
+    assert shown["grants"] == ["authorization_code", "refresh_token"]
+    assert shown["public"]
+    assert shown["pkce"]
+    legacy = body | {"client_id": "old", "pkce": False}
+    refused(desk.ask("POST", "/clients", json=legacy), 400, "invalid", "pkce")
+    assert desk.made("/clients", legacy | {"public": False})["client_secret"]
+    own = desk.ask("GET", "/clients/entrepot-cli").json()
+    assert (own["organisation_id"], own["organisation_name"]) == (None, None)
+
+
 def test_a_new_key_is_published_at_once_and_no_secret_is(desk: Desk) -> None:
     before = desk.ask("GET", "/keys").json()["items"]
     answer = desk.ask("POST", "/keys/rotation", json={"purpose": "token"})

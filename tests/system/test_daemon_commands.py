@@ -274,14 +274,29 @@ def test_machines_get_their_secret_once(entrepotd: Run) -> None:
         "publisher", "--json",
     )  # fmt: skip
     secret = added.json()["client_secret"]
-    listed = entrepotd("clients", "list", "--json")
+    listed = entrepotd("clients", "list", "--organisation", "Acme", "--json")
     assert secret not in listed.out
-    assert listed.json()[0]["scopes"] == ["publish"]
+    (robot,) = listed.json()
+    assert (robot["scopes"], robot["grants"]) == (["publish"], ["client_credentials"])
     assert entrepotd("client", "disable", "robot").code == 0
-    assert entrepotd("client", "list", "--json").json()[0]["disabled_at"]
+    every = {one["client_id"]: one for one in entrepotd("client", "list", "--json").json()}
+    assert every["robot"]["disabled_at"]
+    assert every["entrepot-cli"]["public"]
+    assert every["entrepot-cli"]["organisation_name"] is None
     assert entrepotd("token", "robot").code == 4
     assert entrepotd("client", "enable", "robot").code == 0
     assert entrepotd("token", "robot").code == 0
+
+
+def test_a_program_of_people_has_no_secret(entrepotd: Run) -> None:
+    entrepotd("organisation", "add", "Acme", "--country", "DE")
+    shop = ("--organisation", "Acme", "--redirect-uri", "https://shop.example.com/back")
+    public = entrepotd("client", "add", "app", *shop, "--public", "--json")
+    assert public.json() == {"client_id": "app"}
+    assert entrepotd("client", "add", "old", *shop, "--no-pkce", "--json").json()["client_secret"]
+    refused = entrepotd("client", "add", "bad", *shop, "--public", "--grant", "client_credentials")
+    assert refused.code == 5
+    assert "no secret" in refused.err
 
 
 def test_a_token_is_good_where_the_hub_was_served(entrepotd: Run, data: Path) -> None:

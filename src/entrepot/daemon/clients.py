@@ -1,4 +1,4 @@
-"""`entrepotd client`: machines that sign in by client credentials."""
+"""`entrepotd client`: programs that get tokens, for themselves or for people."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from entrepot.core.accounts import (
+    GRANTS,
     SCOPES,
     add_client,
     disable_client,
@@ -29,15 +30,20 @@ _FIELDS = (
     "organisation_name",
     "roles",
     "scopes",
+    "grants",
+    "redirect_uris",
+    "public",
+    "pkce",
     "disabled_at",
     "created_at",
 )
 _COLUMNS = ("client_id", "name", "organisation_name", "roles", "scopes", "disabled_at")
+_GRANTS = {grant.rpartition(":")[2]: grant for grant in GRANTS}
 
 
 @click.group()
 def client() -> None:
-    """Add, list, disable and enable machines."""
+    """Add, list, disable and enable programs."""
 
 
 @client.command()
@@ -54,6 +60,23 @@ def client() -> None:
     show_default=True,
     help="What its tokens are good for; may be given several times.",
 )
+@click.option(
+    "--grant",
+    "grants",
+    multiple=True,
+    type=click.Choice(list(_GRANTS)),
+    help="How it gets tokens; may be given several times.  [default: what fits the rest]",
+)
+@click.option(
+    "--redirect-uri",
+    "redirect_uris",
+    multiple=True,
+    help="Where people are sent back to, https://... or http://127.0.0.1/...; several times.",
+)
+@click.option("--public", is_flag=True, help="It runs on people's machines: it has no secret.")
+@click.option(
+    "--no-pkce", is_flag=True, help="It is an old program that knows no PKCE. Avoid this."
+)
 @json_option
 @hub_command
 def add(
@@ -63,10 +86,14 @@ def add(
     name: str | None,
     roles: Sequence[str],
     scopes: Sequence[str],
+    grants: Sequence[str],
+    redirect_uris: Sequence[str],
     *,
+    public: bool,
+    no_pkce: bool,
     as_json: bool,
 ) -> None:
-    """Add a machine; prints its secret, which is shown this once."""
+    """Add a program; prints its secret, if it has one, which is shown this once."""
     with desk.hub() as hub, hub.database.write() as tx:
         new = add_client(
             tx,
@@ -75,18 +102,26 @@ def add(
             organisation_id=find_organisation(tx, organisation).id,
             roles=roles,
             scopes=scopes,
+            grants=[_GRANTS[grant] for grant in grants],
+            redirect_uris=redirect_uris,
+            public=public,
+            pkce=not no_pkce,
+            box=hub.keys.box,
             actor=OPERATOR,
             now=hub.now(),
         )
-    say("The secret is not kept readable: store it now.")
-    show_one({"client_id": new.client_id, "client_secret": new.secret}, as_json=as_json)
+    shown = {"client_id": new.client_id}
+    if new.secret:
+        say("The secret is shown this once: store it now.")
+        shown["client_secret"] = new.secret
+    show_one(shown, as_json=as_json)
 
 
 @client.command(name="list")
 @of_organisation_options
 @hub_command
 def list_(desk: Desk, **wanted: Any) -> None:
-    """List machines by client id."""
+    """List programs by client id."""
     show_accounts(desk, list_clients, fields=_FIELDS, columns=_COLUMNS, **wanted)
 
 
@@ -94,7 +129,7 @@ def list_(desk: Desk, **wanted: Any) -> None:
 @click.argument("client_id")
 @hub_command
 def disable(desk: Desk, client_id: str) -> None:
-    """Shut a machine out; its tokens and links die within seconds."""
+    """Shut a program out; its tokens and links die within seconds."""
     _set_disabled(desk, client_id, disabled=True)
 
 
@@ -102,7 +137,7 @@ def disable(desk: Desk, client_id: str) -> None:
 @click.argument("client_id")
 @hub_command
 def enable(desk: Desk, client_id: str) -> None:
-    """Let a machine in again."""
+    """Let a program in again."""
     _set_disabled(desk, client_id, disabled=False)
 
 

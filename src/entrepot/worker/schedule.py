@@ -7,6 +7,7 @@ from datetime import timedelta
 from functools import partial
 
 from entrepot.assembly import STALE_SECONDS, Hub
+from entrepot.core.accounts import purge_grants
 from entrepot.core.catalogue import drop_unused_bytes, sweep_bytes
 from entrepot.core.conversions.results import PURGE_MAX, purge_results
 from entrepot.core.events import purge_events
@@ -146,7 +147,7 @@ class Schedule:
         _log.warning("an order that had lost its job goes on", extra={"order_id": number})
 
     def purge(self) -> None:
-        """Forget orders and jobs that ended long ago, and results that nobody uses."""
+        """Forget orders, jobs and grants that ended, and results that nobody uses."""
         hub = self._hub
 
         def some_orders() -> int:
@@ -159,9 +160,14 @@ class Schedule:
             drop_unused_bytes(hub.database, hub.blobs, gone)
             return len(gone)
 
+        def some_grants() -> int:
+            with hub.database.write() as tx:
+                return purge_grants(tx, take=ROWS_TAKE, now=hub.now())
+
         before = hub.now() - ENDED_JOBS_KEPT
         self._in_portions(lambda: hub.jobs.purge(before=before, take=ORDERS_TAKE), ORDERS_TAKE)
         self._in_portions(some_orders, ROWS_TAKE)
+        self._in_portions(some_grants, ROWS_TAKE)
         self._in_portions(some_results, PURGE_MAX)
 
     def purge_webhooks(self) -> None:

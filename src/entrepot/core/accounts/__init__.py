@@ -121,6 +121,7 @@ from entrepot.core.accounts.principals import (
     require_scope,
 )
 from entrepot.core.accounts.providers import MembershipRule, Provider, load_providers
+from entrepot.core.accounts.purging import purge_grants
 from entrepot.core.accounts.redirects import is_loopback, origin_of, redirect_matches
 from entrepot.core.accounts.refreshing import (
     FoundRefresh,
@@ -273,6 +274,7 @@ __all__ = [
     "origin_of",
     "person_claims",
     "principal_of",
+    "purge_grants",
     "read_user_code",
     "read_vouched",
     "redeem_code",

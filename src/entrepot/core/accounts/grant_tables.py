@@ -43,6 +43,7 @@ refresh_tokens = Table(
     Column("used_at", Instant),  # set once, when it was exchanged
     sqlite_strict=True,
 )
+Index("ix_refresh_tokens_expires_at", refresh_tokens.c.expires_at)
 
 authorization_codes = Table(
     "authorization_codes",
@@ -103,6 +104,7 @@ used_assertions = Table(
     Column("expires_at", Instant, nullable=False),
     sqlite_strict=True,
 )
+Index("ix_used_assertions_expires_at", used_assertions.c.expires_at)
 
 consents = Table(
     "consents",

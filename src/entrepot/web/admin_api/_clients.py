@@ -1,10 +1,11 @@
-"""API clients: the machines."""
+"""API clients: programs that get tokens, for themselves or for people."""
 
 from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Row
 
+from entrepot.assembly import Hub
 from entrepot.core.accounts import (
     add_client,
     disable_client,
@@ -36,24 +37,9 @@ def _list(tx: Tx, call: Call[None]) -> Outcome:
 
 def _show(tx: Tx, call: Call[None]) -> Outcome:
     row: Row[Any] = find_client(tx, call.ids["client_id"])
-    name = find_organisation(tx, row.organisation_id).name
+    owner = row.organisation_id
+    name = None if owner is None else find_organisation(tx, owner).name
     return Outcome(fill(ClientItem, row, organisation_name=name))
-
-
-def _add(tx: Tx, call: Call[NewClient]) -> Outcome:
-    new = call.body
-    owner = owner_named(tx, new.organisation)
-    made = add_client(
-        tx,
-        client_id=new.client_id,
-        name=new.name,
-        organisation_id=owner.id,
-        roles=new.roles,
-        scopes=new.scopes,
-        actor=call.actor,
-        now=call.now,
-    )
-    return Outcome(ClientSecret(made.client_id, made.secret), f"/clients/{made.client_id}")
 
 
 def _set_disabled(*, disabled: bool) -> Callable[[Tx, Call[None]], Outcome]:
@@ -64,15 +50,54 @@ def _set_disabled(*, disabled: bool) -> Callable[[Tx, Call[None]], Outcome]:
     return verb
 
 
+def client_actions(hub: Hub) -> list[AnyAction]:
+    """The operations on clients."""
+
+    def add(tx: Tx, call: Call[NewClient]) -> Outcome:
+        new = call.body
+        made = add_client(
+            tx,
+            client_id=new.client_id,
+            name=new.name,
+            organisation_id=owner_named(tx, new.organisation).id,
+            roles=new.roles,
+            scopes=new.scopes,
+            grants=new.grants,
+            redirect_uris=new.redirect_uris,
+            public=new.public,
+            pkce=new.pkce,
+            box=hub.keys.box,
+            actor=call.actor,
+            now=call.now,
+        )
+        item = ClientSecret(made.client_id, made.secret or None)
+        return Outcome(item, f"/clients/{made.client_id}")
+
+    adding: AnyAction = Action(
+        _TAG,
+        "POST",
+        "/clients",
+        "addClient",
+        "Add a program; its secret is shown this once",
+        ADMINISTERING,
+        add,
+        status=201,
+        answer=ClientSecret,
+        body=NewClient,
+        conflicts=True,
+    )
+    return [adding, *_ACTIONS]
+
+
 _TAG = "clients"
 _ONE = "/clients/{client_id:str}"
-CLIENT_ACTIONS: tuple[AnyAction, ...] = (
+_ACTIONS: tuple[AnyAction, ...] = (
     Action(
         _TAG,
         "GET",
         "/clients",
         "listClients",
-        "List machines by client id, of all organisations or of one",
+        "List programs by client id, of all organisations or of one",
         ADMINISTERING,
         _list,
         answer=ClientPage,
@@ -80,27 +105,14 @@ CLIENT_ACTIONS: tuple[AnyAction, ...] = (
         paged=True,
     ),
     Action(
-        _TAG,
-        "POST",
-        "/clients",
-        "addClient",
-        "Add a machine; its secret is shown this once",
-        ADMINISTERING,
-        _add,
-        status=201,
-        answer=ClientSecret,
-        body=NewClient,
-        conflicts=True,
-    ),
-    Action(
-        _TAG, "GET", _ONE, "showClient", "Show a machine", ADMINISTERING, _show, answer=ClientItem
+        _TAG, "GET", _ONE, "showClient", "Show a program", ADMINISTERING, _show, answer=ClientItem
     ),
     Action(
         _TAG,
         "POST",
         f"{_ONE}/disable",
         "disableClient",
-        "Shut a machine out; tokens and links die within seconds",
+        "Shut a program out; tokens and links die within seconds",
         ADMINISTERING,
         _set_disabled(disabled=True),
         status=204,
@@ -110,7 +122,7 @@ CLIENT_ACTIONS: tuple[AnyAction, ...] = (
         "POST",
         f"{_ONE}/enable",
         "enableClient",
-        "Let a machine in again",
+        "Let a program in again",
         ADMINISTERING,
         _set_disabled(disabled=False),
         status=204,

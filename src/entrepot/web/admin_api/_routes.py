@@ -22,7 +22,7 @@ from entrepot.web.admin_api._asset_uploads import (
 )
 from entrepot.web.admin_api._assets import ASSET_ACTIONS
 from entrepot.web.admin_api._bodies import decode
-from entrepot.web.admin_api._clients import CLIENT_ACTIONS
+from entrepot.web.admin_api._clients import client_actions
 from entrepot.web.admin_api._downloads import DOWNLOAD_ACTIONS
 from entrepot.web.admin_api._entitlements import ENTITLEMENT_ACTIONS
 from entrepot.web.admin_api._errors import AnyRequest, answer_error
@@ -186,7 +186,7 @@ def create_router(edge: Edge) -> Router:
         *ORGANISATION_ACTIONS,
         *USER_ACTIONS,
         *PERSONAL_TOKEN_ACTIONS,
-        *CLIENT_ACTIONS,
+        *client_actions(edge.hub),
         *key_actions(edge.hub),
         *webhook_actions(edge.hub),
     ]

@@ -10,6 +10,16 @@ from entrepot.web.admin_api._wire import Country, Incoming, Line, Moment, Owner,
 
 ClientId: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Password: TypeAlias = Annotated[str, Meta(min_length=12, max_length=256)]
+Grant: TypeAlias = Literal[
+    "authorization_code",
+    "client_credentials",
+    "refresh_token",
+    "urn:ietf:params:oauth:grant-type:device_code",
+    "urn:ietf:params:oauth:grant-type:jwt-bearer",
+]
+RedirectUri: TypeAlias = Annotated[
+    str, Meta(max_length=1000, examples=["https://app.example.com/callback"])
+]
 Role: TypeAlias = Literal["customer", "organisation-admin", "publisher", "operator"]
 Scope: TypeAlias = Literal[
     "entitlements", "orders", "products", "products.readonly", "publish", "admin"
@@ -86,37 +96,52 @@ class UserPage(Wire):
 
 
 class NewClient(Incoming):
-    """A machine that signs in by client credentials."""
+    """A program that gets tokens. Without `grants` it gets those that fit what else is said.
+
+    `public`: it runs on people's machines and has no secret. `pkce` false is for an old program
+    that knows no PKCE. `redirect_uris`: https, or http on 127.0.0.1 and [::1] with any port.
+    """
 
     client_id: ClientId
     name: Line
     organisation: Owner
     scopes: list[Scope]
     roles: list[Role] = field(default_factory=lambda: ["customer"])
+    grants: Annotated[list[Grant], Meta(max_length=5)] = field(default_factory=list)
+    redirect_uris: Annotated[list[RedirectUri], Meta(max_length=20)] = field(default_factory=list)
+    public: bool = False
+    pkce: bool = True
 
 
 class ClientItem(Wire):
-    """A machine; `disabled_at` is null for one that may come in."""
+    """A program; `disabled_at` is null for one that may come in.
+
+    Public ones that came with the hub have no organisation.
+    """
 
     client_id: str
     name: str
-    organisation_id: int
-    organisation_name: str
+    organisation_id: int | None
+    organisation_name: str | None
     roles: list[str]
     scopes: list[str]
+    grants: list[str]
+    redirect_uris: list[str]
+    public: bool
+    pkce: bool
     disabled_at: Moment | None
     created_at: Moment
 
 
 class ClientPage(Wire):
-    """Machines by client id."""
+    """Programs by client id."""
 
     total: int
     items: Sequence[ClientItem]
 
 
 class ClientSecret(Wire):
-    """The secret is shown this once: the hub keeps only its hash."""
+    """The secret is shown this once; a public client has none (null)."""
 
     client_id: str
-    client_secret: str
+    client_secret: str | None

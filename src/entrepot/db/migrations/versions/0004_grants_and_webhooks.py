@@ -365,6 +365,9 @@ def _create_used_assertions() -> None:
         sa.PrimaryKeyConstraint("api_client_id", "token_id", name=op.f("pk_used_assertions")),
         sqlite_strict=True,
     )
+    op.create_index(
+        "ix_used_assertions_expires_at", "used_assertions", ["expires_at"], unique=False
+    )
 
 
 def _create_webhooks() -> None:
@@ -424,6 +427,7 @@ def _create_refresh_tokens() -> None:
     op.create_index(
         op.f("ix_refresh_tokens_family_id"), "refresh_tokens", ["family_id"], unique=False
     )
+    op.create_index("ix_refresh_tokens_expires_at", "refresh_tokens", ["expires_at"], unique=False)
 
 
 def _create_reservations() -> None:
