@@ -1,6 +1,7 @@
 """Signing in by an identity provider, from button to session; and what a provider or anybody in
 between may try. The provider is a real one on loopback."""
 
+import secrets
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -86,8 +87,11 @@ def test_a_person_signs_in_by_the_button_and_is_known_the_next_time(
     asked = dict(parse_qsl(urlsplit(away).query))
     assert asked["tenant"] == "1"
     assert asked["scope"] == "openid email profile"
+    assert "prompt" not in asked
     answer = browser.get(visit(away))
     assert location(answer) == "/token"
+    again = next(x for x in browser.read("/sign-in?again=").links if x.startswith("/sign-in/acme"))
+    assert parse_qsl(urlsplit(begin(browser, again)).query)[-1] == ("prompt", "login")
     assert "Ada Byron" in browser.read("/token").text
     with browser.hub.database.read() as tx:
         row = find_user(tx, "ada@acme.example")
@@ -110,6 +114,13 @@ def test_the_browsers_half_is_for_this_host_and_not_for_scripts(browser: Browser
     parts = {part.strip().lower() for part in cookie.split(";")}
     assert {"httponly", "samesite=lax", "path=/", "max-age=600"} <= parts
     assert cookie.startswith("entrepot-sign-in=")
+    assert location(browser.get(visit(location(answer)))) == "/"
+    # A long request of a program comes through; one that no cookie can hold is left out.
+    long = "/oauth/authorize?state=" + "".join(f"{n:03}" for n in range(700))
+    assert location(browser.get(visit(begin(browser, f"/sign-in/acme?next={long}")))) == long
+    random = "/?" + secrets.token_urlsafe(3600)
+    answer = browser.get(f"/sign-in/acme?next={random}")
+    assert len(answer.headers["set-cookie"]) < 4096
     assert location(browser.get(visit(location(answer)))) == "/"
     assert browser.get("/sign-in/nobody").status_code == 404
     assert browser.get("/sign-in/nobody/callback").status_code == 404

@@ -104,8 +104,11 @@ class RelyingParty:
         self._metadata = _Kept(self._fetch_metadata)
         self._keys = _Kept(self._fetch_keys)
 
-    def begin(self, begun: Begun) -> str:
-        """The address at the provider to which the browser goes."""
+    def begin(self, begun: Begun, *, again: bool = False) -> str:
+        """The address at the provider to which the browser goes.
+
+        `again`: it is to ask the person even if it remembers who that is.
+        """
         endpoint = self._metadata.get().authorization_endpoint
         challenge = hashlib.sha256(begun.verifier.encode()).digest()
         query = {
@@ -118,6 +121,8 @@ class RelyingParty:
             "code_challenge": base64.urlsafe_b64encode(challenge).rstrip(b"=").decode(),
             "code_challenge_method": "S256",
         }
+        if again:
+            query["prompt"] = "login"
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query, quote_via=quote)}"
 
     def finish(self, begun: Begun, answer: Mapping[str, str], *, now: datetime) -> Vouched:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import zlib
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -20,9 +21,11 @@ from entrepot.core.accounts import (
     forget_provider_attempt,
     open_session,
 )
+from entrepot.core.events import Denial
 from entrepot.db import Tx
 from entrepot.errors import Denied, EntrepotError, NotFound, TooMany, Unavailable
 from entrepot.web.http.callers import caller_of
+from entrepot.web.http.denials import note_denial
 from entrepot.web.http.edge import Edge
 from entrepot.web.pages.errors import error_page
 from entrepot.web.pages.rendering import Pages
@@ -32,6 +35,8 @@ from entrepot.web.portal._openid import Begun, RelyingParty, new_begun
 SIGN_IN_SECONDS = 600
 ASKED_AT_ONCE = 3  # threads that may wait for providers, of all that this process has
 WAITING_MAX = 30
+COOKIE_LENGTH_MAX = 3900  # browsers keep 4096 bytes, name and all
+_PLAIN_BYTES_MAX = 16_384
 T = TypeVar("T")
 
 
@@ -57,9 +62,9 @@ def provider_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
         next_path = same_site_path(request.query_params.get("next"))
         ends = (hub.now() + timedelta(seconds=SIGN_IN_SECONDS)).timestamp()
         begun = new_begun(party.provider, next_path, ends=ends)
-        address = await line.ask(lambda: party.begin(begun))
-        sealed = hub.keys.box.seal(msgspec.json.encode(begun))
-        return pages.redirect(address, _cookie(edge, sealed))
+        again = "again" in request.query_params  # a program wants to be sure who it is
+        address = await line.ask(lambda: party.begin(begun, again=again))
+        return pages.redirect(address, _cookie(edge, _seal(edge, begun)))
 
     @get("/sign-in/{provider:str}/callback")
     async def come_back(request: Request[Any, Any, Any], provider: FromPath[str]) -> Response[Any]:
@@ -68,6 +73,8 @@ def provider_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
         try:
             answer = await enter(request, party)
         except EntrepotError as error:
+            if isinstance(error, Denied):
+                note_denial(Denial("sign-in.failed", "", f"provider:{provider}", error.code))
             answer = error_page(pages, request, error)
         # Whatever came of it, the same answer of the provider counts no second time here.
         answer.set_cookie(_cookie(edge, None))
@@ -120,6 +127,21 @@ class _Line:
             self._waiting -= 1
 
 
+def _seal(edge: Edge, begun: Begun) -> str:
+    """What the browser keeps. Where to go afterwards is left out where it is too long to keep."""
+    for kept in (begun, msgspec.structs.replace(begun, next_path=None)):
+        sealed = edge.hub.keys.box.seal(zlib.compress(msgspec.json.encode(kept), 9))
+        if len(sealed) <= COOKIE_LENGTH_MAX:
+            break
+    return sealed
+
+
+def _open(edge: Edge, sealed: str) -> Begun:
+    """The inverse; Unavailable, ValueError or DecodeError for what this hub did not seal."""
+    plain = zlib.decompressobj().decompress(edge.hub.keys.box.unseal(sealed), _PLAIN_BYTES_MAX)
+    return msgspec.json.decode(plain, type=Begun)
+
+
 def _cookie(edge: Edge, sealed: str | None) -> Cookie:
     """The browser's half of a sign-in; its name and place are those of the session's cookie."""
     plain = session_cookie(edge.hub.policy, sealed)
@@ -145,8 +167,8 @@ def _begun(edge: Edge, request: Request[Any, Any, Any], provider: str, state: st
     """The sign-in that this very browser began at this provider; Denied without one."""
     sealed = request.cookies.get(_name(edge), "")
     try:
-        begun = msgspec.json.decode(edge.hub.keys.box.unseal(sealed), type=Begun)
-    except (Unavailable, ValueError, msgspec.DecodeError) as error:
+        begun = _open(edge, sealed)
+    except (Unavailable, ValueError, zlib.error, msgspec.DecodeError) as error:
         raise _stale() from error
     same = hmac.compare_digest(begun.state.encode(), state.encode(errors="replace"))
     if not same or begun.provider != provider or begun.ends <= edge.hub.now().timestamp():

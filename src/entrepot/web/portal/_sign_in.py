@@ -52,6 +52,7 @@ def sign_in_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
             next_path=next_path,
             fault=None,
             providers=providers,
+            again=again,
         )
 
     @post("/sign-in")
@@ -79,6 +80,7 @@ def sign_in_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
                 next_path=next_path,
                 fault=error,
                 providers=providers,
+                again=False,
             )
         earlier = request.cookies.get(cookie_name(hub.policy))
         if earlier:
