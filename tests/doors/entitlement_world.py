@@ -63,12 +63,13 @@ class Door:
         method: str = "GET",
         headers: Mapping[str, str] | None = None,
         params: str | Mapping[str, str] | None = None,
+        json: Any = None,
     ) -> httpx.Response:
         """The answer to a request below the root of the API, or to an absolute path."""
         sent = dict(headers or {})
         if token is not None:
             sent["authorization"] = f"Bearer {token}"
-        request = self._client.build_request(method, path, headers=sent, params=params)
+        request = self._client.build_request(method, path, headers=sent, params=params, json=json)
         return self._loop.run_until_complete(self._client.send(request))
 
     def get(
