@@ -10,6 +10,7 @@ from entrepot.core import catalogue, orders
 from entrepot.core.catalogue import StoredFile
 from entrepot.core.orders import placing
 from entrepot.core.orders import tables as t
+from entrepot.core.orders.freezing import Kind
 from entrepot.errors import Denied, Invalid, TooMany, Unavailable
 from tests import factories
 from tests.core.orders_world import IMAGES, PNG, POOL, World, body
@@ -289,6 +290,48 @@ def test_a_cancelled_order_is_planned_no_further(
         orders.cancel_order(tx, world.who, placed.order_id, now=world.now)
         assert not orders.plan_some(tx, placed.order_id, take=1, now=world.now)
     assert world.items(placed.order_id) == []
+
+
+def test_what_is_compiled_ahead_makes_the_same_order(world: World) -> None:
+    one = world.add_asset(identifier="one")
+    paper = world.add_asset(content_type="application/pdf")
+    mark = world.add_asset(content_type="image/png")
+    world.select(one, paper, mark)
+    small: list[dict[str, Any]] = [
+        {"type": "resize", "value": {"width": 40}},
+        *PNG["conversions"][0],
+    ]
+    marked = [{"type": "watermark", "value": {"asset": str(mark)}}, *small]
+    told = body(
+        {
+            "global": {
+                IMAGES: {"conversions": [small]},
+                "M.AssetMedia.Documents": {"conversions": [small]},
+            },
+            "individual": {"one": {"conversions": [small, marked]}, str(mark): PNG},
+        }
+    )
+    request = orders.parse_order_request(told)
+    with world.database.read() as tx:
+        ahead = orders.compile_ahead(tx, world.who, request)
+    assert ahead.find(small, Kind("Images", "image/jpeg"))
+    assert ahead.find(small, Kind("Documents", "application/pdf"))
+    made = []
+    for compiled in (None, ahead):
+        with world.database.write() as tx:
+            placed = orders.place_order(
+                tx, world.who, request, rules=world.rules, ahead=compiled, now=world.now
+            )
+            row = tx.execute(select(t.orders.c.plan).where(t.orders.c.id == placed.order_id)).one()
+        made.append((row.plan, [each.recipe for each in world.pending(placed.order_id)]))
+    assert made[0] == made[1]
+    # What cannot work is told when the order is placed, ahead or not.
+    impossible = [{"type": "fileExtension", "value": "mp4"}]
+    request = orders.parse_order_request(body({"global": {IMAGES: {"conversions": [impossible]}}}))
+    with world.database.read() as tx:
+        ahead = orders.compile_ahead(tx, world.who, request)
+    with pytest.raises(Invalid, match="mp4"), world.database.write() as tx:
+        orders.place_order(tx, world.who, request, rules=world.rules, ahead=ahead, now=world.now)
 
 
 def test_a_watermark_is_a_picture_that_the_caller_may_have(world: World) -> None:

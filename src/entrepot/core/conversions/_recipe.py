@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -80,6 +80,7 @@ class Recipe:
     extension: str
     content_type: str
     watermark_sha256s: tuple[str, ...] = ()
+    _key: str = field(default="", init=False, repr=False, compare=False)  # once it was asked for
 
     @property
     def operations(self) -> tuple[Step, ...]:
@@ -93,8 +94,10 @@ class Recipe:
     @property
     def key(self) -> str:
         """64 hex digits: the same for the same recipe and the same converter, else another."""
-        told = recipe_to_document(self) | {"version": converter_version(self.runner)}
-        return hashlib.sha256(canonical_json(told)).hexdigest()
+        if not self._key:
+            told = recipe_to_document(self) | {"version": converter_version(self.runner)}
+            object.__setattr__(self, "_key", hashlib.sha256(canonical_json(told)).hexdigest())
+        return self._key
 
 
 def canonical_json(value: object) -> bytes:

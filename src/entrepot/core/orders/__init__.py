@@ -17,7 +17,13 @@ from entrepot.core.orders.former import release_former_files
 from entrepot.core.orders.outputs import SeveralFaults
 from entrepot.core.orders.packages import PackageEntry, decode_package, encode_package
 from entrepot.core.orders.packaging import complete_order
-from entrepot.core.orders.placing import BUILD_ORDER, OrderJob, PlacedOrder, place_order
+from entrepot.core.orders.placing import (
+    BUILD_ORDER,
+    OrderJob,
+    PlacedOrder,
+    compile_ahead,
+    place_order,
+)
 from entrepot.core.orders.planning import PLAN_TAKE, plan_some
 from entrepot.core.orders.progress import (
     ATTEMPTS_MAX,
@@ -88,6 +94,7 @@ __all__ = [
     "cancel_order",
     "change_selection",
     "clear_selection",
+    "compile_ahead",
     "complete_order",
     "decode_package",
     "encode_package",

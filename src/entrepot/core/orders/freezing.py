@@ -106,6 +106,35 @@ def freeze(
     return Frozen(kinds, product_ids, singles, selected - sum(kinds.values()))
 
 
+def kinds_of(
+    tx: Tx, who: Principal, request: OrderRequest
+) -> tuple[list[tuple[Configuration, Kind]], list[Kind]]:
+    """The kinds of the assets that are configured by themselves, and of those selected.
+
+    Whoever may have them: nothing is told of them.
+    """
+    kind = assets.c["media_group", "content_type"]
+    singles: list[tuple[Configuration, Kind]] = []
+    named = request.individual
+    for column, keys in (
+        (assets.c.id, [key for key in named if isinstance(key, int)]),
+        (assets.c.identifier, [key for key in named if isinstance(key, str)]),
+    ):
+        for start in range(0, len(keys), _IN_LIST_MAX):
+            batch = keys[start : start + _IN_LIST_MAX]
+            query = select(column, *kind).where(column.in_(batch))
+            singles += [(named[row[0]], Kind(row[1], row[2])) for row in tx.execute(query)]
+    pipelines = any(each.conversions for each in request.groups.values())
+    if request.selection is None or not pipelines:
+        return singles, []
+    selected = selections.join(selected_assets).join(
+        assets, assets.c.id == selected_assets.c.asset_id
+    )
+    mine = is_selection(who, request.selection)
+    found = tx.execute(select(*kind).distinct().select_from(selected).where(mine))
+    return singles, [Kind(*row) for row in found]
+
+
 _COPIED = assets.c[
     "identifier", "title", "folder", "media_group", "file_name", "content_type", "sha256"
 ]

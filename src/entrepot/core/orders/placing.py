@@ -16,8 +16,8 @@ from entrepot.core.catalogue import find_asset
 from entrepot.core.conversions.recipes import Recipe, recipe_to_document
 from entrepot.core.conversions.rules import METADATA_RECIPE, MediaRules
 from entrepot.core.entitlements import permitted_asset
-from entrepot.core.orders.freezing import Frozen, freeze
-from entrepot.core.orders.outputs import Choice
+from entrepot.core.orders.freezing import Frozen, freeze, kinds_of
+from entrepot.core.orders.outputs import Choice, Compiled
 from entrepot.core.orders.planning import ORDER_FILES_MAX, make_plan, plan_some
 from entrepot.core.orders.progress import is_settled
 from entrepot.core.orders.requests import OrderRequest
@@ -70,6 +70,7 @@ def place_order(
     conversions_on: bool = True,
     lives_days: int = 30,
     embargoed: Sequence[str] = (),
+    ahead: Compiled | None = None,
     now: datetime,
 ) -> PlacedOrder:
     """Accept the order; every part that cannot be done is refused by the path of its key.
@@ -77,14 +78,17 @@ def place_order(
     What is selected and by now deleted or not permitted is left out and counted. What is named
     in `individual` must be there: Invalid otherwise, Denied where a condition of the caller's
     right fails now. Unavailable (`conversions-off`): something would have to be converted and
-    this hub cannot. TooMany: the organisation has 1,000 unfinished orders.
+    this hub cannot. TooMany: the organisation has 1,000 unfinished orders. `ahead`: what
+    `compile_ahead` gave for the request, so that this transaction is short.
     """
     require_room(tx, who)
     resolver = rules.resolver(request.resolver_id)
     order_id = _insert_order(tx, who, request, resolver.id, lives_days, now)
     frozen = freeze(tx, who, order_id, request, embargoed=embargoed, now=now)
     watermarks = Watermark(tx, who, embargoed, now)
-    choice = Choice(rules, request, watermarks=watermarks, conversions_on=conversions_on)
+    choice = Choice(
+        rules, request, watermarks=watermarks, conversions_on=conversions_on, ahead=ahead
+    )
     plan = _plan(choice, frozen)
     _write_recipes(tx, order_id, plan.recipes, watermarks)
     job = job_of(order_id, 1, who.organisation_id, priority_of(plan.files))
@@ -109,6 +113,23 @@ def place_order(
     row = change_order(tx, order_id, values, states=(PENDING,), actor=who.label, now=now)
     tell(tx, row, "placed", actor=who.label, now=now, targets=frozen.targets)
     return PlacedOrder(order_id, None if settled else job)
+
+
+def compile_ahead(tx: Tx, who: Principal, request: OrderRequest) -> Compiled:
+    """Compile the request's own pipelines, in a transaction that only reads.
+
+    For the assets as they are now: `place_order` makes good what has changed since.
+    """
+    compiled = Compiled()
+    if not request.has_conversions:
+        return compiled
+    singles, kinds = kinds_of(tx, who, request)
+    for configuration, kind in singles:
+        compiled.add(configuration, kind)
+    for kind in kinds:
+        if (of_group := request.groups.get(kind.media_group)) is not None:
+            compiled.add(of_group, kind)
+    return compiled
 
 
 def require_room(tx: Tx, who: Principal) -> None:

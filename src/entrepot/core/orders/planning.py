@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
+import msgspec
 from sqlalchemy import (
     ColumnElement,
     Text,
@@ -60,31 +61,32 @@ class Output:
 
 
 Outputs: TypeAlias = tuple[Output, ...]
+Json: TypeAlias = dict[str, Any]
+_encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 def make_plan(
     kinds: Mapping[Kind, Outputs], single: Iterable[tuple[int, Outputs]]
 ) -> dict[str, Any]:
     """The plan as JSON; equal outputs are told once."""
-    of_kinds: dict[Outputs, list[Kind]] = {}
+    of_kinds: dict[bytes, tuple[list[Json], list[Kind]]] = {}
     for kind in sorted(kinds):
-        of_kinds.setdefault(kinds[kind], []).append(kind)
-    of_assets: dict[Outputs, list[int]] = {}
+        told = [_told(output) for output in kinds[kind]]
+        of_kinds.setdefault(_encode(told), (told, []))[1].append(kind)
+    of_assets: dict[bytes, tuple[list[Json], list[int]]] = {}
     for asset_id, outputs in single:
-        of_assets.setdefault(outputs, []).append(asset_id)
+        told = [_told(output) for output in outputs]
+        of_assets.setdefault(_encode(told), (told, []))[1].append(asset_id)
     return {
         "kinds": [
             {
                 "types": None if len(of_kinds) == 1 else [list(kind) for kind in same],
-                "outputs": [_told(output) for output in outputs],
+                "outputs": outputs,
             }
-            for outputs, same in of_kinds.items()
+            for outputs, same in of_kinds.values()
             if outputs
         ],
-        "single": [
-            {"ids": sorted(ids), "outputs": [_told(output) for output in outputs]}
-            for outputs, ids in of_assets.items()
-        ],
+        "single": [{"ids": sorted(ids), "outputs": outputs} for outputs, ids in of_assets.values()],
     }
 
 

@@ -19,6 +19,7 @@ from entrepot.core.orders import (
     OrderView,
     PlacedOrder,
     cancel_order,
+    compile_ahead,
     complete_order,
     find_target,
     list_orders,
@@ -91,12 +92,14 @@ class Orders:
                 conversions_on=conversions_on(tx),
                 lives_days=policy.order_days,
                 embargoed=policy.embargoed,
+                ahead=ahead,
                 now=hub.now(),
             )
             self._enqueue(tx, placed.job)
             return placed
 
         async with self._placing:
+            ahead = await self._door.edge.read(lambda tx: compile_ahead(tx, who, request))
             placed = await self._door.edge.write(accept)
         if placed.job is None:
             await self._pack(placed.order_id)
