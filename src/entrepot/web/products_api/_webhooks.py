@@ -15,7 +15,13 @@ from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import PathParameter
 from litestar.response.base import ASGIResponse
 
-from entrepot.core.accounts import OPERATOR, ORGANISATION_ADMIN, PUBLISHER, Principal
+from entrepot.core.accounts import (
+    OPERATOR,
+    ORGANISATION_ADMIN,
+    PUBLISHER,
+    Principal,
+    require_scope,
+)
 from entrepot.core.webhooks import (
     PATTERNS_MAX,
     WEBHOOKS_MAX,
@@ -64,6 +70,9 @@ _ITEM = WebhookItem(
     "2026-01-31T12:00:00+00:00",
 )
 
+# Of these at least one: each is what some events are heard by (core.webhooks.hears_everything).
+_SCOPES = frozenset({"admin", "entitlements", "orders", "products", "publish"})
+
 
 def webhook_routes(edge: Edge) -> list[HTTPRouteHandler]:
     """The routes, for the router of this door."""
@@ -80,6 +89,8 @@ async def _enter(edge: Edge, request: AnyRequest) -> Principal:
             remedy="Let an administrator of your organisation do it.",
             details={"role": ORGANISATION_ADMIN},
         )
+    if not who.scopes & _SCOPES:
+        require_scope(who, "products")
     return who
 
 
