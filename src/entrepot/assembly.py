@@ -221,7 +221,7 @@ def _policy(settings: Settings) -> Policy:
         identity_providers=load_providers(settings.identity_providers),
         body_bytes_max=settings.body_bytes_max,
         upload_bytes_max=settings.upload_bytes_max,
-        outbound_private=settings.outbound_private,
+        outbound_private=settings.outbound_private or settings.sandbox,
         audit_days=settings.audit_days,
         requests_per_minute=settings.requests_per_minute,
         requests_burst=settings.requests_burst,

@@ -44,6 +44,7 @@ SHAPE = {
     "entitlements": {"id", "product_code", "organisation", "kind"},
     "artifacts": {"entitlement_id", "release_id", "artifact_id", "file_name", "sha256"},
     "assets": {"id", "identifier", "group", "title", "sha256"},
+    "product_downloads": {"id", "product_id", "product_code", "visibility", "file", "sha256"},
 }
 KINDS = {"plain", "lapsed", "grouped", "controlled", "licence"}
 
@@ -105,6 +106,24 @@ def test_the_files_are_real_and_versions_differ(hub: Hub) -> None:
         body = hub.ask(hub.link(artifact, user["token"])).body
         assert hashlib.sha256(body).hexdigest() == artifact["sha256"]
         assert len(body) > 10_000
+
+
+def test_three_products_show_a_file_of_each_visibility(hub: Hub) -> None:
+    shown = hub.world["product_downloads"]
+    kinds = Counter((one["product_code"], one["visibility"]) for one in shown)
+    assert len({code for code, _ in kinds}) == 3
+    assert set(kinds.values()) == {1}
+    assert len(kinds) == 9
+    token = hub.user("ada@halden.example")["token"]
+    for one in shown:
+        answer = hub.ask(one["file"].removeprefix(hub.url), token=token)
+        bought = one["product_code"] == "EP100" or one["visibility"] != "purchase"
+        if not bought:
+            assert answer.status in (302, 403)
+            continue
+        assert answer.status == 302, answer
+        body = hub.ask(answer.headers["location"].removeprefix(hub.url)).body
+        assert hashlib.sha256(body).hexdigest() == one["sha256"]
 
 
 def settings_of(data: Path) -> Settings:

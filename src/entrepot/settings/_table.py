@@ -203,7 +203,7 @@ class Settings:
         Setting(
             kinds.SWITCH,
             "Let files be imported from, and webhooks be sent to, loopback and private addresses, "
-            "by plain http too. Off: only https to public addresses.",
+            "by plain http too. Off: only https to public addresses. A sandbox has it on.",
             default="off",
         ),
     ]

@@ -4,8 +4,9 @@ The JSON is one object: `url`, `jwks_url`, `users[]{id, email, password, organis
 token}`, `clients[]{client_id, client_secret, scopes}`, `apps[]{client_id, client_secret, scopes,
 grants, redirect_uris, public, pkce}`, `products[]{id, code}`,
 `entitlements[]{id, product_code, organisation, kind}`,
-`artifacts[]{entitlement_id, release_id, artifact_id, file_name, sha256}` and
-`assets[]{id, identifier, group, title, sha256}`.
+`artifacts[]{entitlement_id, release_id, artifact_id, file_name, sha256}`,
+`assets[]{id, identifier, group, title, sha256}` and
+`product_downloads[]{id, product_id, product_code, visibility, file, sha256}`.
 
 Numbers of users, products and assets are JSON numbers; those of entitlements are strings, as the
 entitlement API writes them. The artifacts are those that their entitlement gives now, newest
@@ -17,6 +18,7 @@ disabled, or was added later, is not listed.
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 from sqlalchemy import select
@@ -31,7 +33,7 @@ from entrepot.core.accounts import (
     load_user,
 )
 from entrepot.core.catalogue import find_product, list_products, title_in
-from entrepot.core.catalogue.tables import assets
+from entrepot.core.catalogue.tables import assets, product_downloads, products
 from entrepot.core.entitlements import (
     asset_condition,
     find_entitlement,
@@ -46,6 +48,7 @@ from entrepot.errors import Denied, NotFound
 JWKS_PATH = "/.well-known/jwks.json"
 _PRODUCTS_MAX = 1000
 _ASSETS_MAX = 1000
+_SHOWN_MAX = 1000
 
 
 class User(msgspec.Struct, frozen=True):
@@ -115,6 +118,17 @@ class SampleAsset(msgspec.Struct, frozen=True):
     sha256: str
 
 
+class ShownFile(msgspec.Struct, frozen=True):
+    """A file that a product shows; `file` is its stable address."""
+
+    id: int
+    product_id: int
+    product_code: str
+    visibility: str
+    file: str
+    sha256: str
+
+
 class Description(msgspec.Struct, frozen=True):
     """The whole sandbox."""
 
@@ -127,6 +141,7 @@ class Description(msgspec.Struct, frozen=True):
     entitlements: list[GrantedEntitlement]
     artifacts: list[DownloadableArtifact]
     assets: list[SampleAsset]
+    product_downloads: list[ShownFile]
 
 
 def describe_world(hub: Hub, data: Path) -> Description:
@@ -170,6 +185,7 @@ def describe_world(hub: Hub, data: Path) -> Description:
                 for artifact in _artifacts(tx, seen, given.id, now=now)
             ],
             assets=_assets(hub, tx, list(seen.values()), now=now),
+            product_downloads=_shown(tx, url),
         )
 
 
@@ -257,6 +273,22 @@ def _assets(hub: Hub, tx: Tx, people: Sequence[Principal], *, now: datetime) -> 
     return [
         SampleAsset(row.id, row.identifier, row.media_group, title_in(row.title, None), row.sha256)
         for row in tx.execute(query.limit(_ASSETS_MAX))
+    ]
+
+
+def _shown(tx: Tx, url: str) -> list[ShownFile]:
+    columns = product_downloads.c["id", "product_id", "visibility", "file_name", "sha256"]
+    query = select(*columns, products.c.code).join(products).order_by(product_downloads.c.id)
+    return [
+        ShownFile(
+            row.id,
+            row.product_id,
+            row.code,
+            row.visibility,
+            f"{url}/downloads/{row.id}/{quote(row.file_name, safe='')}",
+            row.sha256,
+        )
+        for row in tx.execute(query.limit(_SHOWN_MAX))
     ]
 
 

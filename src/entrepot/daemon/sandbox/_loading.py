@@ -20,6 +20,7 @@ from entrepot.daemon.sandbox._archives import (
     make_tar_gz,
     make_zip,
 )
+from entrepot.daemon.sandbox._downloads import SampleDownload, sample_downloads
 from entrepot.daemon.sandbox._media import SAMPLE_FILES
 from entrepot.daemon.sandbox._plan import (
     APPS,
@@ -59,11 +60,12 @@ def load_world(hub: Hub, data: Path) -> bool:
         if not _is_empty(tx):
             return False
     stored, media = _store_files(hub.blobs), _store_media(hub.blobs)
+    shown = _store_shown(hub.blobs)
     passwords = [_password() for _ in USERS]
     with hub.database.write() as tx:
         if not _is_empty(tx):
             return False
-        world = _World(tx, hub.now(), stored, media, passwords, hub.keys.box)
+        world = _World(tx, hub.now(), stored, media, shown, passwords, hub.keys.box)
         write_secrets(data, world.make())
     return True
 
@@ -123,6 +125,20 @@ def _store_media(store: BlobStore) -> Sequence[tuple[catalogue.AssetSpec, catalo
     return made
 
 
+_Shown = Sequence[tuple[SampleDownload, catalogue.DownloadFile]]
+
+
+def _store_shown(store: BlobStore) -> _Shown:
+    """What products show, each file stored."""
+    return [
+        (sample, catalogue.DownloadFile(stored, sample.file_name))
+        for sample in sample_downloads()
+        for stored in [
+            catalogue.store_file(store, io.BytesIO(sample.text.encode()), sample.file_name)
+        ]
+    ]
+
+
 def _files_of(
     product: SampleProduct, release: SampleRelease
 ) -> list[tuple[catalogue.ArtifactSpec, bytes]]:
@@ -162,6 +178,7 @@ class _World:
     now: datetime
     files: _Files
     media: Sequence[tuple[catalogue.AssetSpec, catalogue.StoredFile]]
+    shown: _Shown
     passwords: Sequence[_Password]
     box: accounts.SecretBox
 
@@ -190,7 +207,15 @@ class _World:
         kinds = [GrantKind(self._grant(given), given.kind) for given in GRANTS]
         self._publish_all()
         catalogue.add_assets(self.tx, self.media, actor=ACTOR, now=self.now)
+        self._show_files()
         return Secrets(users, clients, kinds, apps)
+
+    def _show_files(self) -> None:
+        for sample, file in self.shown:
+            said = {"title": sample.title, "visibility": sample.visibility}
+            catalogue.add_product_download(
+                self.tx, sample.product, said, file, actor=ACTOR, now=self.now
+            )
 
     def _ago(self, days: int) -> datetime:
         return self.now - timedelta(days=days)
