@@ -22,7 +22,7 @@ from entrepot.core.catalogue import (
     replace_asset_file,
 )
 from entrepot.db import Tx
-from entrepot.jobs import CONVERSIONS
+from entrepot.jobs import CONVERSIONS, conversions_on
 from entrepot.kit.file_names import check_file_name
 from entrepot.kit.ids import new_uuid
 from entrepot.web.admin_api._actions import PUBLISHING, Action, Outcome, query_parameter
@@ -134,8 +134,11 @@ class FileUpload:
 
 
 def _have_measured(tx: Tx, hub: Hub, asset_id: int, stored: StoredFile) -> None:
-    """Its facts come when a worker has looked into it, in the sandbox: never in this process."""
-    if is_measured(stored.content_type):
+    """Its facts come when a worker has looked into it, in the sandbox: never in this process.
+
+    Where nobody can, no job is left to wait for ever.
+    """
+    if is_measured(stored.content_type) and conversions_on(tx):
         hub.jobs.enqueue(
             tx,
             MEASURE_ASSET,
