@@ -2,7 +2,7 @@
 
 A worker claims a delivery by moving the time at which it is due behind the longest time that an
 attempt takes. So no two send the same at once, save where a worker was frozen for that long; and
-what a killed worker had claimed is due again half a minute later.
+what a killed worker had claimed is due again within twenty seconds.
 """
 
 import random
@@ -24,7 +24,7 @@ from entrepot.db import Tx
 from entrepot.errors import NotFound
 
 ATTEMPT_SECONDS_MAX = 15.0
-CLAIM_SECONDS = 30
+CLAIM_SECONDS = 20
 # What is waited before the second attempt, the third, ...; after the last the delivery has failed.
 DELAYS_SECONDS = (5, 30, 2 * 60, 10 * 60, 3600, 6 * 3600, 24 * 3600)
 ATTEMPTS_MAX = len(DELAYS_SECONDS) + 1

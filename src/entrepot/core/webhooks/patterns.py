@@ -35,6 +35,7 @@ _OTHERS = {
     "contact",
     "device",
     "events",
+    "family",
     "identity",
     "key",
     "organisation",
