@@ -325,3 +325,22 @@ def test_what_was_taken_is_recorded_for_each_kind_of_visitor(shop: Shop, people:
     ]
     names = {row.organisation_name for row in rows}
     assert names == {None, "Those who did not"}
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])
+def test_the_portal_lists_what_a_product_shows(shop: Shop, people: People) -> None:
+    paths = [add(shop, "P1", visibility) for visibility in ("public", "contact", "purchase")]
+    hidden = add(shop, "SECRET", "public")
+    codes = shop.ask("GET", "/product-codes", headers=BROWSER)
+    assert "/product-codes/P1" in _Inputs(codes.text).addresses
+    page = shop.ask("GET", "/product-codes/P1", headers=BROWSER)
+    assert page.status_code == 200
+    assert [each for each in _Inputs(page.text).addresses if "/downloads/" in each] == paths
+    for code in ("SECRET", "NOWHERE", "p1"):
+        refused = shop.ask("GET", f"/product-codes/{code}", headers=BROWSER)
+        assert refused.status_code == 404
+        assert hidden not in refused.text
+    signed_in = session(shop, people.publisher_id) | BROWSER
+    assert hidden in shop.ask("GET", "/product-codes/SECRET", headers=signed_in).text
+    empty = shop.ask("GET", "/product-codes/P2", headers=BROWSER)
+    assert "shows no files" in empty.text
