@@ -44,7 +44,7 @@ def test_every_operation_and_each_of_its_answers_is_documented(document: dict[st
         wanted = {success, "400", "401", "403", "429", "503"}
         wanted |= set() if name == "listEntitlements" else {"404"}
         assert set(operation["responses"]) == wanted
-        assert operation["security"] == [{"bearer": []}]
+        assert operation["security"] == [{"oauth2": ["entitlements"]}, {"bearer": []}]
         for answer in operation["responses"].values():
             content = answer["content"]["application/json"]
             assert content["schema"]["$ref"].startswith("#/components/schemas/")

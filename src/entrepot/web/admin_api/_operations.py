@@ -106,6 +106,7 @@ def operation_class(
         def __post_init__(self) -> None:
             self.parameters = [*parameters]
             self.request_body = request_body
+            self.security = [{"bearer": [action.allowed.scope]}]
             found = dict(self.responses or {})
             if action.status != 200:
                 del found["200"]  # what Litestar takes for granted

@@ -62,8 +62,13 @@ def device_routes(edge: Edge) -> list[HTTPRouteHandler]:
         tags=["oauth"],
         security=[{}],
         status_code=200,
-        responses={200: ResponseSpec(DeviceAnswer, description="A pair of codes.")}
-        | {status: ResponseSpec(Fault, description=text) for status, text in FAULTS.items()},
+        responses={
+            200: ResponseSpec(DeviceAnswer, generate_examples=False, description="A pair of codes.")
+        }
+        | {
+            status: ResponseSpec(Fault, generate_examples=False, description=text)
+            for status, text in FAULTS.items()
+        },
     )
     async def authorize_device(request: Request[Any, Any, Any]) -> Response[Any]:
         asked = await asked_by(edge, request)

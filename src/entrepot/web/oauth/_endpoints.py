@@ -52,7 +52,10 @@ class _TokenFormOperation(Operation):
 
 def endpoint_routes(edge: Edge) -> list[HTTPRouteHandler]:
     """Revocation, introspection, userinfo."""
-    faults = {status: ResponseSpec(Fault, description=text) for status, text in FAULTS.items()}
+    faults = {
+        status: ResponseSpec(Fault, generate_examples=False, description=text)
+        for status, text in FAULTS.items()
+    }
 
     @post(
         "/oauth/revoke",
@@ -63,7 +66,10 @@ def endpoint_routes(edge: Edge) -> list[HTTPRouteHandler]:
         tags=["oauth"],
         security=[{}],
         status_code=200,
-        responses={200: ResponseSpec(Nothing, description="It holds no more.")} | faults,
+        responses={
+            200: ResponseSpec(Nothing, generate_examples=False, description="It holds no more.")
+        }
+        | faults,
     )
     async def revoke_token(request: Request[Any, Any, Any]) -> Response[Any]:
         asked = await asked_by(edge, request)
@@ -79,7 +85,11 @@ def endpoint_routes(edge: Edge) -> list[HTTPRouteHandler]:
         tags=["oauth"],
         security=[{}],
         status_code=200,
-        responses={200: ResponseSpec(Introspection, description="The token, or that it is none.")}
+        responses={
+            200: ResponseSpec(
+                Introspection, generate_examples=False, description="The token, or that it is none."
+            )
+        }
         | faults,
     )
     async def introspect_token(request: Request[Any, Any, Any]) -> Response[Any]:
@@ -96,10 +106,18 @@ def endpoint_routes(edge: Edge) -> list[HTTPRouteHandler]:
         security=[{"bearer": []}],
         status_code=200,
         responses={
-            200: ResponseSpec(UserInfo, description="The person."),
-            401: ResponseSpec(Fault, description="No access token, or one that does not hold."),
-            403: ResponseSpec(Fault, description="The token is a machine's, or lacks openid."),
-            429: ResponseSpec(Fault, description="Too many requests."),
+            200: ResponseSpec(UserInfo, generate_examples=False, description="The person."),
+            401: ResponseSpec(
+                Fault,
+                generate_examples=False,
+                description="No access token, or one that does not hold.",
+            ),
+            403: ResponseSpec(
+                Fault,
+                generate_examples=False,
+                description="The token is a machine's, or lacks openid.",
+            ),
+            429: ResponseSpec(Fault, generate_examples=False, description="Too many requests."),
         },
     )
     async def show_userinfo(request: Request[Any, Any, Any]) -> Response[Any]:

@@ -88,8 +88,13 @@ def token_routes(edge: Edge) -> list[HTTPRouteHandler]:
         tags=["oauth"],
         security=[{}],
         status_code=200,
-        responses={200: ResponseSpec(TokenAnswer, description="An access token.")}
-        | {status: ResponseSpec(Fault, description=text) for status, text in FAULTS.items()},
+        responses={
+            200: ResponseSpec(TokenAnswer, generate_examples=False, description="An access token.")
+        }
+        | {
+            status: ResponseSpec(Fault, generate_examples=False, description=text)
+            for status, text in FAULTS.items()
+        },
     )
     async def request_token(request: Request[Any, Any, Any]) -> Response[Any]:
         return await answer(request)

@@ -232,6 +232,7 @@ def _fetch_rendition(door: Door) -> HTTPRouteHandler:
     @get(
         "/api/entities/{entity_id:str}/renditions/{name:str}",
         operation_id="fetchRendition",
+        status_code=302,
         summary="Go to the file of one rendition, without an order and without a ZIP",
         responses=answers(
             None, "`Location` is a signed link to the file, good for 10 minutes.", 409, status=302

@@ -1,5 +1,6 @@
 """The OpenAPI document: what Litestar finds in the doors, plus the doors it does not see."""
 
+import json
 from typing import Any
 
 from litestar import Request
@@ -17,13 +18,14 @@ from litestar.openapi.spec import (
     PathItem,
     Reference,
     Schema,
-    SecurityScheme,
     Server,
 )
 
 from entrepot import __version__
 from entrepot.assembly import Policy
 from entrepot.web.http.problems import MEDIA_TYPE
+from entrepot.web.openapi._completing import complete
+from entrepot.web.openapi._security import security_schemes
 
 _TEXT = Schema(type=OpenAPIType.STRING)
 _PROBLEM = "Problem"
@@ -42,9 +44,7 @@ def openapi_config(policy: Policy) -> OpenAPIConfig:
         path="/openapi.json",
         render_plugins=[_Document(path="/")],
         components=Components(
-            security_schemes={
-                "bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")
-            },
+            security_schemes=security_schemes(policy.public_url),
             schemas={_PROBLEM: _problem_schema()},
         ),
     )
@@ -54,10 +54,11 @@ class _Document(JsonRenderPlugin):
     """The document, made when it is first asked for: it takes as long as a start otherwise does."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        """With the doors that Litestar does not see."""
+        """With the doors that Litestar does not see, and what `complete` adds."""
         seen = openapi_schema["paths"]
         raw = {path: item.to_schema() for path, item in _raw_doors().items()}
-        return super().render(request, {**openapi_schema, "paths": {**seen, **raw}})
+        said = super().render(request, {**openapi_schema, "paths": {**seen, **raw}})
+        return json.dumps(complete(json.loads(said))).encode()
 
 
 def _raw_doors() -> dict[str, PathItem]:
@@ -80,7 +81,12 @@ def _raw_doors() -> dict[str, PathItem]:
             summary="Metrics for Prometheus, for callers on loopback and operators",
             responses={
                 "200": _response("The metrics.", "text/plain", _TEXT),
-                "403": _response("Not for this caller.", "application/json", Schema()),
+                "403": _response(
+                    "Not for this caller.",
+                    "application/json",
+                    Schema(),
+                    example={"status": "metrics are for loopback and operators"},
+                ),
             },
         )
     )
@@ -139,11 +145,16 @@ def _link_operation(operation_id: str, summary: str) -> Operation:
 def _probe(operation_id: str, summary: str, *, ready: bool) -> Operation:
     state = Schema(type=OpenAPIType.OBJECT, properties={"status": _TEXT}, required=["status"])
     responses: dict[str, OpenAPIResponse | Reference] = {
-        "200": _response("Yes.", "application/json", state)
+        "200": _response(
+            "Yes.", "application/json", state, example={"status": "ready" if ready else "ok"}
+        )
     }
     if ready:
         responses["503"] = _response(
-            "No; the further members say what is wrong.", "application/json", state
+            "No; the further members say what is wrong.",
+            "application/json",
+            state,
+            example={"status": "unavailable", "database": "The database does not answer."},
         )
     return Operation(
         operation_id=operation_id, tags=["Operation"], summary=summary, responses=responses
@@ -156,10 +167,12 @@ def _response(
     schema: Schema | Reference,
     *,
     headers: dict[str, OpenAPIHeader] | None = None,
+    example: Any = None,
 ) -> OpenAPIResponse:
+    examples = {"usual": Example(value=example)} if example else None
     return OpenAPIResponse(
         description=meaning,
-        content={media_type: OpenAPIMediaType(schema=schema)},
+        content={media_type: OpenAPIMediaType(schema=schema, examples=examples)},
         headers=dict(headers) if headers else None,
     )
 
