@@ -166,12 +166,12 @@ def test_bad_answers_are_told_and_none_is_followed(
         "/410": "The receiver answered 410.",
         "/talks": "",
     }
-    sent = {}
-    for path in expected:
-        number = subscribe(hub, receivers.url(path)).id
-        sent[path] = (number, *ping(hub, number))
-    closed = subscribe(hub, "http://127.0.0.1:1/").id
-    sent["closed"] = (closed, *ping(hub, closed))
+    sent: dict[str, tuple[int, str]] = {}
+    for path in (*expected, "closed"):
+        url = "http://127.0.0.1:1/" if path == "closed" else receivers.url(path)
+        number = subscribe(hub, url).id
+        [delivery] = ping(hub, number)
+        sent[path] = (number, delivery)
     look_until(courier, lambda: all(reasons(hub, delivery) for _, delivery in sent.values()))
     assert {path: reasons(hub, sent[path][1])[0] for path in expected} == expected
     assert reasons(hub, sent["closed"][1])[0].startswith("remote-failed: ")

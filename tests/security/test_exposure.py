@@ -100,6 +100,7 @@ def test_address_and_country_are_a_trusted_proxy_s_word_or_none(
         link_seconds=600,
         token_seconds=3600,
         order_days=30,
+        audit_days=0,
         password_grant=False,
         identity_providers=(),
         body_bytes_max=2**20,

@@ -8,7 +8,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 
 from entrepot.assembly import Hub
 from entrepot.core.webhooks import (
@@ -43,7 +42,6 @@ class Courier:
         self._hub = hub
         self._pause = pause
         self._planner = Planner(hub.database, hub.now)
-        self._pool = ThreadPoolExecutor(AT_ONCE_MAX, thread_name_prefix="webhook")
         self._under_way: dict[str, int] = {}  # delivery -> webhook
         self._lock = threading.Lock()
         self._stopping = False
@@ -88,7 +86,8 @@ class Courier:
         for each in claimed:
             with self._lock:
                 self._under_way[each.id] = each.webhook_id
-            self._pool.submit(self._send, each)
+            # Not of a pool: the end of the process would wait for its threads.
+            threading.Thread(target=self._send, args=(each,), name="webhook", daemon=True).start()
         return bool(claimed)
 
     def _shares(self, due: Iterable[Due]) -> dict[int, int]:
@@ -167,4 +166,3 @@ class Courier:
                     hand_back(tx, left, now=self._hub.now())
             except EntrepotError as error:
                 _log.warning("deliveries are left", extra={"reason": error.message})
-        self._pool.shutdown(wait=False, cancel_futures=True)

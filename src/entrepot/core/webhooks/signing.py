@@ -3,8 +3,8 @@
 Standard Webhooks 1.0: `webhook-signature` is a list, with spaces between, of `v1,` and the
 base64 of HMAC-SHA256 over `<webhook-id>.<webhook-timestamp>.<body>`, one for each secret that
 counts. Beside it stands what the products dialect asks for, base64(HMAC-SHA256(body, key)), in
-the header LEGACY_HEADER. Its key is the key that the API client signs its assertions with, where
-the webhook was made by a client that has one, else the text of the secret as it was shown.
+the header LEGACY_HEADER. Its key is the client secret, where the webhook was made by a client that
+signs assertions with it, else the text of the webhook's secret as it was shown.
 """
 
 import base64
