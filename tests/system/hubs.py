@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -159,11 +160,17 @@ def run(
 
 @contextlib.contextmanager
 def running_hub(
-    data: Path, *, port: int = 0, prefix: Sequence[str] = (), **settings: str
+    data: Path,
+    *,
+    port: int = 0,
+    prefix: Sequence[str] = (),
+    tls: ssl.SSLContext | None = None,
+    **settings: str,
 ) -> Iterator[Hub]:
     """A ready sandbox with two web processes, stopped by its pid; `settings` in lower case.
 
     `prefix` is a command that in the end becomes the hub, such as one that leaves something out.
+    `tls` trusts the certificate that the settings name, where they name one.
     At the end its log is searched for what must never be in there.
     """
     bind = f"127.0.0.1:{port or free_port()}"
@@ -179,8 +186,9 @@ def running_hub(
             stderr=log,
         )
     try:
-        wait_until_ready(process, bind, log_path)
-        yield Hub(data, bind, environment, describe(data), process.pid)
+        wait_until_ready(process, bind, log_path, tls)
+        world = describe(data) if tls is None else _told(data, environment)
+        yield Hub(data, bind, environment, world, process.pid)
     finally:
         process.terminate()
         try:
@@ -200,12 +208,27 @@ def describe(data: Path) -> Any:
         return json.loads(render_json(describe_world(inside, data)))
 
 
-def wait_until_ready(process: "subprocess.Popen[bytes]", bind: str, log_path: Path) -> None:
+def _told(data: Path, environment: Mapping[str, str]) -> Any:
+    """The same by the command, with the settings of the hub."""
+    command = [*ENTREPOTD, "sandbox", "--json", "--data", str(data)]
+    return run(command, env=environment).objects()
+
+
+def wait_until_ready(
+    process: "subprocess.Popen[bytes]",
+    bind: str,
+    log_path: Path,
+    tls: ssl.SSLContext | None = None,
+) -> None:
     """Until /readyz says so; fails with the log when the process ends or takes too long."""
     host, port = bind.split(":")
     deadline = time.monotonic() + READY_SECONDS_MAX
     while time.monotonic() < deadline and process.poll() is None:
-        connection = http.client.HTTPConnection(host, int(port), timeout=5)
+        connection = (
+            http.client.HTTPSConnection(host, int(port), timeout=5, context=tls)
+            if tls is not None
+            else http.client.HTTPConnection(host, int(port), timeout=5)
+        )
         try:
             connection.request("GET", "/readyz")
             if connection.getresponse().status == 200:

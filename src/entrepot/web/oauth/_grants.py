@@ -42,7 +42,7 @@ from entrepot.core.accounts import (
     spend_refresh,
 )
 from entrepot.web.oauth._clients import AUTH_METHODS, SECRET_METHODS, Client
-from entrepot.web.oauth._scopes import asked_scopes, open_to, refused_scope
+from entrepot.web.oauth._scopes import asked_scopes, narrowed_scopes, open_to, refused_scope
 
 _CODE_REFUSED = "The code is not valid: unknown, used, over, or another client's."
 _REFRESH_REFUSED = "The refresh token is not valid: unknown, used, over, revoked, or not yours."
@@ -159,9 +159,8 @@ class RefreshToken(grants.RefreshTokenGrant):  # type: ignore[misc]
         return found
 
     def _validate_token_scope(self, found: FoundRefresh) -> None:
-        held = found.granted.scopes
-        if not set(scope_to_list(self.request.payload.scope or "")) <= set(held):
-            raise refused_scope(held)
+        client: Client = self.request.client
+        self.scopes = narrowed_scopes(self.request.payload.scope, client.row, found.granted.scopes)
 
     def create_token_response(self) -> tuple[int, dict[str, Any], Any]:
         """Exchange the token for a new pair; a narrower scope is the access token's alone."""
@@ -169,8 +168,8 @@ class RefreshToken(grants.RefreshTokenGrant):  # type: ignore[misc]
         server = self.server
         if not spend_refresh(server.tx, found, asked_at=server.asked_at, now=server.now()):
             raise InvalidGrantError(_REFRESH_REFUSED)
-        scope = self.request.payload.scope
-        return 200, server.for_person(self.request.client, found.granted, narrowed=scope), None
+        client: Client = self.request.client
+        return 200, server.for_person(client, found.granted, narrowed=self.scopes), None
 
 
 class DeviceCode(grants.BaseGrant, grants.TokenEndpointMixin):  # type: ignore[misc]

@@ -45,6 +45,18 @@ def asked_scopes(text: str | None, client: Row[Any]) -> tuple[str, ...]:
     return (*(scope for scope in held if whole or scope in named), *general)
 
 
+def narrowed_scopes(text: str | None, client: Row[Any], held: Iterable[str]) -> tuple[str, ...]:
+    """Those of `held` that a refresh asks for; `invalid_scope` for one that was never given.
+
+    Left out means all of them. So does the client's own id, which MSAL writes here as well.
+    """
+    given, named = tuple(held), set(scope_to_list(text or ""))
+    if not named <= {*given, client.client_id}:
+        raise refused_scope(given)
+    whole = not named or client.client_id in named
+    return tuple(scope for scope in given if whole or scope in named)
+
+
 def refused_scope(allowed: Iterable[str]) -> InvalidScopeError:
     """`invalid_scope`, with what the client may ask for."""
     return InvalidScopeError(f"This client may ask for: {' '.join(allowed) or 'nothing'}.")

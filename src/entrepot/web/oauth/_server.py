@@ -20,7 +20,7 @@ from authlib.oauth2.rfc6749 import (
 )
 from authlib.oauth2.rfc6749.errors import UnsupportedGrantTypeError
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
-from authlib.oauth2.rfc6749.util import extract_basic_authorization, scope_to_list
+from authlib.oauth2.rfc6749.util import extract_basic_authorization
 
 from entrepot.assembly import Hub
 from entrepot.core.accounts import (
@@ -189,7 +189,7 @@ class HubServer(AuthorizationServer):  # type: ignore[misc]
         granted: Granted,
         *,
         first: Begun | None = None,
-        narrowed: str | None = None,
+        narrowed: Sequence[str] | None = None,
     ) -> dict[str, Any]:
         """Tokens for a person through a program; `invalid_grant` where the person is disabled.
 
@@ -200,8 +200,7 @@ class HubServer(AuthorizationServer):  # type: ignore[misc]
             who = load_user(self.tx, granted.user_id)
         except Unauthenticated as error:
             raise InvalidGrantError("The account is disabled or gone.") from error
-        named = scope_to_list(narrowed or "") or granted.scopes
-        scopes = open_to(who, (scope for scope in granted.scopes if scope in named))
+        scopes = open_to(who, granted.scopes if narrowed is None else narrowed)
         now = self.now()
         body = self._body(self._sign(client, who, scopes, family=granted.family))
         if client.check_grant_type(REFRESH_TOKEN):
