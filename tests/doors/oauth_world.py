@@ -114,14 +114,16 @@ class World:
 
 
 @contextlib.contextmanager
-def oauth_world(hub: Hub, *, roles: Sequence[str] = ("customer",)) -> Iterator[World]:
-    """The world, with the hub closed at its end."""
+def oauth_world(
+    hub: Hub, *, roles: Sequence[str] = ("customer",), client_id: str = "web-shop"
+) -> Iterator[World]:
+    """The world; at its end the application is closed, and the hub with it."""
     with hub.database.write() as tx:
         who = factories.add_user(tx, factories.add_organisation(tx), roles=roles)
     app: Any = build_app(hub)
     with TestClient(app, base_url=ISSUER, raise_server_exceptions=False) as http:
         world = World(hub, Browser(hub, http, ISSUER), app, who, NewClient("", ""))
-        world.web = world.add_client("web-shop", redirect_uris=[CALLBACK, LOOPBACK])
+        world.web = world.add_client(client_id, redirect_uris=[CALLBACK, LOOPBACK])
         yield world
 
 

@@ -74,7 +74,7 @@ def endpoint_routes(edge: Edge) -> list[HTTPRouteHandler]:
     async def revoke_token(request: Request[Any, Any, Any]) -> Response[Any]:
         asked = await asked_by(edge, request)
         answer = await edge.write(lambda tx: _revoke(tx, edge.hub, asked))
-        return answer_program(answer, Nothing)
+        return answer_program(answer, Nothing, asked)
 
     @post(
         "/oauth/introspect",
@@ -95,7 +95,7 @@ def endpoint_routes(edge: Edge) -> list[HTTPRouteHandler]:
     async def introspect_token(request: Request[Any, Any, Any]) -> Response[Any]:
         asked = await asked_by(edge, request)
         answer = await edge.write(lambda tx: _introspect(tx, edge.hub, asked))
-        return answer_program(answer, Introspection)
+        return answer_program(answer, Introspection, asked)
 
     @route(
         "/oauth/userinfo",
