@@ -93,7 +93,7 @@ def test_what_is_wrong_with_a_webhook_is_told_in_the_dialect(desk: Desk) -> None
     ):
         assert faults(ask(good | {"url": url}), 422) == {"url": "error.url-refused"}, url
     assert faults(ask(good | {"url": "https://no-such-host.invalid/"}), 422) == {
-        "url": "error.remote-failed"
+        "url": "error.url-refused"
     }
     assert faults(ask({}, "PUT", f"{HOOKS}/1.json"), 404)
     assert faults(desk.ask("GET", f"{HOOKS}/x.json", token=token), 404)

@@ -37,36 +37,29 @@ event_retention = Table(
 )
 
 GUARDS = {
-    "sqlite": (
-        (
-            "CREATE TRIGGER events_are_not_changed BEFORE UPDATE ON events"
-            " BEGIN SELECT RAISE(ABORT, 'events are append-only'); END"
-        ),
-        (
-            "CREATE TRIGGER events_are_not_deleted BEFORE DELETE ON events"
-            " WHEN NOT EXISTS (SELECT 1 FROM event_retention WHERE OLD.at < before)"
-            " BEGIN SELECT RAISE(ABORT, 'events are append-only'); END"
-        ),
-    ),
-    "postgresql": (
-        (
-            "CREATE FUNCTION refuse_event_change() RETURNS trigger LANGUAGE plpgsql AS $$"
-            " BEGIN IF TG_OP = 'DELETE' THEN"
-            " IF EXISTS (SELECT 1 FROM event_retention r WHERE OLD.at < r.before) THEN"
-            " RETURN OLD; END IF; END IF;"
-            " RAISE EXCEPTION 'events are append-only'; END $$"
-        ),
-        (
-            "CREATE TRIGGER events_are_not_changed BEFORE UPDATE OR DELETE ON events"
-            " FOR EACH ROW EXECUTE FUNCTION refuse_event_change()"
-        ),
-        (
-            "CREATE TRIGGER events_are_not_truncated BEFORE TRUNCATE ON events"
-            " FOR EACH STATEMENT EXECUTE FUNCTION refuse_event_change()"
-        ),
-    ),
+    "sqlite": """
+CREATE TRIGGER events_are_not_changed BEFORE UPDATE ON events
+BEGIN SELECT RAISE(ABORT, 'events are append-only'); END
+
+CREATE TRIGGER events_are_not_deleted BEFORE DELETE ON events
+WHEN NOT EXISTS (SELECT 1 FROM event_retention WHERE OLD.at < before)
+BEGIN SELECT RAISE(ABORT, 'events are append-only'); END
+""",
+    "postgresql": """
+CREATE FUNCTION refuse_event_change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+IF TG_OP = 'DELETE' THEN
+IF EXISTS (SELECT 1 FROM event_retention r WHERE OLD.at < r.before) THEN RETURN OLD; END IF;
+END IF;
+RAISE EXCEPTION 'events are append-only'; END $$
+
+CREATE TRIGGER events_are_not_changed BEFORE UPDATE OR DELETE ON events
+FOR EACH ROW EXECUTE FUNCTION refuse_event_change()
+
+CREATE TRIGGER events_are_not_truncated BEFORE TRUNCATE ON events
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_event_change()
+""",
 }
 for _dialect, _statements in GUARDS.items():
-    for _statement in _statements:
+    for _statement in _statements.strip().split("\n\n"):
         _guard = DDL(_statement)  # type: ignore[no-untyped-call]
         event.listen(metadata, "after_create", _guard.execute_if(_dialect))

@@ -16,8 +16,8 @@ from entrepot.core.webhooks.patterns import check_patterns, hears_everything
 from entrepot.core.webhooks.signing import new_secret
 from entrepot.core.webhooks.tables import progress, webhooks
 from entrepot.db import Tx, take_turns
-from entrepot.errors import Conflict, Invalid, NotFound, Unavailable
-from entrepot.kit.outbound import check_url, find_target
+from entrepot.errors import Conflict, NotFound, Unavailable
+from entrepot.kit.outbound import check_url, find_target, refuse_url
 from entrepot.kit.text import check_line
 
 WEBHOOKS_MAX = 20  # of one organisation
@@ -45,20 +45,18 @@ class NewWebhook:
 
 
 def check_receiver(url: str, *, private: bool) -> None:
-    """Invalid `url-refused` where deliveries may not go; Unavailable: the name is not known.
+    """Invalid `url-refused` where deliveries may not go, also where the host is not known.
 
     Looks the host up, so it is called before the transaction. Each attempt to deliver checks
     again, with the very address that it connects to.
     """
     check_url(url, private=private)
     if "#" in url:
-        raise Invalid("The address has a fragment.", field="url", code="url-refused")
+        raise refuse_url("The address has a fragment.")
     try:
         find_target(url, private=private, resolve=None, seconds=_LOOK_UP_SECONDS_MAX)
-    except TimeoutError as error:
-        raise Unavailable(
-            "The host of the address could not be looked up in time.", code="remote-failed"
-        ) from error
+    except (TimeoutError, Unavailable) as error:
+        raise refuse_url("The host of the address could not be found.") from error
 
 
 def add_webhook(

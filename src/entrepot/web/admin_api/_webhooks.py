@@ -92,18 +92,6 @@ def webhook_actions(hub: Hub) -> list[AnyAction]:
     return [
         Action(
             _TAG,
-            "GET",
-            "/webhooks",
-            "listWebhooks",
-            "List webhooks by number, of all organisations or of one",
-            PUBLISHING,
-            _list,
-            answer=WebhookPage,
-            filters=(OF_ORGANISATION,),
-            paged=True,
-        ),
-        Action(
-            _TAG,
             "POST",
             "/webhooks",
             "addWebhook",
@@ -223,6 +211,18 @@ def _redeliver(tx: Tx, call: Call[None]) -> Outcome:
 
 
 _ACTIONS: tuple[AnyAction, ...] = (
+    Action(
+        _TAG,
+        "GET",
+        "/webhooks",
+        "listWebhooks",
+        "List webhooks by number, of all organisations or of one",
+        PUBLISHING,
+        _list,
+        answer=WebhookPage,
+        filters=(OF_ORGANISATION,),
+        paged=True,
+    ),
     Action(
         _TAG, "GET", _ONE, "showWebhook", "Show a webhook", PUBLISHING, _show, answer=WebhookItem
     ),

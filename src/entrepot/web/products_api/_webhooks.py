@@ -4,8 +4,7 @@ What a caller may subscribe to is decided by `core.webhooks`: with the scope `pr
 is what happens to the catalogue.
 """
 
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Annotated, Any, TypeAlias
 
 from litestar import Response, delete, get, post, put
@@ -35,7 +34,7 @@ from entrepot.core.webhooks import (
     rotate_secret,
 )
 from entrepot.db import Tx
-from entrepot.errors import Denied, EntrepotError, Invalid
+from entrepot.errors import Denied, Invalid
 from entrepot.web.http.callers import caller_of
 from entrepot.web.http.edge import Edge
 from entrepot.web.products_api._bodies import decode_object
@@ -143,23 +142,11 @@ def _parse(given: Mapping[str, Any]) -> dict[str, Any]:
     return said
 
 
-@contextmanager
-def _receiver_faults() -> Generator[None, None, None]:
-    """What is wrong with the address is wrong in the body, also that its host is not known."""
-    try:
-        yield
-    except EntrepotError as error:
-        if error.code not in ("url-refused", "remote-failed"):
-            raise
-        fault = Invalid(error.message, field="url", code=error.code, remedy=error.remedy)
-        raise Faults([fault]) from error
-
-
 async def _read(edge: Edge, request: AnyRequest) -> dict[str, Any]:
     said = _parse(decode_object(await request.body()))
     private = edge.hub.policy.outbound_private
     if "url" in said:
-        with _receiver_faults():
+        with data_faults():
             await edge.run(lambda: check_receiver(said["url"], private=private))
     return said
 

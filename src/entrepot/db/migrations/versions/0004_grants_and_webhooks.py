@@ -482,10 +482,7 @@ def _create_invitations() -> None:
         sa.Column("created_at", schema.Instant(), nullable=False),
         sa.Column("expires_at", schema.Instant(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["user_id"],
-            ["users.id"],
-            name=op.f("fk_invitations_user_id_users"),
-            ondelete="CASCADE",
+            ["user_id"], ["users.id"], name=op.f("fk_invitations_user_id_users"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("user_id", name=op.f("pk_invitations")),
         sa.UniqueConstraint("token_hash", name=op.f("uq_invitations_token_hash")),
@@ -568,37 +565,30 @@ def _create_event_retention() -> None:
 
 # A later migration that makes the table anew on SQLite has to make the triggers anew as well.
 _GUARDS = {
-    "sqlite": (
-        (
-            "CREATE TRIGGER events_are_not_changed BEFORE UPDATE ON events"
-            " BEGIN SELECT RAISE(ABORT, 'events are append-only'); END"
-        ),
-        (
-            "CREATE TRIGGER events_are_not_deleted BEFORE DELETE ON events"
-            " WHEN NOT EXISTS (SELECT 1 FROM event_retention WHERE OLD.at < before)"
-            " BEGIN SELECT RAISE(ABORT, 'events are append-only'); END"
-        ),
-    ),
-    "postgresql": (
-        (
-            "CREATE FUNCTION refuse_event_change() RETURNS trigger LANGUAGE plpgsql AS $$"
-            " BEGIN IF TG_OP = 'DELETE' THEN"
-            " IF EXISTS (SELECT 1 FROM event_retention r WHERE OLD.at < r.before) THEN"
-            " RETURN OLD; END IF; END IF;"
-            " RAISE EXCEPTION 'events are append-only'; END $$"
-        ),
-        (
-            "CREATE TRIGGER events_are_not_changed BEFORE UPDATE OR DELETE ON events"
-            " FOR EACH ROW EXECUTE FUNCTION refuse_event_change()"
-        ),
-        (
-            "CREATE TRIGGER events_are_not_truncated BEFORE TRUNCATE ON events"
-            " FOR EACH STATEMENT EXECUTE FUNCTION refuse_event_change()"
-        ),
-    ),
+    "sqlite": """
+CREATE TRIGGER events_are_not_changed BEFORE UPDATE ON events
+BEGIN SELECT RAISE(ABORT, 'events are append-only'); END
+
+CREATE TRIGGER events_are_not_deleted BEFORE DELETE ON events
+WHEN NOT EXISTS (SELECT 1 FROM event_retention WHERE OLD.at < before)
+BEGIN SELECT RAISE(ABORT, 'events are append-only'); END
+""",
+    "postgresql": """
+CREATE FUNCTION refuse_event_change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+IF TG_OP = 'DELETE' THEN
+IF EXISTS (SELECT 1 FROM event_retention r WHERE OLD.at < r.before) THEN RETURN OLD; END IF;
+END IF;
+RAISE EXCEPTION 'events are append-only'; END $$
+
+CREATE TRIGGER events_are_not_changed BEFORE UPDATE OR DELETE ON events
+FOR EACH ROW EXECUTE FUNCTION refuse_event_change()
+
+CREATE TRIGGER events_are_not_truncated BEFORE TRUNCATE ON events
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_event_change()
+""",
 }
 
 
 def _guard_events() -> None:
-    for statement in _GUARDS[op.get_bind().dialect.name]:
+    for statement in _GUARDS[op.get_bind().dialect.name].strip().split("\n\n"):
         op.execute(sa.text(statement))
