@@ -5,16 +5,12 @@ test compares it with the codes in the source.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
+from entrepot.web.http._catalogue_entry import Entry
+from entrepot.web.http._catalogue_hub import HUB
+from entrepot.web.http._catalogue_orders import ORDERS
 
-class Entry(NamedTuple):
-    """The HTTP status (0: only seen by operators, at start), the meaning and the remedy."""
-
-    status: int
-    meaning: str
-    remedy: str
-
+__all__ = ["CATALOGUE", "Entry"]
 
 CATALOGUE: Mapping[str, Entry] = {
     # Who asks
@@ -28,9 +24,6 @@ CATALOGUE: Mapping[str, Entry] = {
     ),
     "token-expired": Entry(
         401, "The access token's hour is over.", "Get a new token and sign in again."
-    ),
-    "token-revoked": Entry(
-        401, "The token was revoked.", "Make a new one, for example on the portal."
     ),
     "token-elsewhere": Entry(
         401,
@@ -458,186 +451,6 @@ CATALOGUE: Mapping[str, Entry] = {
         "The numbers for this kind of object are used up.",
         "Tell the makers of Entrepot: this takes a thousand million grants.",
     ),
-    # Selections and download orders
-    "ids-invalid": Entry(
-        400,
-        "What should be the id of an asset is none, or a list has too many.",
-        "An id is a positive whole number, written as a number or as its digits.",
-    ),
-    "assets-unknown": Entry(
-        400,
-        "An asset that is named is not there, or is not yours.",
-        "Leave it out; list the assets that you may have.",
-    ),
-    "selection-invalid": Entry(
-        400, "The name of a selection, or a change of one, is malformed.", "Mend the named part."
-    ),
-    "selection-full": Entry(
-        400,
-        "A selection would have more assets than one can hold.",
-        "Remove some, or use another pool.",
-    ),
-    "selections-full": Entry(
-        429, "There are as many selections as one caller may have.", "Clear some first."
-    ),
-    "order-invalid": Entry(400, "A part of the order is malformed.", "Mend the named part."),
-    "order-empty": Entry(
-        400,
-        "The order would deliver nothing.",
-        "Select assets, and configure a rendition, preset or conversion for their media group.",
-    ),
-    "order-too-large": Entry(
-        400, "The order would have more files than one can hold.", "Split it into several."
-    ),
-    "orders-full": Entry(
-        429,
-        "The organisation has as many unfinished orders as it may.",
-        "Wait until some are done, or cancel some.",
-    ),
-    "media-group-unknown": Entry(
-        400, "There is no media group of that name.", "Use one that `/api/mediagroups` lists."
-    ),
-    "streams-full": Entry(
-        429,
-        "As many orders are being watched at once as can be.",
-        "Close some streams, or ask for the order itself now and then.",
-    ),
-    "order-right-ended": Entry(
-        403,
-        "The right to some of the assets in the order has ended since it was placed.",
-        "Place the order again: it then has what you may still have.",
-    ),
-    "order-not-ready": Entry(
-        503, "The order is still at work.", "Watch its progress, or ask again later."
-    ),
-    "order-not-settled": Entry(
-        503, "Some files of the order are still to be made.", "Try again after `Retry-After`."
-    ),
-    "order-not-retriable": Entry(
-        409,
-        "There is nothing to try again: the order is at work, or was delivered whole.",
-        "Retry orders that failed, in part or whole, or were cancelled.",
-    ),
-    "invitation-ended": Entry(
-        410,
-        "The invitation was used, replaced, or its seven days are over.",
-        "Sign in, or ask the administrator of the organisation for a new one.",
-    ),
-    "tokens-used-up": Entry(
-        409,
-        "The person has as many personal access tokens as anybody may.",
-        "Revoke one that is no longer used.",
-    ),
-    "members-used-up": Entry(
-        409,
-        "The organisation has as many members as its administrators may add.",
-        "Ask an operator of the hub.",
-    ),
-    "already-set-up": Entry(
-        409,
-        "The member can sign in already, so there is nothing to invite to.",
-        "Ask an operator of the hub for a new password.",
-    ),
-    "order-ended": Entry(
-        410,
-        "The package of the order is no longer there.",
-        "Place the order again, or retry it where it failed.",
-    ),
-    "conversions-off": Entry(
-        503,
-        "This hub converts nothing at present.",
-        "Order the files as they are; operators: `/readyz` says why.",
-    ),
-    "internal-error": Entry(
-        0,
-        "A file of an order could not be made because of a defect of the hub.",
-        "Retry the order; if it fails again, tell the operator the number of the order.",
-    ),
-    # The hub itself
-    "error": Entry(500, "A defect of the hub.", "Tell its operator the request id."),
-    "unavailable": Entry(503, "The hub cannot do it now.", "Try again after `Retry-After`."),
-    "database-busy": Entry(503, "The database is busy.", "Try again after `Retry-After`."),
-    "database-down": Entry(
-        503, "The database does not answer.", "Try again later; operators: see the log."
-    ),
-    "blobs-unavailable": Entry(
-        503,
-        "The folder with the stored files cannot be used.",
-        "Operators: see the message; mount it or mend its permissions.",
-    ),
-    "bytes-missing": Entry(
-        503,
-        "The stored bytes of the file are missing or damaged.",
-        "The operator has to restore them from a backup.",
-    ),
-    "storage-full": Entry(
-        507,
-        "There is no room for new bytes; nothing was kept of this upload.",
-        "Operators: free some space. Downloads go on.",
-    ),
-    # Starting the hub
-    "already-serving": Entry(
-        0,
-        "Another `entrepotd serve` works on the data folder.",
-        "Stop that one first, or choose another folder.",
-    ),
-    "settings-invalid": Entry(
-        0,
-        "One or more settings are wrong; every fault is listed.",
-        "Mend the named variables; see the settings page.",
-    ),
-    "media-rules-invalid": Entry(
-        0,
-        "The file of media rules has faults; every one is listed.",
-        "Mend the file that ENTREPOT_MEDIA_RULES names.",
-    ),
-    "identity-providers-invalid": Entry(
-        0,
-        "The file of identity providers has faults; every one is listed.",
-        "Mend the file that ENTREPOT_IDENTITY_PROVIDERS names.",
-    ),
-    "folder-not-writable": Entry(
-        0,
-        "The data folder cannot be written.",
-        "Choose another, or give the hub's user write access.",
-    ),
-    "database-newer": Entry(
-        0,
-        "The database was used by a newer version of Entrepot.",
-        "Install that version or a later one, or restore a backup.",
-    ),
-    "database-older": Entry(0, "The database needs a migration.", "Run `entrepotd migrate`."),
-    "secret-key-wrong": Entry(
-        0,
-        "The keys in the database were sealed with another secret key.",
-        "Check that the data folder is the right one, then give back the secret key that its "
-        "database was made with.",
-    ),
-    "not-a-sandbox": Entry(
-        0,
-        "The folder was not made by `entrepotd serve --sandbox`.",
-        "Name the sandbox's folder, or start one in an empty folder.",
-    ),
-    "sandbox-damaged": Entry(
-        0,
-        "The file with the sandbox's secrets cannot be read.",
-        "Delete the sandbox's folder and start it again.",
-    ),
-    "installation-incomplete": Entry(
-        0, "A file of the installation is missing.", "Install Entrepot again."
-    ),
-    "secret-key-missing": Entry(
-        0,
-        "The hub has no secret key, or the one it was given is no good.",
-        "Let `entrepotd init` make one, or set ENTREPOT_SECRET_KEY_FILE.",
-    ),
-    "port-taken": Entry(
-        0,
-        "Another program listens on the port, or this user may not.",
-        "Choose another port with --bind.",
-    ),
-    "address-invalid": Entry(
-        0, "The address to listen on is not one of this machine.", "Choose another with --bind."
-    ),
-    "keys-missing": Entry(0, "The hub has no key to sign with.", "Run `entrepotd migrate`."),
+    **ORDERS,
+    **HUB,
 }

@@ -1,0 +1,94 @@
+"""The error catalogue: the hub itself, and starting it."""
+
+from collections.abc import Mapping
+
+from entrepot.web.http._catalogue_entry import Entry
+
+HUB: Mapping[str, Entry] = {
+    "error": Entry(500, "A defect of the hub.", "Tell its operator the request id."),
+    "unavailable": Entry(503, "The hub cannot do it now.", "Try again after `Retry-After`."),
+    "database-busy": Entry(503, "The database is busy.", "Try again after `Retry-After`."),
+    "database-down": Entry(
+        503, "The database does not answer.", "Try again later; operators: see the log."
+    ),
+    "blobs-unavailable": Entry(
+        503,
+        "The folder with the stored files cannot be used.",
+        "Operators: see the message; mount it or mend its permissions.",
+    ),
+    "bytes-missing": Entry(
+        503,
+        "The stored bytes of the file are missing or damaged.",
+        "The operator has to restore them from a backup.",
+    ),
+    "storage-full": Entry(
+        507,
+        "There is no room for new bytes; nothing was kept of this upload.",
+        "Operators: free some space. Downloads go on.",
+    ),
+    # Starting the hub
+    "already-serving": Entry(
+        0,
+        "Another `entrepotd serve` works on the data folder.",
+        "Stop that one first, or choose another folder.",
+    ),
+    "settings-invalid": Entry(
+        0,
+        "One or more settings are wrong; every fault is listed.",
+        "Mend the named variables; see the settings page.",
+    ),
+    "media-rules-invalid": Entry(
+        0,
+        "The file of media rules has faults; every one is listed.",
+        "Mend the file that ENTREPOT_MEDIA_RULES names.",
+    ),
+    "identity-providers-invalid": Entry(
+        0,
+        "The file of identity providers has faults; every one is listed.",
+        "Mend the file that ENTREPOT_IDENTITY_PROVIDERS names.",
+    ),
+    "folder-not-writable": Entry(
+        0,
+        "The data folder cannot be written.",
+        "Choose another, or give the hub's user write access.",
+    ),
+    "database-newer": Entry(
+        0,
+        "The database was used by a newer version of Entrepot.",
+        "Install that version or a later one, or restore a backup.",
+    ),
+    "database-older": Entry(0, "The database needs a migration.", "Run `entrepotd migrate`."),
+    "secret-key-wrong": Entry(
+        0,
+        "The keys in the database were sealed with another secret key.",
+        "Check that the data folder is the right one, then give back the secret key that its "
+        "database was made with.",
+    ),
+    "not-a-sandbox": Entry(
+        0,
+        "The folder was not made by `entrepotd serve --sandbox`.",
+        "Name the sandbox's folder, or start one in an empty folder.",
+    ),
+    "sandbox-damaged": Entry(
+        0,
+        "The file with the sandbox's secrets cannot be read.",
+        "Delete the sandbox's folder and start it again.",
+    ),
+    "installation-incomplete": Entry(
+        0, "A file of the installation is missing.", "Install Entrepot again."
+    ),
+    "secret-key-missing": Entry(
+        0,
+        "The hub has no secret key, or the one it was given is no good.",
+        "Let `entrepotd init` make one, or set ENTREPOT_SECRET_KEY_FILE.",
+    ),
+    "port-taken": Entry(
+        0,
+        "Another program listens on the port, or this user may not.",
+        "Choose another port with --bind.",
+    ),
+    "address-invalid": Entry(
+        0, "The address to listen on is not one of this machine.", "Choose another with --bind."
+    ),
+    "keys-missing": Entry(0, "The hub has no key to sign with.", "Run `entrepotd migrate`."),
+}
