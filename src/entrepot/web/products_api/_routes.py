@@ -1,5 +1,7 @@
 """The five calls of the contract, and the address that leads to a file."""
 
+from typing import cast
+
 from litestar import Response, Router, delete, get, post, put
 from litestar.exceptions import HTTPException, InternalServerException
 from litestar.handlers import HTTPRouteHandler
@@ -47,6 +49,7 @@ from entrepot.web.products_api._query import Asked, parse_list
 from entrepot.web.products_api._webhooks import webhook_routes
 from entrepot.web.products_api._wire import (
     PATH,
+    DownloadItem,
     DownloadPage,
     OneDownload,
     PageLinks,
@@ -94,8 +97,8 @@ def _list(door: Door) -> HTTPRouteHandler:
         def page(tx: Tx) -> DownloadPage:
             known = permitted_product(tx, who, product)
             rows, total = list_product_downloads(tx, known.id, asked.wanted, asked.page)
-            items = [door.writer.download(row) for row in rows]
             counted, links = _paged(door, product, asked, total)
+            items = cast("list[DownloadItem]", door.writer.downloads(rows))
             return DownloadPage(status=200, data=items, pagination=counted, links=links)
 
         return await door.show(page)
