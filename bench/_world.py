@@ -262,6 +262,7 @@ def order_link_of(hub: Hub, customer: Customer, assets: Sequence[int]) -> str:
             hub.keys.current,
             customer.who,
             order_id=number,
+            generation=1,
             file_name="order.zip",
             now=hub.now(),
         )

@@ -63,6 +63,7 @@ def look(world: World, order_id: int, *, who: Principal | None = None, **more: A
             more.pop("keyring", KEYRING),
             who or world.who,
             order_id=order_id,
+            generation=more.pop("generation", 1),
             file_name="files.zip",
             now=world.now,
             **more,
@@ -76,6 +77,7 @@ def issue(world: World, order_id: int, *, who: Principal | None = None, **more: 
             more.pop("keyring", KEYRING),
             who or world.who,
             order_id=order_id,
+            generation=more.pop("generation", 1),
             file_name="files.zip",
             now=world.now,
             **more,
@@ -122,6 +124,13 @@ def test_a_bucket_is_half_of_a_links_life(world: World) -> None:
         assert begun <= at < begun + timedelta(milliseconds=length)
         assert link_bucket(begun, seconds=seconds) == begun
         assert link_bucket(begun - timedelta(milliseconds=1), seconds=seconds) < begun
+
+
+def test_a_retried_order_has_another_link_at_once(world: World, order_id: int) -> None:
+    """Within a bucket too: a process may keep what the former one led to for some seconds."""
+    former, again = issue(world, order_id), issue(world, order_id, generation=2)
+    assert former.lease_id != again.lease_id
+    assert look(world, order_id, generation=2) == again
 
 
 def test_nobody_shares_a_link(world: World, order_id: int) -> None:
@@ -243,6 +252,7 @@ def test_what_ends_a_right_ends_the_orders_links(
             KEYRING,
             world.who,
             order_id=order_id,
+            generation=1,
             file_name="files.zip",
             embargoed=embargoed,
             now=world.now,

@@ -2,9 +2,11 @@
 
 They are minted in buckets: within one (half of a link's life, 5 minutes) the same principal
 gets the very same link, so that what shows it keeps its ETag, and only the first look in a
-bucket writes a lease. Lease id and expiry follow from order, principal, country and bucket,
-so every process mints the same link without asking another one. A link is good from its
-bucket's beginning for `seconds`, hence for half of them at least.
+bucket writes a lease. Lease id and expiry follow from order, generation, principal, country
+and bucket, so every process mints the same link without asking another one. A link is good
+from its bucket's beginning for `seconds`, hence for half of them at least. An order that was
+retried has another generation, and so at once another link: the former one, which a process
+may hold for 5 s more, can still lead to the former package.
 """
 
 import hmac
@@ -45,6 +47,7 @@ def order_link(
     who: Principal,
     *,
     order_id: int,
+    generation: int,
     file_name: str,
     seconds: int = LINK_SECONDS_MAX,
     now: datetime,
@@ -53,7 +56,7 @@ def order_link(
 
     The caller has looked the order up for `who` and found that there is something to download.
     """
-    link = _mint(keyring, who, order_id, file_name, seconds, now)
+    link = _mint(keyring, who, (order_id, generation), file_name, seconds, now)
     known = _KNOWN.one_or_none(tx, {"lease_id": link.lease_id})
     return None if known is None else link
 
@@ -64,6 +67,7 @@ def issue_order_link(
     who: Principal,
     *,
     order_id: int,
+    generation: int,
     file_name: str,
     embargoed: Sequence[str] = (),
     seconds: int = LINK_SECONDS_MAX,
@@ -83,7 +87,7 @@ def issue_order_link(
         embargoed=embargoed,
         now=now,
     )
-    link = _mint(keyring, who, order_id, file_name, seconds, now)
+    link = _mint(keyring, who, (order_id, generation), file_name, seconds, now)
     values: dict[str, Any] = {
         "id": link.lease_id,
         "principal": who.label,
@@ -111,12 +115,20 @@ def issue_order_link(
 
 
 def _mint(
-    keyring: Keyring, who: Principal, order_id: int, file_name: str, seconds: int, now: datetime
+    keyring: Keyring,
+    who: Principal,
+    order: tuple[int, int],
+    file_name: str,
+    seconds: int,
+    now: datetime,
 ) -> IssuedLink:
     begun = link_bucket(now, seconds=seconds)
     key = _key_of(keyring, begun, now)
     # The lease's id is no secret, but nobody should be able to make it collide either.
-    said = f"order link/{order_id}/{who.label}/{who.country}/{to_millis(begun)}/{seconds}"
+    number, generation = order
+    said = (
+        f"order link/{number}/{generation}/{who.label}/{who.country}/{to_millis(begun)}/{seconds}"
+    )
     lease_id = hmac.digest(key.secret, said.encode(), "sha256")[:LEASE_BYTES].hex()
     expires_at = begun + timedelta(seconds=min(seconds, LINK_SECONDS_MAX))
     path = sign_link(key, lease_id=lease_id, expires_at=expires_at, file_name=file_name)
