@@ -323,7 +323,9 @@ def test_a_hub_that_cannot_renew_now_is_not_taken_for_a_sign_in_that_has_ended(
         source.renewed(held.access_token)
     assert store.load() == held
     hub.grants["refresh_token"] = (400, {"error": "invalid_grant"})
-    assert source.renewed(held.access_token) is None
+    with pytest.raises(NotSignedIn, match="has ended"):
+        source.renewed(held.access_token)
+    assert source.token() == held.access_token  # until it is over
     assert store.load() == Grant(held.access_token, None, CLIENT_ID)
 
 

@@ -25,8 +25,8 @@ from oauthlib.oauth2 import (  # type: ignore[import-untyped]
 )
 from requests_oauthlib import OAuth2Session  # type: ignore[import-untyped]
 
-from tests.doors.portal import Document
 from tests.system.hubs import ROOT, Hub
+from tests.system.person import Person
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # a part of it that is not used here speaks of its own end
@@ -37,50 +37,6 @@ REDIRECT = "http://127.0.0.1:49152/callback"
 DIETER = "dieter@vega.example"
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
-
-
-class Person:
-    """Dieter at a browser of his own."""
-
-    def __init__(self, hub: Hub) -> None:
-        self.http = httpx.Client(base_url=hub.url, trust_env=False, headers={"origin": hub.url})
-        self.user = hub.user(DIETER)
-
-    def open(self, address: str, fields: dict[str, str] | None = None) -> httpx.Response:
-        """A page of the hub, or the redirect that leads away from it."""
-        answer = self.http.request("GET" if fields is None else "POST", address, data=fields)
-        while answer.status_code == 303:
-            where = str(answer.headers["location"])
-            if where.startswith("http") and not where.startswith(str(self.http.base_url)):
-                return answer
-            answer = self.http.get(where)
-        assert answer.status_code == 200, answer.text
-        return answer
-
-    def submit(self, page: httpx.Response, action: str, **fields: str) -> httpx.Response:
-        form = next(one for one in Document(page.text).forms if one.action.startswith(action))
-        return self.open(form.action, form.fields | fields)
-
-    def sign_in(self, page: httpx.Response) -> httpx.Response:
-        if page.status_code == 303 or 'action="/sign-in"' not in page.text:
-            return page
-        password = self.user["password"]
-        return self.submit(page, "/sign-in", email=DIETER, password=password)
-
-    def authorize(self, address: str) -> str:
-        """Where the program is called back."""
-        page = self.sign_in(self.open(address))
-        if page.status_code != 303:
-            page = self.submit(page, "/oauth/authorize", decision="allow")
-        back = str(page.headers["location"])
-        assert back.startswith(REDIRECT)
-        return back
-
-    def decide(self, code: str) -> None:
-        """Type a device's code, and allow what it asks for."""
-        page = self.sign_in(self.open("/device"))
-        asked = self.submit(page, "/device", user_code=code)
-        assert "is signed in" in self.submit(asked, "/device", decision="allow").text
 
 
 def app(hub: Hub, client_id: str) -> dict[str, Any]:
@@ -142,7 +98,7 @@ def test_node_clients_walk_every_grant(hub: Hub, script: str) -> None:
 
 @pytest.fixture
 def person(hub: Hub) -> Iterator[Person]:
-    someone = Person(hub)
+    someone = Person(hub, DIETER)
     yield someone
     someone.http.close()
 

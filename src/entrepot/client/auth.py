@@ -71,14 +71,16 @@ class SavedToken:
         if held.refresh_token and _ends_soon(held.access_token, unless=self._renewed):
             try:
                 return self.renewed(held.access_token) or held.access_token
-            except Unreachable as error:
-                _log.warning("The sign-in could not be renewed yet: %s", error.message)
+            except (Unreachable, NotSignedIn) as error:
+                if isinstance(error, NotSignedIn) and _has_ended(held.access_token):
+                    raise
+                _log.warning("The sign-in was not renewed: %s", error.message)
         return held.access_token
 
     def renewed(self, refused: str) -> str | None:
         """A token from the refresh token or from a sign-in made meanwhile, else None.
 
-        Raises Unreachable where the hub cannot be asked now.
+        Raises NotSignedIn where the sign-in has ended, Unreachable where the hub cannot be asked.
         """
         with self._lock:
             if self._held is not None and self._held.access_token != refused:
@@ -87,6 +89,8 @@ class SavedToken:
                 self._held = self._store.exchange(refused, self._refresh)
             except Unreachable:
                 raise
+            except NotSignedIn as error:
+                raise NotSignedIn("Your sign-in has ended.", remedy=_SIGN_IN) from error
             except ClientError as error:
                 _log.warning("The sign-in could not be renewed: %s", error.message)
                 return None
@@ -232,6 +236,11 @@ def _ends_soon(token: str, *, unless: str = "") -> bool:
     if claims.life_seconds is not None:
         margin = min(margin, claims.life_seconds / 4)
     return claims.expired(datetime.now(UTC), margin)
+
+
+def _has_ended(token: str) -> bool:
+    claims = claims_or_none(token)
+    return claims is not None and claims.expired(datetime.now(UTC))
 
 
 def form_error(status: int, body: bytes) -> ClientError:
