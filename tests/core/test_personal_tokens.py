@@ -32,6 +32,7 @@ from entrepot.core.accounts.personal_tokens import (
 from entrepot.core.events.tables import events
 from entrepot.db import Database, Tx
 from entrepot.errors import Conflict, Invalid, NotFound, Unauthenticated
+from entrepot.kit.redaction import HIDDEN, redact
 from tests import factories
 from tests.factories import DAY, NOW, OPERATOR
 
@@ -222,3 +223,11 @@ def test_the_fiftieth_is_made_once_by_those_who_race(database: Database) -> None
 
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(attempt, range(4))) == 1
+
+
+def test_a_personal_token_is_hidden_in_logs(tx: Tx) -> None:
+    value = make(tx, person(tx)).value
+    for text in (value, f"Bearer {value}", f"/?x={value}&y=1", f"'{value}'"):
+        assert value not in redact(text)
+        assert HIDDEN in redact(text)
+    assert redact("kept_ and slept_over") == "kept_ and slept_over"

@@ -50,6 +50,7 @@ _RULES: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
         _pattern(r"\b(bearer|dpop)((?:\s|%20|\+){1,8})[A-Za-z0-9._~+/=-]+"),
         rf"\1\2{HIDDEN}",
     ),
+    (("ept_",), re.compile(r"ept_[A-Za-z0-9_-]{16,}"), HIDDEN),
     (("eyj",), re.compile(r"eyJ[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)*"), HIDDEN),
     (
         (
