@@ -63,6 +63,7 @@ COMMANDS: Mapping[str, Listed] = {
         "downloads",
         "List downloads, newest first: who, what, how many bytes, and when it was complete.",
     ),
+    "contacts": Listed("contacts", "List visitors who left their contact, and forget them."),
     "webhooks": Listed(
         "webhooks", "Subscribe receivers to events; see, repeat and test deliveries."
     ),
@@ -80,6 +81,7 @@ COMMANDS: Mapping[str, Listed] = {
 ALIASES: Mapping[str, str] = {
     "asset": "assets",
     "clients": "client",
+    "contact": "contacts",
     "entitlement": "entitlements",
     "license": "licence",
     "licences": "licence",

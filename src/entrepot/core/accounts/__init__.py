@@ -37,6 +37,8 @@ from entrepot.core.accounts.contacts import (
     ContactForm,
     add_contact,
     find_contact,
+    forget_contact,
+    list_contacts,
 )
 from entrepot.core.accounts.devices import (
     DEVICE_SECONDS,
@@ -242,6 +244,7 @@ __all__ = [
     "find_personal_token",
     "find_refresh",
     "find_user",
+    "forget_contact",
     "forget_provider_attempt",
     "give_consent",
     "has_consented",
@@ -257,6 +260,7 @@ __all__ = [
     "issue_token",
     "list_clients",
     "list_consents",
+    "list_contacts",
     "list_keys",
     "list_members",
     "list_organisations",

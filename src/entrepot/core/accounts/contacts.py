@@ -16,7 +16,7 @@ from entrepot.core.accounts.signing_in import neighbourhood
 from entrepot.core.accounts.tables import sign_in_attempts
 from entrepot.core.events import Event, record
 from entrepot.db import Tx
-from entrepot.errors import Invalid, TooMany
+from entrepot.errors import Invalid, NotFound, TooMany
 from entrepot.kit.ids import new_secret
 from entrepot.kit.text import check_country, check_line
 
@@ -86,6 +86,26 @@ def find_contact(tx: Tx, token: str, *, now: datetime) -> Contact | None:
     )
     row = tx.execute(query).one_or_none()
     return None if row is None else _contact(row)
+
+
+def list_contacts(
+    tx: Tx, *, now: datetime, skip: int = 0, take: int = 100
+) -> tuple[list[Contact], int]:
+    """Contacts by number, without those that have ended, and how many there are in all."""
+    query = select(contacts).where(contacts.c.expires_at > now)
+    total = tx.execute(select(func.count()).select_from(query.subquery())).scalar_one()
+    rows = tx.execute(query.order_by(contacts.c.id).offset(skip).limit(take))
+    return [_contact(row) for row in rows], total
+
+
+def forget_contact(tx: Tx, contact_id: int, *, actor: str, now: datetime) -> None:
+    """Delete what a contact told; NotFound where there is none. Its links end with it."""
+    gone = tx.execute(
+        delete(contacts).where(contacts.c.id == contact_id).returning(contacts.c.id)
+    ).scalar_one_or_none()
+    if gone is None:
+        raise NotFound(f"There is no contact {contact_id}.")
+    record(tx, Event("contact.forgotten", actor, f"contact:{contact_id}"), now=now)
 
 
 def _values(form: ContactForm) -> dict[str, str | None]:
