@@ -99,7 +99,10 @@ class _Files:
                 raise
             return self._page(request, error)
         metrics.count_link("issued")
-        address = f"{self._policy.public_url}/dl/{link.path}"
+        # Browsers stay on the host name that they came by: a form's redirects must (CSP).
+        policy = self._policy
+        root = policy.public_url if _is_program(request) else policy.path_prefix
+        address = f"{root}/dl/{link.path}"
         # A link is its holder's alone: nobody between may keep it, nor may the browser.
         headers = {"location": address, "cache-control": "private, no-store"}
         return Response(b"", status_code=302, headers=headers, media_type="text/plain")
