@@ -148,6 +148,12 @@ def configured(config: Any) -> dict[str, Any]:
             configured({"user_rendition_configuration": {"label": "a\nb"}}),
             "order.global.1.user_rendition_configuration.label",
         ),
+        (configured({"rendition": ["downloadOriginal"]}), "order.global.1.rendition"),
+        (configured({"presets": ["web"], "x" * 90: 1}), f"order.global.1.{'x' * 80}"),
+        (
+            configured({"user_rendition_configuration": {"lable": "a"}}),
+            "order.global.1.user_rendition_configuration.lable",
+        ),
         ({"order": {}, "name": "x" * 201} | SELECTED, "name"),
         ({"order": {}, "name": {}} | SELECTED, "name"),
         ({"order": {}, "culture": "../.."} | SELECTED, "culture"),
@@ -161,6 +167,16 @@ def test_what_is_wrong_is_named_by_its_path(told: Any, field: str) -> None:
         parse_order_request(told)
     assert caught.value.field == field
     assert caught.value.message
+
+
+def test_a_misspelt_member_is_told_with_those_that_there_are() -> None:
+    with pytest.raises(
+        Invalid, match="no 'conversion' .*: it has renditions, presets, conv"
+    ) as one:
+        parse_order_request(configured({"renditions": ["preview"], "conversion": [[STEP]]}))
+    assert one.value.code == "order-invalid"
+    nothing = configured({"renditions": ["preview"], "conversion": None})
+    assert parse_order_request(nothing).groups["Images"].renditions == ("preview",)
 
 
 JSON: st.SearchStrategy[Any] = st.recursive(

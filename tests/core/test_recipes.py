@@ -150,6 +150,7 @@ def test_what_means_nothing_for_the_output_is_refused_not_ignored(
         ([{"value": 3}], "[0]", "type and value"),
         ([{"type": 3, "value": 3}], "[0].type", "fileExtension"),
         ([{"type": "blurr", "value": 3}], "[0].type", '"blurr"'),
+        ([{"type": "trim", "values": 3}], "[0]", 'no "values" in a step'),
         ([{"type": "blur"}], "[0].value", "null"),
         ([{"type": "dpi", "value": 72}, {"type": "DPI", "value": 72}], "[1].value", "only once"),
         (

@@ -103,6 +103,13 @@ def _read_step(draft: _Draft, given: Given) -> None:
     if name is None:
         listed = ", ".join(STEP_TYPES)
         raise given.at("type", written).refuse(f"one of {listed}")
+    for member in step:
+        if member not in ("type", "value") and step[member] is not None:
+            raise Invalid(
+                f"There is no {show(member)} in a step: it has type and value.",
+                field=given.field,
+                code="conversion-invalid",
+            )
     value = _unwrapped(name, given.at("value", step.get("value")))
     draft.names.append(f"{name} {show(value.value)}" if _is_scalar(value.value) else name)
     if name in _operations.READERS:

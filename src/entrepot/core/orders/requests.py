@@ -2,7 +2,8 @@
 
 The door decodes the JSON; here every part is given its type, and what is wrong is refused by the
 path of its key in the body (contract, "Request"), such as
-`order.global.M.AssetMedia.Images.renditions[0]`. Unknown fields are ignored.
+`order.global.M.AssetMedia.Images.renditions[0]`. Unknown fields are ignored, but for those inside
+a configuration: one that is misspelt there would quietly make another order than was meant.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,9 @@ OrderType: TypeAlias = Literal["Standard", "Custom"]
 STANDARD: OrderType = "Standard"
 CUSTOM: OrderType = "Custom"
 Json: TypeAlias = Mapping[str, Any]
+_CONFIGURATION = ("renditions", "presets", "conversions", "user_rendition_configuration")
+_KEEP_AS = ("label", "culture", "description")
+_MEMBER_LENGTH_SHOWN = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +237,7 @@ def _configuration(value: Any, path: str) -> Configuration:
     if value is None:
         return Configuration(path)
     told = _object(value, path)
+    _check_members(told, _CONFIGURATION, path, "a configuration")
     return Configuration(
         field=path,
         renditions=_names(told.get("renditions"), f"{path}.renditions"),
@@ -242,6 +247,16 @@ def _configuration(value: Any, path: str) -> Configuration:
             told.get("user_rendition_configuration"), f"{path}.user_rendition_configuration"
         ),
     )
+
+
+def _check_members(told: Json, known: Sequence[str], path: str, what: str) -> None:
+    """Refuse members that nobody would obey; those that are null ask for nothing."""
+    for name, value in told.items():
+        if name not in known and value is not None:
+            shown = name[:_MEMBER_LENGTH_SHOWN]
+            raise _refused(
+                f"{path}.{shown}", f"There is no {shown!r} in {what}", f"it has {', '.join(known)}"
+            )
 
 
 def _names(value: Any, path: str) -> tuple[str, ...]:
@@ -274,6 +289,7 @@ def _keep_as(value: Any, path: str) -> KeepAs | None:
     if value is None:
         return None
     told = _object(value, path)
+    _check_members(told, _KEEP_AS, path, "a user_rendition_configuration")
     label = _line(told.get("label"), f"{path}.label")
     culture = _culture(told.get("culture"), f"{path}.culture")
     description = _line(told.get("description"), f"{path}.description", length_max=TEXT_LENGTH_MAX)

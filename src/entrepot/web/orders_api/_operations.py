@@ -92,6 +92,7 @@ CHANGES = RequestBody(
 )
 _CONFIGURATION = Schema(
     type=OpenAPIType.OBJECT,
+    additional_properties=False,
     description="Every rendition, preset and conversion gives one file of each asset.",
     properties={
         "renditions": Schema(type=OpenAPIType.ARRAY, items=_ANY_TEXT),
@@ -114,7 +115,8 @@ _CONFIGURATION = Schema(
 _BY_KEY = Schema(type=OpenAPIType.OBJECT, additional_properties=_CONFIGURATION)
 ORDER_BODY = RequestBody(
     required=True,
-    description="What to download; unknown members are ignored, ids may be numbers or texts.",
+    description="What to download. Unknown members are ignored, but refused inside a"
+    " configuration; ids may be numbers or texts.",
     content={
         "application/json": OpenAPIMediaType(
             schema=Schema(
@@ -214,6 +216,13 @@ _REFUSED = {
     503: _refused("Not now; see Retry-After.", "The database is busy."),
     507: _refused("The hub has no room for it now.", "There is no room."),
 }
+EVENTS = ResponseSpec(
+    str,
+    generate_examples=False,
+    description="Events until the order has ended; the data of each is JSON.",
+    media_type="text/event-stream",
+    examples=[Example(value='id: 1042\nevent: completed\ndata: {"status":"Completed"}\n\n')],
+)
 _ALWAYS = (400, 401, 403, 404, 429, 503)
 _LINK = Link("https://hub.example.com/api/downloadorders/50001")
 ORDER = Order(
