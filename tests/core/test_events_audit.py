@@ -29,6 +29,7 @@ from entrepot.core.events.tables import GUARDS, event_retention, events
 from entrepot.core.webhooks.patterns import NOUNS, spell
 from entrepot.db import Database, Tx, migrations
 from entrepot.errors import Invalid
+from entrepot.kit.context import request_id
 from tests.factories import DAY, NOW
 from tests.test_error_catalogue import server_sources
 
@@ -189,8 +190,13 @@ def test_of_a_flood_of_different_denials_only_so_many_are_told() -> None:
 
 def test_a_denial_is_an_event_with_its_reason(tx: Tx) -> None:
     one = Denial("sign-in.failed", "anyone", "user:7", "credentials-wrong", data={"address": "::1"})
-    record_denial(tx, one, repeated=3, now=NOW + timedelta(minutes=1))
+    mine = request_id.set("request-8")
+    try:
+        record_denial(tx, one, repeated=3, now=NOW + timedelta(minutes=1))
+    finally:
+        request_id.reset(mine)
     row = tx.execute(select(events)).one()
+    assert row.request_id is None  # the requests that it counts were others
     assert (row.type, row.actor, row.subject) == ("sign-in.failed", "anyone", "user:7")
     assert row.data == {"address": "::1", "reason": "credentials-wrong", "repeated": 3}
 

@@ -276,6 +276,33 @@ def test_an_event_that_commits_behind_younger_ones_is_not_missed(database: Datab
     assert (planner.plan(), planner.plan(), planned(database)) == (1, 0, 0)
 
 
+@pytest.mark.parametrize("dialect", ["postgresql"])
+def test_what_was_missing_when_a_worker_died_is_found_by_the_next(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with database.write() as tx:
+        number = subscribe(tx, "order/*", everything=True).id
+    with database.write() as slow:
+        record(slow, Event("order.placed", "user:7", "order:1"), now=NOW)
+        happen(database, "order.completed")
+        first = webhooks.Planner(database, lambda: NOW)
+        assert first.plan() == 1
+    second = webhooks.Planner(database, lambda: NOW)
+    assert second.plan() == 1
+    assert told(database, number) == ["order/placed", "order/completed"]
+    # Nobody lives for so long: what is missing still will never be there.
+    with database.write() as slow:
+        record(slow, Event("order.placed", "user:7", "order:2"), now=NOW)
+        happen(database, "order.completed")
+        assert second.plan() == 1
+        monkeypatch.setattr("entrepot.core.webhooks.planning.GAP_SECONDS_MAX", 0.0)
+        monkeypatch.setattr("entrepot.core.webhooks.planning.KEEP_SECONDS", 0.0)
+        assert second.plan() == 0
+    assert planned(database) == 0
+    happen(database, "order.failed")
+    assert planned(database) == 1
+
+
 def test_a_body_says_what_happened_in_the_same_bytes_for_all(database: Database) -> None:
     with database.write() as tx:
         organisation = factories.add_organisation(tx)

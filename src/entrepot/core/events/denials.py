@@ -13,6 +13,7 @@ from typing import Any
 
 from entrepot.core.events.log import Event, record
 from entrepot.db import Tx
+from entrepot.kit.context import request_id
 
 TOLD_MAX = 120
 WINDOW_SECONDS = 60.0
@@ -86,7 +87,14 @@ class Tally:
 def record_denial(tx: Tx, denial: Denial, *, repeated: int = 0, now: datetime) -> None:
     """Append a denial. `repeated`: it happened so often again within the minute before."""
     data = {**denial.data, "reason": denial.reason}
-    if repeated:
-        data["repeated"] = repeated
     event = Event(denial.type, denial.actor, denial.subject, denial.organisation_id, data)
-    record(tx, event, now=now)
+    if not repeated:
+        record(tx, event, now=now)
+        return
+    data["repeated"] = repeated
+    # The request at hand is another one.
+    mine = request_id.set(None)
+    try:
+        record(tx, event, now=now)
+    finally:
+        request_id.reset(mine)
