@@ -170,9 +170,7 @@ def test_what_is_wrong_is_named_by_its_path(told: Any, field: str) -> None:
 
 
 def test_a_misspelt_member_is_told_with_those_that_there_are() -> None:
-    with pytest.raises(
-        Invalid, match="no 'conversion' .*: it has renditions, presets, conv"
-    ) as one:
+    with pytest.raises(Invalid, match="no 'conversion' in a configuration: it has rend") as one:
         parse_order_request(configured({"renditions": ["preview"], "conversion": [[STEP]]}))
     assert one.value.code == "order-invalid"
     nothing = configured({"renditions": ["preview"], "conversion": None})

@@ -18,6 +18,14 @@ _REMEDIES = {
     "media-unsupported": "Order the original: files like this are not converted here.",
     "converter-died": "Order the original; tell the operator if other files fail as well.",
     "conversion-given-up": "Order the original; tell the operator if other files fail as well.",
+    # What was asked for does not fit this file: the same order would fail again.
+    "page-outside": "Order it with pages that the document has, or order the original.",
+    "frame-outside": "Order it with a frame that the video has (25% fits each), or the original.",
+    "start-outside": "Order it with a start that lies before its end, or order the original.",
+    "crop-outside": "Order it with a crop that lies in the picture, or by a ratio such as 16:9.",
+    "watermark-too-small": "Order it with a larger scale of the watermark, or without one.",
+    "max-bytes": "Order it with more bytes in maxBytes, or smaller in pixels (resize).",
+    "storage-full": "Retry the order when the operator has made room.",
     "bytes-missing": "Tell the operator: the file must be restored or published again.",
 }
 _REMEDY = "Retry the order, or order the original."
