@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from docs._entrepotd import commands_page, exit_codes_page
+from docs._postman import collection_page
 from entrepot.settings import DECLARED
 from entrepot.web.http.catalogue import CATALOGUE
 
@@ -55,6 +56,7 @@ def errors_page() -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {
+    "reference/entrepot.postman_collection.json": collection_page,
     "reference/entrepotd.md": lambda: commands_page(NOTE),
     "reference/entrepotd-exit-codes.md": lambda: exit_codes_page(NOTE),
     "reference/errors.md": errors_page,

@@ -128,6 +128,7 @@ WAYS: Mapping[str, tuple[Way, ...]] = {
     ),
     "listWebhooks": (Way(("showWebhook", "listDeliveries"), {"webhook": _body(_FIRST)}),),
     "addWebhook": (Way(_OF_WEBHOOK, {"webhook": _body("id")}),),
+    "pingWebhook": (Way(("showDelivery", "redeliver"), {"delivery": _body("id")}),),
     "listDeliveries": (Way(("showDelivery", "redeliver"), {"delivery": _body(_FIRST)}),),
 }
 # operation -> (operation that the address belongs to, where the address is)

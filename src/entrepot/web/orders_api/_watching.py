@@ -15,7 +15,7 @@ from entrepot.web.orders_api import _spelling
 from entrepot.web.orders_api._door import AnyRequest, Door
 from entrepot.web.orders_api._events import ENDED, Streams, Watch
 from entrepot.web.orders_api._hrefs import ORDER
-from entrepot.web.orders_api._operations import LAST_EVENT_ID, answers, described
+from entrepot.web.orders_api._operations import EVENTS, LAST_EVENT_ID, answers, described
 from entrepot.web.orders_api._orders import OfOrder, number_of
 from entrepot.web.orders_api._wire import Job, User
 
@@ -62,9 +62,7 @@ def _events(door: Door) -> HTTPRouteHandler:
         summary="Progress of an order as server-sent events",
         operation_class=described(LAST_EVENT_ID),
         media_type="text/event-stream",
-        responses=answers(
-            None, "Events until the order has ended; the data of each is JSON.", nothing=True
-        ),
+        responses=answers(None, "", nothing=True) | {200: EVENTS},
     )
     async def handler(request: AnyRequest, order_id: OfOrder) -> Response[bytes] | Stream:
         who, parameters = await door.enter(request)
