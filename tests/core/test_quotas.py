@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -256,8 +257,9 @@ def test_links_know_of_the_quota_and_are_refused_where_it_is_used_up(tx: Tx) -> 
 @pytest.mark.parametrize("limit", ["downloads_max", "bytes_max", "addresses_max"])
 @pytest.mark.parametrize("most", [0, -1, 2**53])
 def test_a_limit_is_a_number_from_one(tx: Tx, limit: str, most: int) -> None:
+    values: dict[str, Any] = {limit: most}
     with pytest.raises(Invalid) as caught:
-        case(tx, **{limit: most})
+        case(tx, **values)
     assert caught.value.field == limit
 
 

@@ -80,8 +80,16 @@ async def test_what_others_write_is_text_on_every_page(hub: Hub) -> None:
         catalogue.make_available(tx, release_id, actor="operator", now=hub.now())
         entitlement = factories.grant(tx, home, product)
         session = accounts.open_session(tx, who, now=hub.now())
+        accounts.make_personal_token(
+            tx, number, name=EVIL, scopes=["orders"], actor="operator", now=hub.now()
+        )
+        _, invitation = accounts.invite_member(
+            tx, who, email="'><b>@example.com", given_name=EVIL, family_name=EVIL, now=hub.now()
+        )
     said = quote(EVIL, safe="")
     addresses = [
+        *("/personal-tokens", "/members", f"/members/{number}", "/members?page=" + said),
+        *(f"/invitation?token={invitation}", f"/invitation?token={said}", f"/members/{said}"),
         *("/", "/token", "/product-codes", "/licences/L", f"/entitlements/{entitlement}"),
         *(f"/licences/L?return=/{said}", f"/licences/{said}", f"/entitlements/{said}"),
         *(f"/?page={said}", f"/{said}", f"/static/{said}", f"/licences/L?return=//{said}"),

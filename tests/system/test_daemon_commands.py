@@ -299,6 +299,35 @@ def test_a_program_of_people_has_no_secret(entrepotd: Run) -> None:
     assert "no secret" in refused.err
 
 
+def test_tokens_for_ci_are_made_listed_and_revoked(entrepotd: Run) -> None:
+    entrepotd("organisation", "add", "Acme", "--country", "DE")
+    entrepotd("user", "add", "ada@example.com", "--organisation", "Acme")
+    wanted = ("--name", "Nightly", "--scope", "entitlements", "--days", "7")
+    made = entrepotd("tokens", "make", "ada@example.com", *wanted, "--network", "192.0.2.0/24")
+    assert made.out.startswith("ept_")
+    told = entrepotd("tokens", "make", "ada@example.com", *wanted, "--json").json()
+    assert set(told) == {"id", "token", "expires_at"}
+    listed = entrepotd("tokens", "list", "ada@example.com", "--json")
+    assert made.out.strip() not in listed.out
+    assert [one["networks"] for one in listed.json()] == [[], ["192.0.2.0/24"]]
+    assert entrepotd("tokens", "revoke", "ada@example.com", told["id"]).code == 0
+    shown = entrepotd("tokens", "list", "ada@example.com", "--json").json()
+    assert [one["revoked_at"] is None for one in shown] == [False, True]
+    assert entrepotd("tokens", "revoke", "ada@example.com", "9").code == 3
+    refused = entrepotd("tokens", "make", "ada@example.com", "--name", "x", "--scope", "admin")
+    assert refused.code == 5
+
+
+def test_a_grant_says_what_it_gives_in_all(entrepotd: Run) -> None:
+    entrepotd("organisation", "add", "Acme", "--country", "DE")
+    entrepotd("product", "add", "DS1", "--name", "A product")
+    limits = ("--downloads", "5", "--bytes", "1000", "--addresses", "2")
+    assert entrepotd("grant", "Acme", "DS1", *limits).code == 0
+    (given,) = entrepotd("entitlements", "--json").json()
+    assert (given["downloads_max"], given["bytes_max"], given["addresses_max"]) == (5, 1000, 2)
+    assert entrepotd("grant", "Acme", "DS1", "--downloads", "0").code == 2
+
+
 def test_a_token_is_good_where_the_hub_was_served(entrepotd: Run, data: Path) -> None:
     entrepotd("organisation", "add", "Acme", "--country", "DE")
     entrepotd("user", "add", "ada@example.com", "--organisation", "Acme")
