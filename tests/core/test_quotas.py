@@ -206,6 +206,14 @@ def test_of_what_no_byte_went_out_nothing_stays(tx: Tx) -> None:
     assert one.used(NOW + MINUTE)[0] == 1
 
 
+def test_what_another_process_shares_is_not_given_back_for_want_of_a_byte(tx: Tx) -> None:
+    one = account(tx, downloads_max=1)
+    made = one.take("user:1")
+    one.take("user:1")  # in the same millisecond, and about to send
+    give_back(tx, made.id, now=NOW)
+    one.refused("user:2")
+
+
 def link_of(one: Case, *, whole: bool, now: datetime = NOW) -> str:
     """A link to the file, or to the ZIP; returns its lease."""
     number, release_id = str(one.number), one.release.id

@@ -141,6 +141,17 @@ def test_roles_and_doors_of_a_member(world: World) -> None:
     assert not world.user(world.member)[1]
 
 
+def test_whom_an_operator_shut_out_stays_out(world: World) -> None:
+    hub, one = world.browser.hub, f"/{world.member.id}"
+    with hub.database.write() as tx:
+        operator = factories.add_user(tx, world.admin.organisation_id, roles=("operator",))
+    for actor in ("operator", operator.label, world.stranger.label, "client:robot"):
+        with hub.database.write() as tx:
+            disable_user(tx, world.member.id, actor=actor, now=hub.now())
+        assert world.post(f"{one}/enable").status_code == 403
+        assert world.user(world.member)[1]
+
+
 @pytest.mark.parametrize("verb", ["roles", "disable", "enable", "invite"])
 def test_others_are_out_of_reach(world: World, verb: str) -> None:
     people = {"stranger": 404, "publisher": 403, "admin": 403}

@@ -146,7 +146,9 @@ def disable_user(tx: Tx, user_id: int, *, disabled: bool = True, actor: str, now
     """Shut a person out (tokens and links die within seconds), or let the person in again."""
     row = find_user(tx, user_id)
     tx.execute(
-        update(users).where(users.c.id == user_id).values(disabled_at=now if disabled else None)
+        update(users)
+        .where(users.c.id == user_id)
+        .values(disabled_at=now if disabled else None, disabled_by=actor if disabled else None)
     )
     if disabled:
         tx.execute(delete(sessions).where(sessions.c.user_id == user_id))

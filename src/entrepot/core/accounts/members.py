@@ -23,6 +23,7 @@ from entrepot.core.accounts.passwords import PasswordHash
 from entrepot.core.accounts.personal_tokens import list_personal_tokens, revoke_personal_token
 from entrepot.core.accounts.principals import (
     CUSTOMER,
+    OPERATOR,
     ORGANISATION_ADMIN,
     Principal,
     check_roles,
@@ -193,8 +194,17 @@ def set_member_roles(
 def set_member_disabled(
     tx: Tx, who: Principal, number: int, *, disabled: bool, now: datetime
 ) -> None:
-    """Shut a colleague out (sessions, tokens and links end within seconds), or let in again."""
+    """Shut a colleague out (sessions, tokens and links end within seconds), or let in again.
+
+    Whom an operator has shut out only an operator lets in again (Denied).
+    """
     row = _changeable(tx, who, number)
+    if not disabled and row.disabled_at is not None and not _shut_out_by_colleague(tx, row):
+        raise Denied(
+            "An operator of this hub has shut this member out.",
+            code="member-protected",
+            remedy="Ask an operator of this hub.",
+        )
     if disabled:
         tx.execute(delete(invitations).where(invitations.c.user_id == row.id))
     disable_user(tx, row.id, disabled=disabled, actor=who.label, now=now)
@@ -242,6 +252,14 @@ def _changeable(tx: Tx, who: Principal, number: int) -> Row[Any]:
             remedy="Ask an operator of this hub.",
         )
     return row
+
+
+def _shut_out_by_colleague(tx: Tx, row: Row[Any]) -> bool:
+    kind, _, number = str(row.disabled_by or "").partition(":")
+    if kind != "user":
+        return False
+    by = tx.execute(select(users).where(users.c.id == int(number))).one_or_none()
+    return by is not None and by.organisation_id == row.organisation_id and OPERATOR not in by.roles
 
 
 def _grantable(roles: Iterable[str]) -> list[str]:

@@ -27,6 +27,7 @@ users = Table(
     Column("roles", Document, nullable=False),  # list of role names
     Column("password_hash", Text),  # argon2id; null: cannot sign in by password
     Column("disabled_at", Instant),
+    Column("disabled_by", Text),  # principal; with `disabled_at`
     Column("created_at", Instant, nullable=False),
     sqlite_strict=True,
     sqlite_autoincrement=True,

@@ -40,6 +40,7 @@ SHARED_SECONDS = 24 * 3600
 IDLE_SECONDS = 3600
 # A range may have begun a moment before the one that reserved.
 _SLACK = timedelta(minutes=1)
+_MOMENT = timedelta(milliseconds=1)
 _SHARED, _IDLE = timedelta(seconds=SHARED_SECONDS), timedelta(seconds=IDLE_SECONDS)
 
 _limits = entitlements.c["downloads_max", "bytes_max", "addresses_max"]
@@ -142,7 +143,7 @@ def reserve(tx: Tx, taking: Taking, *, now: datetime) -> Reservation:
     _give_back_idle(tx, number, now=now)
     row = _newest(tx, number, taking.principal, taking.object)
     if row is not None and _is_shared(row, now):
-        reservation = Reservation(row.id, fresh=False)
+        reservation = _share(tx, row, now=now)
     elif row is not None and row.completed_at is None:
         reservation = _take_up(tx, row, taking, now=now)
     else:
@@ -219,6 +220,16 @@ def _begin(tx: Tx, taking: Taking, *, now: datetime) -> Reservation:
     if number is None:
         raise _exhausted(tx, taking, now=now)
     return Reservation(number, fresh=True)
+
+
+def _share(tx: Tx, row: Row[Any], *, now: datetime) -> Reservation:
+    """Another body begins: who made the reservation no longer gives it back for want of a byte."""
+    begins = max(now, row.reserved_at + _MOMENT)
+    if row.completed_at is None and row.last_byte_at < begins:
+        tx.execute(
+            update(reservations).where(reservations.c.id == row.id).values(last_byte_at=begins)
+        )
+    return Reservation(row.id, fresh=False)
 
 
 def _take_up(tx: Tx, row: Row[Any], taking: Taking, *, now: datetime) -> Reservation:

@@ -40,6 +40,7 @@ def upgrade() -> None:
     _create_invitations()
     _create_webhook_deliveries()
     _create_webhook_attempts()
+    _change_users()
     _change_sessions()
     _change_entitlements()
     _change_leases()
@@ -80,6 +81,10 @@ def _change_clients() -> None:
             "INSERT INTO sqlite_sequence (name, seq) "
             "SELECT 'api_clients', max(500, coalesce(max(id), 0)) FROM api_clients"
         )
+
+
+def _change_users() -> None:
+    op.add_column("users", sa.Column("disabled_by", sa.Text(), nullable=True))
 
 
 def _change_sessions() -> None:
