@@ -264,3 +264,21 @@ def test_the_end_of_a_day_is_no_reason(tx: Tx) -> None:
     factories.grant(tx, owner, code, valid_from=NOW + DAY)
     number = factories.add_product_download(tx, code, visibility="purchase")
     assert ask(tx, who, number) == "entitlement-not-started"
+
+
+def test_contacts_are_listed_and_forgotten(tx: Tx) -> None:
+    contact, token = add_contact(tx, FORM, address="192.0.2.9", now=NOW)
+    code = factories.add_product(tx)
+    number = factories.add_product_download(tx, code, visibility="contact")
+    link = issue_product_download_link(tx, _keyring(tx), contact, number, now=NOW)
+    found, total = accounts.list_contacts(tx, now=NOW, take=1000)
+    assert contact in found
+    assert total == len(found)
+    assert accounts.list_contacts(tx, now=contact.expires_at, take=1000)[1] < total
+    accounts.forget_contact(tx, contact.id, actor=OPERATOR, now=NOW)
+    assert find_contact(tx, token, now=NOW) is None
+    with pytest.raises(Denied) as caught:
+        redeem_link(tx, link.lease_id, now=NOW)
+    assert caught.value.code == "contact-required"
+    with pytest.raises(NotFound):
+        accounts.forget_contact(tx, contact.id, actor=OPERATOR, now=NOW)
