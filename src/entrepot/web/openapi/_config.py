@@ -44,7 +44,7 @@ def openapi_config(policy: Policy) -> OpenAPIConfig:
         path="/openapi.json",
         render_plugins=[_Document(path="/")],
         components=Components(
-            security_schemes=security_schemes(policy.public_url),
+            security_schemes=dict(security_schemes(policy.public_url)),
             schemas={_PROBLEM: _problem_schema()},
         ),
     )
@@ -169,10 +169,10 @@ def _response(
     headers: dict[str, OpenAPIHeader] | None = None,
     example: Any = None,
 ) -> OpenAPIResponse:
-    examples = {"usual": Example(value=example)} if example else None
+    examples: dict[str, Example | Reference] = {"usual": Example(value=example)} if example else {}
     return OpenAPIResponse(
         description=meaning,
-        content={media_type: OpenAPIMediaType(schema=schema, examples=examples)},
+        content={media_type: OpenAPIMediaType(schema=schema, examples=examples or None)},
         headers=dict(headers) if headers else None,
     )
 

@@ -27,8 +27,10 @@ _FIRST = "items/0/id"
 _OF_RELEASE = ("showProductRelease", "uploadArtifact", "makeReleaseAvailable")
 _OF_ORDER = ("listTargets", "showJob", "watchOrder", "cancelOrder", "retryOrder")
 _OF_USER = ("showUser", "setRoles", "setPassword", "disableUser", "enableUser")
-_OF_WEBHOOK = ("showWebhook", "changeWebhook", "rotateWebhookSecret", "pingWebhook")
-_OF_WEBHOOK += ("listDeliveries", "disableWebhook", "enableWebhook", "removeWebhook")
+_OF_WEBHOOK = (
+    *("showWebhook", "changeWebhook", "rotateWebhookSecret", "pingWebhook"),
+    *("listDeliveries", "disableWebhook", "enableWebhook", "removeWebhook"),
+)
 _OF_OWN = ("showOwnWebhook", "changeOwnWebhook", "removeOwnWebhook")
 _OF_DOWNLOAD = ("showProductDownload", "updateProductDownload", "removeProductDownload")
 
