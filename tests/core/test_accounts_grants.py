@@ -84,8 +84,8 @@ def test_a_code_is_redeemed_once_and_a_second_use_ends_the_family(tx: Tx, world:
     assert found is not None
     assert found.request == request
     granted = accounts.redeem_code(tx, found, now=NOW)
-    assert granted == Granted(world.web, world.who.id, request.scopes, granted and granted.family)
     assert granted is not None
+    assert granted == Granted(world.web, world.who.id, request.scopes, granted.family)
     assert ended(tx, granted.family) is None
     later = NOW + 2 * MINUTE  # the code is over, and its second use still tells of a theft
     assert accounts.find_code(tx, code, api_client_id=world.web, now=later) is None

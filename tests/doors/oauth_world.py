@@ -85,7 +85,9 @@ class World:
         told = sent_back(answer) if answer.status_code == 303 else self.decide(address)
         return told["code"]
 
-    def ask(self, client: NewClient | None = None, path: str = "/oauth/token", **form: str) -> Any:
+    def ask(
+        self, client: NewClient | None = None, /, path: str = "/oauth/token", **form: str
+    ) -> Any:
         """A token request of a program, by default the web program."""
         program = client or self.web
         who = {"client_id": program.client_id}

@@ -71,6 +71,9 @@ def add_client(
     """
     if not CLIENT_ID.fullmatch(client_id):
         raise Invalid("A client id has 1 to 64 of a-z, 0-9, '.', '_' and '-'.", field="client_id")
+    if client_id.isdigit():
+        # `sub` of a token is this, or a person's number (RFC 9700 section 4.15).
+        raise Invalid("A client id is not a number: those are people's.", field="client_id")
     addresses = check_redirects(redirect_uris)
     allowed = _check_grants(grants, public=public, redirects=bool(addresses))
     if public and not pkce:

@@ -1,4 +1,4 @@
-"""POST /oauth/revoke (RFC 7009), POST /oauth/introspect (RFC 7662), /oauth/userinfo."""
+"""POST /oauth/revoke (RFC 7009) and POST /oauth/introspect (RFC 7662)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,33 +6,27 @@ from datetime import UTC, datetime
 from typing import Any
 
 from authlib.oauth2.rfc6749 import InvalidGrantError, InvalidRequestError, OAuth2Error
-from litestar import HttpMethod, Request, Response, post, route
+from litestar import Request, Response, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import OpenAPIType, Operation, Schema
 
 from entrepot.assembly import Hub
 from entrepot.core.accounts import (
-    Principal,
     find_family,
     load_user,
-    person_claims,
     principal_of,
-    require_scope,
     revoke_access_token,
     revoke_family,
     verify_token,
 )
 from entrepot.db import Tx
-from entrepot.errors import Denied, EntrepotError, Unauthenticated
-from entrepot.web.http.callers import caller_of
+from entrepot.errors import Unauthenticated
 from entrepot.web.http.edge import Edge
-from entrepot.web.http.errors import explain, headers_of, status_of
 from entrepot.web.oauth._clients import AUTH_METHODS, SECRET_METHODS, Client
-from entrepot.web.oauth._errors import NO_STORE, printable
 from entrepot.web.oauth._server import Answer, Asked, HubRequest, HubServer
 from entrepot.web.oauth._token import FAULTS, answer_program, asked_by, form_body
-from entrepot.web.oauth._wire import Fault, Introspection, Nothing, UserInfo
+from entrepot.web.oauth._wire import Fault, Introspection, Nothing
 
 _TEXT = Schema(type=OpenAPIType.STRING)
 _FORM = {
@@ -51,7 +45,7 @@ class _TokenFormOperation(Operation):
 
 
 def endpoint_routes(edge: Edge) -> list[HTTPRouteHandler]:
-    """Revocation, introspection, userinfo."""
+    """Revocation and introspection."""
     faults = {
         status: ResponseSpec(Fault, generate_examples=False, description=text)
         for status, text in FAULTS.items()
@@ -97,61 +91,7 @@ def endpoint_routes(edge: Edge) -> list[HTTPRouteHandler]:
         answer = await edge.write(lambda tx: _introspect(tx, edge.hub, asked))
         return answer_program(answer, Introspection, asked)
 
-    @route(
-        "/oauth/userinfo",
-        http_method=[HttpMethod.GET, HttpMethod.POST],
-        operation_id=_userinfo_operation,
-        summary="Who the access token is of (OpenID Connect Core 1.0, 5.3)",
-        tags=["oauth"],
-        security=[{"bearer": []}],
-        status_code=200,
-        responses={
-            200: ResponseSpec(UserInfo, generate_examples=False, description="The person."),
-            401: ResponseSpec(
-                Fault,
-                generate_examples=False,
-                description="No access token, or one that does not hold.",
-            ),
-            403: ResponseSpec(
-                Fault,
-                generate_examples=False,
-                description="The token is a machine's, or lacks openid.",
-            ),
-            429: ResponseSpec(Fault, generate_examples=False, description="Too many requests."),
-        },
-    )
-    async def show_userinfo(request: Request[Any, Any, Any]) -> Response[Any]:
-        try:
-            who = await edge.authenticate(caller_of(request.scope, edge.hub.policy))
-            number = _person_of(who)
-            claims = await edge.read(lambda tx: person_claims(tx, number, who.scopes))
-        except Denied as error:
-            return _refuse_bearer(error)
-        return Response(UserInfo(**claims), status_code=200, headers=NO_STORE)
-
-    return [revoke_token, introspect_token, show_userinfo]
-
-
-def _person_of(who: Principal) -> int:
-    require_scope(who, "openid")
-    if who.user_id is None:
-        raise Denied("The token is a machine's.", code="person-required")
-    return who.user_id
-
-
-def _userinfo_operation(_handler: object, method: Any, _path: object) -> str:
-    return "showUserInfo" if str(method).upper().endswith("GET") else "showUserInfoByPost"
-
-
-def _refuse_bearer(error: EntrepotError) -> Response[Any]:
-    """RFC 6750 section 3.1."""
-    headers = NO_STORE | headers_of(error)
-    name = "invalid_token"
-    if not isinstance(error, Unauthenticated):
-        name = "insufficient_scope"
-        headers["www-authenticate"] = 'Bearer error="insufficient_scope", scope="openid"'
-    fault = Fault(name, printable(explain(error)))
-    return Response(fault, status_code=status_of(error), headers=headers)
+    return [revoke_token, introspect_token]
 
 
 def _begin(

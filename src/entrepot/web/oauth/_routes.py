@@ -11,6 +11,7 @@ from entrepot.web.oauth._endpoints import endpoint_routes
 from entrepot.web.oauth._errors import answer_error, answer_http_error
 from entrepot.web.oauth._metadata import key_routes, metadata_routes
 from entrepot.web.oauth._token import token_routes
+from entrepot.web.oauth._userinfo import userinfo_routes
 from entrepot.web.pages.errors import error_handlers
 from entrepot.web.pages.rendering import Pages
 
@@ -24,6 +25,7 @@ def create_router(edge: Edge) -> Router:
             *token_routes(edge),
             *device_routes(edge),
             *endpoint_routes(edge),
+            *userinfo_routes(edge),
             *key_routes(edge.hub),
             *metadata_routes(edge.hub),
         ],
