@@ -131,16 +131,16 @@ def decode_object(body: bytes) -> Mapping[str, Any]:
     try:
         whole = msgspec.json.decode(body)
     except (ValueError, RecursionError) as error:  # msgspec.DecodeError is a ValueError
-        raise _no_object("The body is no JSON.", "json-invalid") from error
+        raise _no_object("The body is no JSON.") from error
     given = whole.get("data") if isinstance(whole, dict) else None
     if not isinstance(given, dict):
-        raise _no_object("The body has no object under `data`.", "json-invalid")
+        raise _no_object("The body has no object under `data`.")
     return given
 
 
-def _no_object(message: str, code: str) -> Faults:
+def _no_object(message: str) -> Faults:
     remedy = 'Send {"data": {...}} as application/json, or multipart/form-data with a file.'
-    return Faults([Invalid(message, field="data", code=code, remedy=remedy)], status=400)
+    return Faults([Invalid(message, field="data", code="json-invalid", remedy=remedy)], status=400)
 
 
 class Bodies:
@@ -189,5 +189,8 @@ async def _receive(request: AnyRequest) -> bytes:
                     raise RequestEntityTooLarge
     except TimeoutError:
         message = f"The body did not come within {RECEIVING_SECONDS_MAX:g} s."
-        raise _no_object(message, "upload-incomplete") from None
+        late = Invalid(
+            message, field="body", code="upload-incomplete", remedy="Send it again, or less."
+        )
+        raise Faults([late], status=400) from None
     return bytes(body)
