@@ -18,6 +18,7 @@ from entrepot.core.accounts import find_user
 from entrepot.core.accounts.grant_tables import identities
 from entrepot.core.accounts.providers import MembershipRule, Provider
 from entrepot.core.accounts.tables import sessions
+from entrepot.web.portal import _openid
 from tests import factories
 from tests.doors.portal import Browser, browsing, location
 from tests.openid_provider import CLIENT_ID, CLIENT_SECRET, OpenIdProvider, running_provider
@@ -166,6 +167,16 @@ def test_an_id_token_that_proves_nothing_opens_no_session(
     provider.algorithm, provider.header = "ES256", {"kid": None}
     provider.claims = {"aud": [CLIENT_ID, "other"], "azp": CLIENT_ID}
     assert location(sign_in(browser)) == "/"
+
+
+def test_a_key_that_the_provider_changed_to_is_looked_up(
+    browser: Browser, provider: OpenIdProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert location(sign_in(browser)) == "/"
+    provider.published, provider.signed_by = ["second"], "second"
+    monkeypatch.setattr(_openid, "KEYS_REFRESH_SECONDS_MIN", 0.0)  # a minute later
+    assert location(sign_in(browser)) == "/"
+    assert provider.asked.count("/keys") == 2
 
 
 def test_an_answer_of_another_issuer_or_without_its_name_is_refused(
