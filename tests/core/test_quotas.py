@@ -391,6 +391,8 @@ class Person:
     def begin(self, at: datetime, others: int) -> bool:
         going = self.counts(at) > self.done
         if (self.complete or going) and not self.past(at):
+            if not self.complete and self.reserved is not None:
+                self.last = max(self.last or at, at, self.reserved + MOMENT)
             return True
         if self.counts(at) - (1 if going else 0) + others >= 2:
             return False
