@@ -18,6 +18,7 @@ Exit codes:
     2  wrong use                     7  network, or the hub cannot answer
     3  not found                     8  what arrived was corrupt
     4  denied                        9  disk or local file
+   10  an order lacks some files    11  an order failed or has ended
   130  stopped by Ctrl-C
 \b
 Environment:
@@ -41,6 +42,8 @@ _COMMANDS = {
     "artifacts": "listing",
     "download": "download",
     "download-artifacts": "download",
+    "select": "selecting",
+    "order": "ordering",
 }
 
 

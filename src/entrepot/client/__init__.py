@@ -11,14 +11,20 @@ from entrepot.client.errors import (
     Denied,
     DiskFull,
     ExitCode,
+    Incomplete,
     InvalidUse,
     LicenceNeeded,
     LocalFileError,
     NotFound,
     NotSignedIn,
+    OrderEnded,
     Unreachable,
 )
+from entrepot.client.order_events import OrderEvent
+from entrepot.client.order_requests import Wishes
+from entrepot.client.orders import Orders
 from entrepot.client.retries import Backoff
+from entrepot.client.selections import Selections
 from entrepot.client.stop import Stop
 
 __all__ = [
@@ -32,13 +38,19 @@ __all__ = [
     "DiskFull",
     "Downloaded",
     "ExitCode",
+    "Incomplete",
     "InvalidUse",
     "LicenceNeeded",
     "LocalFileError",
     "NotFound",
     "NotSignedIn",
+    "OrderEnded",
+    "OrderEvent",
+    "Orders",
+    "Selections",
     "Stop",
     "Times",
     "Unreachable",
     "Watcher",
+    "Wishes",
 ]

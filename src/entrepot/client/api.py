@@ -1,21 +1,24 @@
 """JSON calls to one hub: time-outs, connections kept open, retries, and a token that stays home.
 
 The token goes to the hub's own origin only: every target is built from the base address, and
-redirects are an error. GET is tried again on 429, 5xx and broken connections.
+redirects are an error. What may be sent twice is tried again on 429, 5xx and broken connections.
 """
 
 import logging
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.message import Message
 from http.client import HTTPException, HTTPResponse
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
 from entrepot.client.answers import error_for, parse_json
 from entrepot.client.connections import Address, Connection, Times, unreachable
-from entrepot.client.errors import BadAnswer, InvalidUse, NotSignedIn, Unreachable
+from entrepot.client.errors import BadAnswer, ClientError, InvalidUse, NotSignedIn, Unreachable
 from entrepot.client.retries import Backoff
 from entrepot.client.stop import Stop
 
@@ -23,6 +26,8 @@ ANSWER_BYTES_MAX = 256 * 1024 * 1024
 ID_CHARS_MAX = 200
 _IDLE_CONNECTIONS_MAX = 8
 _READ_BYTES = 256 * 1024
+_NOTHING_DONE = frozenset({429, 503})  # answers that promise it
+_T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 
@@ -51,6 +56,37 @@ def segment(value: str) -> str:
     return quote(value, safe="")
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer with its whole body; names of headers in any letter case."""
+
+    status: int
+    headers: Message
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    method: str
+    address: Address
+    headers: dict[str, str]
+    body: bytes | None
+    again: bool  # whether it does no harm to send it twice
+
+
+def _refusal(reply: Reply) -> ClientError:
+    return error_for(
+        reply.status,
+        reply.body,
+        retry_after=reply.headers.get("Retry-After"),
+        location=reply.headers.get("Location"),
+    )
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
 class Api:
     """Calls below the base address of one hub. Safe to use from several threads."""
 
@@ -72,15 +108,61 @@ class Api:
         headers: Mapping[str, str] | None = None,
     ) -> Any:
         """The JSON at `path`, a list of segments. Raises every kind of ClientError."""
-        target = self._address(path, query)
-        token = self._token()
+        return parse_json(self.call("GET", path, query, headers=headers).body)
+
+    def call(
+        self,
+        method: str,
+        path: Sequence[str],
+        query: Mapping[str, str] | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        again: bool = True,
+        refuse: Callable[[Reply], ClientError] = _refusal,
+        backoff: Backoff | None = None,
+    ) -> Reply:
+        """One call with the token; an answer of 2xx, or 304 to a conditional one.
+
+        With `again` false it is repeated only where the hub says that it did nothing (429,
+        503). `refuse` makes an error of any other answer. Raises every kind of ClientError.
+        """
+        accept = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        call = _Call(method, self._address(path, query), {**accept, **(headers or {})}, body, again)
+        patience = backoff or self._backoff
+        return self._signed(lambda token: self._patiently(call, token, refuse, patience))
+
+    @contextmanager
+    def stream(
+        self,
+        path: Sequence[str],
+        headers: Mapping[str, str],
+        refuse: Callable[[Reply], ClientError] = _refusal,
+    ) -> Iterator[HTTPResponse]:
+        """An answer of 2xx on a connection of its own, to be read as it comes; asked for once."""
+        address = self._address(path, None)
+
+        def ask(token: str) -> tuple[Connection, HTTPResponse]:
+            connection = Connection(address, self.times)
+            response = connection.send("GET", address, {**headers, **_bearer(token)})
+            if not 200 <= response.status < 300:
+                try:
+                    body = self._read(connection, response)
+                finally:
+                    connection.close()
+                raise refuse(Reply(response.status, response.headers, body))
+            return connection, response
+
+        connection, response = self._signed(ask)
         try:
-            return self._get_patiently(target, token, headers or {})
-        except NotSignedIn:
-            renewed = self.tokens.renewed(token) if self.tokens and token else None
-            if renewed is None:
-                raise
-            return self._get_patiently(target, renewed, headers or {})
+            with self._stop.watching(connection.sock):
+                yield response
+        except (OSError, HTTPException) as error:
+            self._stop.check()
+            raise unreachable(error, connection.origin) from error
+        finally:
+            response.close()
+            connection.close()
 
     def post_form(
         self,
@@ -116,56 +198,65 @@ class Api:
         whole = "/".join([base.path, *(segment(part) for part in path)])
         return Address(base.scheme, base.host, base.port, whole, urlencode(query or {}))
 
-    def _get_patiently(self, address: Address, token: str, headers: Mapping[str, str]) -> Any:
-        sent = {"Accept": "application/json", "Accept-Encoding": "identity", **headers}
-        if token:
-            sent["Authorization"] = f"Bearer {token}"
+    def _signed(self, ask: Callable[[str], _T]) -> _T:
+        """What `ask` gives with the token, or with another where that one is refused."""
+        token = self._token()
+        try:
+            return ask(token)
+        except NotSignedIn:
+            renewed = self.tokens.renewed(token) if self.tokens and token else None
+            if renewed is None:
+                raise
+            return ask(renewed)
+
+    def _patiently(
+        self, call: _Call, token: str, refuse: Callable[[Reply], ClientError], backoff: Backoff
+    ) -> Reply:
+        sent = {**call.headers, **_bearer(token)}
         failures = 0
         while True:
             self._stop.check()
+            status = 0
             try:
-                return self._get_once(address, sent)
+                reply = self._once(call, sent)
+                status = reply.status
+                if 200 <= status < 300 or (status == 304 and "If-None-Match" in sent):
+                    return reply
+                raise refuse(reply)
             except Unreachable as error:
                 failures += 1
                 asked = error.retry_after_seconds
-                if not error.worth_retrying or not self._backoff.allows(failures, asked):
+                repeatable = call.again or status in _NOTHING_DONE
+                if not (repeatable and error.worth_retrying and backoff.allows(failures, asked)):
                     raise
-                pause = self._backoff.seconds(failures, asked)
+                pause = backoff.seconds(failures, asked)
                 _log.warning("%s Trying again in %.1f s.", error.message, pause)
                 self._stop.wait(pause)
 
-    def _get_once(self, address: Address, headers: dict[str, str]) -> Any:
+    def _once(self, call: _Call, headers: dict[str, str]) -> Reply:
         started = monotonic()
-        connection, response = self._send(address, headers)
+        connection, response = self._send(call, headers)
         try:
             body = self._read(connection, response)
         except BaseException:
             connection.close()
             raise
-        _log.info(
-            "GET %s: %d in %.0f ms", address.path, response.status, (monotonic() - started) * 1000
-        )
+        spent = (monotonic() - started) * 1000
+        _log.info("%s %s: %d in %.0f ms", call.method, call.address.path, response.status, spent)
         self._keep(connection, response)
-        if not 200 <= response.status < 300:
-            raise error_for(
-                response.status,
-                body,
-                retry_after=response.headers.get("Retry-After"),
-                location=response.headers.get("Location"),
-            )
-        return parse_json(body)
+        return Reply(response.status, response.headers, body)
 
-    def _send(self, address: Address, headers: dict[str, str]) -> tuple[Connection, HTTPResponse]:
+    def _send(self, call: _Call, headers: dict[str, str]) -> tuple[Connection, HTTPResponse]:
         with self._lock:
-            connection = self._idle.pop() if self._idle else None
+            connection = self._idle.pop() if self._idle and call.again else None
         if connection is not None:
             try:
-                return connection, connection.send("GET", address, headers)
+                return connection, connection.send(call.method, call.address, headers, call.body)
             except Unreachable:
                 # A kept connection may have been closed by the other side: that is no failure.
                 connection.close()
-        connection = Connection(address, self.times)
-        return connection, connection.send("GET", address, headers)
+        connection = Connection(call.address, self.times)
+        return connection, connection.send(call.method, call.address, headers, call.body)
 
     def _read(self, connection: Connection, response: HTTPResponse) -> bytes:
         deadline = monotonic() + self.times.call_seconds

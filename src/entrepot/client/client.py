@@ -14,7 +14,9 @@ from entrepot.client.connections import Times, parse_hub_address
 from entrepot.client.downloader import Conditions, Downloaded, Watcher, download, parse_link
 from entrepot.client.errors import BadAnswer, InvalidUse
 from entrepot.client.names import safe_name
+from entrepot.client.orders import Orders
 from entrepot.client.retries import Backoff
+from entrepot.client.selections import Selections
 from entrepot.client.stop import Stop
 from entrepot.client.tokens import claims_or_none
 from entrepot.client.verification import expected_of
@@ -27,6 +29,8 @@ COUNTRY_HEADER = "declared-country-code"
 
 class Client:
     """A connection to the hub at `url` (http or https, with a path prefix if it has one).
+
+    `orders` and `selections` are the media that can be ordered (Orders, Selections).
 
     `token` is an access token, or a TokenSource that can renew it (entrepot.client.auth).
     Objects come back as the hub sent them: dicts in its order of keys and items. Every method
@@ -54,6 +58,8 @@ class Client:
         self._transfer_backoff = transfer_backoff or Backoff(attempts=8)
         base = parse_hub_address(url)
         self.api = Api(base, tokens, self.times, call_backoff or Backoff(), self.stop)
+        self.orders = Orders(self.api, self._transfer_backoff, self.stop)
+        self.selections = Selections(self.api)
 
     def entitlements(
         self,

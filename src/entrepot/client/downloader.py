@@ -3,8 +3,8 @@
 The link is fetched without a token, through redirects if need be. A cut, a stall or an answer
 that means "not now" is tried again from where it stopped (Range with If-Range); a link that died
 is replaced by a new one. The target is touched only by the last step, an atomic rename.
-Parallel ranges fit in as several transfers of one partial; resuming after a kill, as a partial
-whose name and state are known.
+Where the caller gives what is fetched a mark, the partial outlives the command and the next run
+goes on with it. Parallel ranges fit in as several transfers of one partial.
 """
 
 import logging
@@ -18,6 +18,7 @@ from urllib.parse import urljoin
 from entrepot.client.answers import error_for
 from entrepot.client.connections import Address, Connection, Times, parse_address, unreachable
 from entrepot.client.errors import BadAnswer, ClientError, Corrupt, InvalidUse, Unreachable
+from entrepot.client.kept_partial import KeptPartial
 from entrepot.client.partial import Partial, check_room, make_folder
 from entrepot.client.retries import Backoff
 from entrepot.client.stop import Stop
@@ -78,11 +79,13 @@ def download(
     conditions: Conditions,
     watcher: Watcher | None = None,
     check: Callable[[Path], None] | None = None,
+    mark: str = "",
 ) -> Downloaded:
     """Bring the file that `mint_link` gives a link to into `target`.
 
     A target that already has the announced digest is left alone and no link is asked for.
-    `check` looks at the whole file before it is put in place, and raises Corrupt.
+    `check` looks at the whole file before it is put in place, and raises Corrupt. With a `mark`,
+    the name of what is fetched, a part is kept when the transfer fails or is stopped.
     Raises Corrupt (after one more try from the start), Unreachable, Denied, LicenceNeeded,
     NotFound, LocalFileError, DiskFull, Cancelled; in each case the target is as it was.
     """
@@ -91,8 +94,11 @@ def download(
     if is_complete(target, expected, conditions.stop):
         size = target.stat().st_size
         return Downloaded(target, size, expected.strength, True, monotonic() - started)
-    check_room(target.parent, expected.size or 0)
-    with Partial(target) as partial:
+    if not mark:
+        check_room(target.parent, expected.size or 0)
+    with KeptPartial(target, mark) if mark else Partial(target) as partial:
+        if mark:
+            check_room(target.parent, max(0, (expected.size or 0) - partial.size))
         transfer = _Transfer(mint_link, partial, target.name, expected, conditions, watcher)
         try:
             transfer.run(check)
@@ -126,9 +132,10 @@ class _Transfer:
         self._watcher = watcher or Watcher()
         self._hasher = expected.hasher()
         self._link: Address | None = None
-        self._etag = ""
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._watcher.started(name, expected.size)
+        if partial.size:
+            self._take_up(expected)
 
     def run(self, check: Callable[[Path], None] | None) -> None:
         """Fetch until the file is whole and checked."""
@@ -151,11 +158,21 @@ class _Transfer:
         if check is not None:
             check(self._partial.path)
 
+    def _take_up(self, expected: Expected) -> None:
+        """Go on with what an earlier run left."""
+        _log.info("%s: %d bytes are here already", self._name, self._partial.size)
+        self._watcher.at(self._name, self._partial.size)
+        if expected.digest:
+            with self._partial.path.open("rb") as held:
+                while data := held.read(BUFFER_BYTES):
+                    self._stop.check()
+                    self._hasher.update(memoryview(data))
+
     def restart(self) -> None:
         """Forget everything but the target."""
         self._partial.restart()
         self._hasher = self._expected.hasher()
-        self._link, self._etag = None, ""
+        self._link = None
         self._watcher.at(self._name, 0)
 
     def _moved(self, before: int) -> bool:
@@ -187,8 +204,8 @@ class _Transfer:
         headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
         if self._partial.size:
             headers["Range"] = f"bytes={self._partial.size}-"
-            if self._etag:
-                headers["If-Range"] = self._etag
+            if self._partial.etag:
+                headers["If-Range"] = self._partial.etag
         for _ in range(REDIRECTS_MAX + 1):
             connection = Connection(link, self._times)
             response = connection.send("GET", link, headers)
@@ -216,7 +233,7 @@ class _Transfer:
             link = self._link
             self.restart()
             self._link = link
-        self._note_etag(response)
+        self._partial.note(_strong_etag(response), response.length)
         if response.headers.get("Content-Encoding", "identity") != "identity":
             raise BadAnswer("The file was sent compressed, which was not asked for.")
         announced = response.length
@@ -227,13 +244,10 @@ class _Transfer:
 
     def _accept_rest(self, response: HTTPResponse) -> None:
         begin, total = content_range(response.headers.get("Content-Range", ""))
-        same = self._etag in ("", _strong_etag(response))
+        same = self._partial.etag in ("", _strong_etag(response))
         if begin != self._partial.size or not same or self._expected.size not in (None, total):
             self.restart()
             raise Unreachable("The file changed at the hub while it was fetched.")
-
-    def _note_etag(self, response: HTTPResponse) -> None:
-        self._etag = _strong_etag(response)
 
     def _refuse(self, connection: Connection, response: HTTPResponse) -> None:
         try:

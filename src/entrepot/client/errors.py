@@ -10,6 +10,8 @@
     |-- Corrupt              8   what arrived is not what was announced; nothing was kept
     |-- LocalFileError       9   this machine: directory, permission, name
     |   `-- DiskFull         9   no room for the file
+    |-- Incomplete          10   an order ended, and some of its files could not be made
+    |-- OrderEnded          11   an order failed, was cancelled, or has expired
     |-- BadAnswer            1   the hub answered something this client does not understand
     `-- Cancelled          130   stopped by Ctrl-C
 
@@ -33,6 +35,8 @@ class ExitCode(IntEnum):
     NETWORK = 7
     CORRUPT = 8
     LOCAL_FILE = 9
+    INCOMPLETE = 10
+    ORDER_ENDED = 11
     INTERRUPTED = 130
 
 
@@ -121,6 +125,18 @@ class LocalFileError(ClientError):
 
 class DiskFull(LocalFileError):  # noqa: N818
     """There is no room for the file."""
+
+
+class Incomplete(ClientError):  # noqa: N818
+    """An order ended and can be downloaded, and some of its files could not be made."""
+
+    exit_code = ExitCode.INCOMPLETE
+
+
+class OrderEnded(ClientError):  # noqa: N818
+    """An order failed, was cancelled, or has expired: there is nothing to download."""
+
+    exit_code = ExitCode.ORDER_ENDED
 
 
 class BadAnswer(ClientError):  # noqa: N818

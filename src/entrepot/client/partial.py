@@ -26,6 +26,7 @@ class Partial:
         except OSError as error:
             raise local_error(error, target.parent) from error
         self.size = 0
+        self.etag = ""
 
     @property
     def path(self) -> Path:
@@ -42,11 +43,16 @@ class Partial:
             self.size += written
             data = data[written:]
 
+    def note(self, etag: str, total: int | None) -> None:  # noqa: ARG002 - for those that are kept
+        """What the bytes are of: the strong ETag, empty where there is none, and the whole size."""
+        self.etag = etag
+
     def restart(self) -> None:
         """Throw away what was written so far."""
         os.ftruncate(self._descriptor, 0)
         os.lseek(self._descriptor, 0, os.SEEK_SET)
         self.size = 0
+        self.note("", None)
 
     def commit(self) -> None:
         """Bring the bytes to the disk, then put the file in place of the target in one step."""

@@ -3,7 +3,7 @@
 import errno
 import struct
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from entrepot.client.stop import Stop
 from entrepot.client.verification import BUFFER_BYTES, Expected, expected_of
 
 # What the standard library raises over bytes that are no ZIP, or a malformed one.
-_UNSOUND = (
+UNSOUND = (
     zipfile.BadZipFile,
     RuntimeError,
     EOFError,
@@ -62,7 +62,7 @@ class ZipCheck:
                     raise Corrupt("There is something before the ZIP's first file.")
                 for info in opened.infolist():
                     self._check_entry(opened, info)
-        except _UNSOUND as error:
+        except UNSOUND as error:
             raise Corrupt(f"What arrived is not a sound ZIP: {error}.") from error
         except OSError as error:
             if error.errno == errno.EINVAL:  # a record that points before the file's first byte
@@ -85,7 +85,7 @@ class ZipCheck:
             raise Corrupt(f"{info.filename} in the ZIP: {error.message}") from error
 
 
-def is_right(path: Path, expected: Expected, check: ZipCheck) -> bool:
+def is_right(path: Path, expected: Expected, check: Callable[[Path], None]) -> bool:
     """Whether `path` already is the whole ZIP. Raises LocalFileError where it is no file."""
     if not path.exists():
         return False

@@ -1,0 +1,203 @@
+"""How an order is shown: a bar on a terminal, lines elsewhere, JSON lines for programs."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from time import monotonic
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+import click
+
+from entrepot.cli.console import say
+from entrepot.cli.output import Column
+from entrepot.cli.rows import size_text, text
+from entrepot.client.answers import JsonObject
+from entrepot.client.order_events import OrderEvent
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+LINE_SECONDS = 5.0  # between two lines on an order whose state is the same
+FAILURES_SHOWN_MAX = 20
+REPORT_LINES_MAX = 100
+ORDER_COLUMNS = (
+    Column("ID", whole=True),
+    Column("Name"),
+    Column("Status", whole=True),
+    Column("Assets", whole=True),
+    Column("Files", whole=True),
+    Column("Failed", whole=True),
+    Column("Size", whole=True),
+    Column("Created On", whole=True),
+    Column("Expires On", whole=True),
+)
+
+
+class OrderDisplay(Protocol):
+    """Shows the events of one order; a context manager."""
+
+    def show(self, event: OrderEvent) -> None:
+        """What has happened."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+def open_order_display(order_id: int, *, as_json: bool) -> OrderDisplay:
+    """JSON lines on stdout where they are asked for; else on stderr a bar, or lines."""
+    if as_json:
+        return _JsonLines()
+    return _Bar(order_id) if sys.stderr.isatty() else _Lines(order_id)
+
+
+def print_json_line(kind: str, value: Any) -> None:
+    """One line of `--json`: what it is, and the object."""
+    click.echo(json.dumps({kind: value}))
+
+
+def order_row(order: JsonObject) -> list[str]:
+    """One line of `order list`."""
+    counts = _progress(order)
+    return [
+        text(order.get("order_id")),
+        text(order.get("name")),
+        text(order.get("status")),
+        text(order.get("target_count")),
+        f"{text(counts.get('files_completed'))}/{text(counts.get('files_total'))}",
+        text(counts.get("files_failed")),
+        size_text(counts.get("bytes_total")),
+        text(order.get("created_on")),
+        text(order.get("expires_on")),
+    ]
+
+
+def order_details(order: JsonObject) -> list[list[str]]:
+    """Title and value of everything that `order show` shows."""
+    titles = [column.title for column in ORDER_COLUMNS[1:]]
+    details = [[title, value] for title, value in zip(titles, order_row(order)[1:], strict=True)]
+    location = order.get("download_location")
+    link = location if isinstance(location, dict) else {}
+    return [
+        *details,
+        ["Modified On", text(order.get("modified_on"))],
+        ["Culture", text(order.get("culture"))],
+        ["Remarks", text(order.get("additional_info"))],
+        ["File Name", text(link.get("title"))],
+        ["Download Link", text(link.get("href"))],
+    ]
+
+
+def failures_text(errors: Sequence[Mapping[str, Any]]) -> str:
+    """What could not be made and why, one after the other; the first of many."""
+    lines = []
+    for one in errors[:FAILURES_SHOWN_MAX]:
+        lines += [
+            f"asset {one.get('asset_id')}, {one.get('identifier')}: {one.get('rendition')}",
+            f"    why: {one.get('message')} [{one.get('code')}]",
+        ]
+    if len(errors) > FAILURES_SHOWN_MAX:
+        lines.append("and more: they stand in report.txt in the ZIP")
+    return "\n".join(lines)
+
+
+def report_text(report: str) -> str:
+    """The lines of report.txt; the first of many."""
+    lines = report.rstrip().split("\n")
+    if len(lines) > REPORT_LINES_MAX:
+        lines = [*lines[:REPORT_LINES_MAX], "and more: see report.txt in the ZIP"]
+    return "\n".join(lines)
+
+
+def _progress(order: JsonObject) -> JsonObject:
+    counts = order.get("progress")
+    return counts if isinstance(counts, dict) else {}
+
+
+def _counts(event: OrderEvent) -> str:
+    failed = f", {event.files_failed} failed" if event.files_failed else ""
+    return f"{event.files_completed} of {event.files_total} files{failed}"
+
+
+class _JsonLines:
+    def show(self, event: OrderEvent) -> None:
+        print_json_line("event", asdict(event))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing to close."""
+
+
+class _Lines(_JsonLines):
+    """For logs: each state, and within one how far it is, now and then."""
+
+    def __init__(self, order_id: int) -> None:
+        self._order_id = order_id
+        self._status = ""
+        self._said_at = 0.0
+
+    def show(self, event: OrderEvent) -> None:
+        now = monotonic()
+        if event.status == self._status and now - self._said_at < LINE_SECONDS:
+            return
+        self._status, self._said_at = event.status, now
+        say(f"Order {self._order_id}: {event.status}, {_counts(event)}")
+
+
+class _Bar(_JsonLines):
+    """One bar that moves with the files."""
+
+    def __init__(self, order_id: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._order_id = order_id
+        self._bars = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.fields[counts]}", markup=False),
+            TimeElapsedColumn(),
+            console=Console(stderr=True, markup=False, highlight=False, emoji=False),
+            transient=True,
+        )
+        self._task: TaskID = self._bars.add_task(f"Order {order_id}", total=None, counts="")
+        self._last: OrderEvent | None = None
+
+    def show(self, event: OrderEvent) -> None:
+        self._last = event
+        self._bars.update(
+            self._task,
+            description=f"Order {self._order_id}: {text(event.status)}",
+            total=event.files_total or None,
+            completed=event.files_completed + event.files_failed,
+            counts=_counts(event),
+        )
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bars.stop()
+        if self._last is not None:
+            say(f"Order {self._order_id}: {self._last.status}, {_counts(self._last)}")
