@@ -18,6 +18,7 @@ from entrepot.core.accounts import find_user
 from entrepot.core.accounts.grant_tables import identities
 from entrepot.core.accounts.providers import MembershipRule, Provider
 from entrepot.core.accounts.tables import sessions
+from entrepot.core.events.tables import events
 from entrepot.web.portal import _openid
 from tests import factories
 from tests.doors.portal import Browser, browsing, location
@@ -240,6 +241,13 @@ def test_a_mail_address_that_nobody_checked_makes_and_joins_no_account(
     with hub.database.read() as tx:
         assert tx.execute(select(identities)).all() == []
         assert find_user(tx, victim.id).disabled_at is None
+        told = tx.execute(select(events).where(events.c.type == "sign-in.failed")).all()
+    assert {row.subject for row in told} == {"provider:acme"}
+    assert {row.data["reason"] for row in told} == {
+        "sign-in-mail-unverified",
+        "sign-in-no-membership",
+        "sign-in-account-taken",
+    }
 
 
 @pytest.mark.parametrize(
