@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -155,6 +156,19 @@ def test_a_receiver_gets_what_it_can_verify(
     plain = hmac.new(made.secret.encode(), body, hashlib.sha256).digest()
     assert headers["x-entrepot-hmac-sha256"] == base64.b64encode(plain).decode()
     assert reasons(hub, delivery) == [""]
+    verify = verify_as_documented()
+    assert verify(made.secret, headers, body)
+    assert not verify(made.secret, headers, body + b" ")
+    assert not verify(made.secret, headers | {"webhook-timestamp": "1781524800"}, body)
+    assert not verify(subscribe(hub, receivers.url("/other")).secret, headers, body)
+
+
+def verify_as_documented() -> Any:
+    """What the page shows to those who write receivers."""
+    page = Path(__file__).parents[2] / "docs" / "howto" / "webhooks.md"
+    found: dict[str, Any] = {}
+    exec(page.read_text().partition("```python\n")[2].partition("```")[0], found)  # noqa: S102
+    return found["verify"]
 
 
 def test_bad_answers_are_told_and_none_is_followed(
