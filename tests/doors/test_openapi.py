@@ -41,6 +41,8 @@ DOORS = {
     "/api/downloadorders",
     "/api/selection",
     "/api/entities",
+    "/api/v2/products",
+    "/downloads/",
     "/e-product-entitlement-customer",
     "/oauth",
     "/.well-known",
@@ -168,6 +170,7 @@ def _world(desk: Desk) -> dict[str, str]:
     desk.done("POST", f"/releases/{release_id}/available")
     with hub.database.write() as tx:
         number = str(factories.grant(tx, owner, "P1"))
+        shown = str(factories.add_product_download(tx, "P1", store=hub.blobs))
         factories.add_user(tx, owner, email="ada@example.com")
         machine, _ = factories.add_client(tx, owner)
         link = delivery.issue_artifact_link(
@@ -202,6 +205,8 @@ def _world(desk: Desk) -> dict[str, str]:
         "client_id": machine.label.removeprefix("client:"),
         "token": token,
         "file_name": file_name,
+        "download_id": shown,
+        "id": shown,
     }
 
 

@@ -105,7 +105,7 @@ def _plain(details: Mapping[str, str | int | bool]) -> dict[str, Any]:
 
 def _type_of(error: EntrepotError, path: str) -> str:
     if isinstance(error, Unauthenticated):
-        if error.code in ("token-missing", "unauthenticated"):
+        if error.code in ("token-missing", "unauthenticated", "contact-required"):
             return ""
         return "sign-in.failed" if error.code == "credentials-wrong" else "token.denied"
     if error.code == "sign-in-throttled":
