@@ -23,7 +23,7 @@ _REMEDIES = {
     "frame-outside": "Order it with a frame that the video has (25% fits each), or the original.",
     "start-outside": "Order it with a start that lies before its end, or order the original.",
     "crop-outside": "Order it with a crop that lies in the picture, or by a ratio such as 16:9.",
-    "watermark-too-small": "Order it with a larger scale of the watermark, or without one.",
+    "watermark-too-small": "Order it with a shorter text, or a larger scale, of the watermark.",
     "max-bytes": "Order it with more bytes in maxBytes, or smaller in pixels (resize).",
     "storage-full": "Retry the order when the operator has made room.",
     "bytes-missing": "Tell the operator: the file must be restored or published again.",

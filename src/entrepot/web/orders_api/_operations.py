@@ -15,14 +15,16 @@ from litestar.openapi.spec import (
 )
 from litestar.openapi.spec.enums import OpenAPIType
 
+from entrepot.core.conversions.recipes import STEP_TYPES
 from entrepot.core.orders import SELECTION_IDS_MAX
+from entrepot.core.orders.requests import TEXT_LENGTH_MAX
 from entrepot.kit.ids import INT64_MAX
+from entrepot.kit.text import LINE_LENGTH_MAX
 from entrepot.web.orders_api._door import PAGE_SIZE, PAGE_SIZE_MAX
 from entrepot.web.orders_api._wire import Link, Message, Order, Progress, Wire
 
 _TEXT = Schema(type=OpenAPIType.STRING, max_length=100)
 _ANY_TEXT = Schema(type=OpenAPIType.STRING)
-_OBJECT = Schema(type=OpenAPIType.OBJECT)
 
 
 def _in_query(name: str, description: str, schema: Schema, example: Any) -> Parameter:
@@ -65,6 +67,12 @@ IF_MODIFIED_SINCE = _in_header(
     "Sat, 31 Jan 2026 12:00:00 GMT",
 )
 LAST_EVENT_ID = _in_header("Last-Event-ID", "Go on after this event.", "1042")
+LAST_EVENT = _in_query(
+    "lastEventId",
+    "The same, for clients that set no headers; the header counts where both are sent.",
+    _number(0, INT64_MAX),
+    1042,
+)
 
 CHANGES = RequestBody(
     required=True,
@@ -105,11 +113,31 @@ _CONFIGURATION = Schema(
                 items=Schema(
                     type=OpenAPIType.OBJECT,
                     required=["type", "value"],
-                    properties={"type": _ANY_TEXT, "value": Schema()},
+                    additional_properties=False,
+                    properties={
+                        "type": Schema(
+                            type=OpenAPIType.STRING,
+                            enum=list(STEP_TYPES),
+                            description="In any letter case, with or without _ and -.",
+                        ),
+                        "value": Schema(
+                            description="By the type: a number, a text, a flag or an object."
+                            " docs/reference/steps.md has every type with its values."
+                        ),
+                    },
                 ),
             ),
         ),
-        "user_rendition_configuration": _OBJECT,
+        "user_rendition_configuration": Schema(
+            type=OpenAPIType.OBJECT,
+            description="Keep what is made as renditions of the asset.",
+            additional_properties=False,
+            properties={
+                "label": Schema(type=OpenAPIType.STRING, max_length=LINE_LENGTH_MAX),
+                "culture": Schema(type=OpenAPIType.STRING, max_length=35, examples=["en-US"]),
+                "description": Schema(type=OpenAPIType.STRING, max_length=TEXT_LENGTH_MAX),
+            },
+        ),
     },
 )
 _BY_KEY = Schema(type=OpenAPIType.OBJECT, additional_properties=_CONFIGURATION)

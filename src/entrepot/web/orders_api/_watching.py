@@ -15,7 +15,13 @@ from entrepot.web.orders_api import _spelling
 from entrepot.web.orders_api._door import AnyRequest, Door
 from entrepot.web.orders_api._events import ENDED, Streams, Watch
 from entrepot.web.orders_api._hrefs import ORDER
-from entrepot.web.orders_api._operations import EVENTS, LAST_EVENT_ID, answers, described
+from entrepot.web.orders_api._operations import (
+    EVENTS,
+    LAST_EVENT,
+    LAST_EVENT_ID,
+    answers,
+    described,
+)
 from entrepot.web.orders_api._orders import OfOrder, number_of
 from entrepot.web.orders_api._wire import Job, User
 
@@ -60,7 +66,7 @@ def _events(door: Door) -> HTTPRouteHandler:
         ORDER + "/events",
         operation_id="watchOrder",
         summary="Progress of an order as server-sent events",
-        operation_class=described(LAST_EVENT_ID),
+        operation_class=described(LAST_EVENT_ID, LAST_EVENT),
         media_type="text/event-stream",
         responses=answers(None, "", nothing=True) | {200: EVENTS},
     )
