@@ -345,3 +345,23 @@ def test_the_portal_lists_what_a_product_shows(shop: Shop, people: People) -> No
     assert hidden in shop.ask("GET", "/product-codes/SECRET", headers=signed_in).text
     empty = shop.ask("GET", "/product-codes/P2", headers=BROWSER)
     assert "shows no files" in empty.text
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])
+def test_refusals_are_recorded_of_programs_and_browsers(shop: Shop, people: People) -> None:
+    """Not of those who show no credential at all: they were only asked for one."""
+    path, contact = add(shop, "P1", "purchase"), add(shop, "P1", "contact")
+    with shop.hub.database.write() as tx:
+        person = factories.add_user(tx, factories.add_organisation(tx))
+    signed_in = session(shop, person.id) | BROWSER
+    assert shop.ask("GET", path, people.stranger).status_code == 403
+    assert shop.ask("GET", path, headers=signed_in).status_code == 403
+    for headers in ({}, BROWSER):
+        assert shop.ask("GET", contact, headers=headers).status_code == 401
+    with shop.hub.database.read() as tx:
+        rows = list(tx.execute(select(events).where(events.c.type.like("%denied"))))
+    number = path.split("/")[2]
+    assert [(row.type, row.subject, row.data["reason"]) for row in rows] == [
+        ("link.denied", f"product-download:{number}", "purchase-required")
+    ] * 2
+    assert rows[1].actor == person.label

@@ -27,6 +27,7 @@ from entrepot.errors import Denied, EntrepotError, Invalid, NotFound, TooMany, U
 from entrepot.kit.ids import parse_number
 from entrepot.web.http import metrics
 from entrepot.web.http.callers import Caller, caller_of
+from entrepot.web.http.denials import note_caller, note_error
 from entrepot.web.http.edge import Edge
 from entrepot.web.http.errors import status_of
 from entrepot.web.http.forms import read_form
@@ -97,6 +98,7 @@ class _Files:
         except EntrepotError as error:
             if _is_program(request):
                 raise
+            note_error(error)
             return self._page(request, error)
         metrics.count_link("issued")
         # Browsers stay on the host name that they came by: a form's redirects must (CSP).
@@ -163,7 +165,10 @@ class _Files:
             if SCOPE not in who.scopes:
                 require_scope(who, READING_SCOPE)
             return who
-        return (await find_visitor(request, self._edge)).who
+        visitor = await find_visitor(request, self._edge)
+        if visitor.who is not None:
+            note_caller(visitor.who)
+        return visitor.who
 
     def _page(self, request: AnyRequest, error: EntrepotError) -> Response[Any]:
         if error.code == "contact-required":
