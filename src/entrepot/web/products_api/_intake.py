@@ -2,8 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from typing import Any, TypeAlias, TypeVar
 
 from entrepot.assembly import Hub
@@ -12,6 +10,7 @@ from entrepot.db import Tx
 from entrepot.errors import Invalid, Unavailable
 from entrepot.web.http.edge import Edge
 from entrepot.web.http.incoming import IncomingFile
+from entrepot.web.http.threads import Threads
 from entrepot.web.products_api._bodies import Wanted
 from entrepot.web.products_api._errors import AnyRequest, Faults, data_faults, file_faults
 from entrepot.web.products_api._forms import read_form
@@ -32,7 +31,8 @@ class Intake:
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
         self._hub = edge.hub
-        self._threads = ThreadPoolExecutor(INTAKES_MAX, thread_name_prefix="entrepot-intake")
+        # They end with the process: what another host sends late must not hold up its end.
+        self._threads = Threads(INTAKES_MAX, name="entrepot-intake")
         self._running = 0
 
     async def from_form(self, request: AnyRequest, keep: Keep[T], own: str | None = None) -> T:
@@ -81,9 +81,7 @@ class Intake:
             self._running -= 1
 
     async def _run(self, gather: _Gather, keep: Keep[T]) -> T:
-        call = copy_context().run
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, call, _take_in, self._hub, gather, keep)
+        return await self._threads.run(lambda: _take_in(self._hub, gather, keep))
 
 
 def _take_in(hub: Hub, gather: _Gather, keep: Keep[T]) -> T:

@@ -86,7 +86,7 @@ _PLACE = Schema(
                 "placement": Schema(
                     type=OpenAPIType.STRING, enum=["first", "last", "before", "after"]
                 ),
-                "id": _number(1, INT64_MAX),
+                "id": Schema(one_of=[_number(1, INT64_MAX), Schema(type=OpenAPIType.NULL)]),
             },
         ),
         Schema(type=OpenAPIType.NULL),
