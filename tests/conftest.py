@@ -82,6 +82,7 @@ ON_BOTH_DATABASES = {
     "test_oauth.py",
     "test_orders_api_shapes.py",
     "test_orders_api_watching.py",
+    "test_products_api_shapes.py",
 }
 
 
