@@ -172,6 +172,7 @@ def test_without_the_right_the_order_is_shown_and_the_link_is_not(shop: Shop) ->
     shop.time.pass_by(seconds=300)
     shown = shop.get(f"{ORDERS}/{number}")
     assert (shown["status"], shown["download_location"]) == ("Completed", None)
+    assert "the right to some of these assets has ended" in shown["additional_info"]
     assert shop.get(ORDERS)["items"] == [shown]
 
 
@@ -213,6 +214,7 @@ def test_a_delivered_order_is_expired_by_its_owner_or_by_time(shop: Shop) -> Non
     path = f"{ORDERS}/{first['order_id']}"
     ended = shop.ask("DELETE", path).json()
     assert (ended["status"], ended["download_location"]) == ("Expired", None)
+    assert ended["additional_info"] == "The time to download it is over. Place the order again."
     gone = shop.ask("GET", first["download_location"]["href"], token=None)
     assert gone.status_code == 410
     shop.time.pass_by(days=31)

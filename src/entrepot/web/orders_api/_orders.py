@@ -1,7 +1,7 @@
 """Placing orders, looking at them, ending them, and trying again what failed."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import datetime
 from typing import Annotated, TypeAlias
 
@@ -64,6 +64,16 @@ def number_of(text: str) -> int:
     if number is None:
         raise NotFound
     return number
+
+
+def _why_ended(view: OrderView, permitted: Container[int], now: datetime) -> str | None:
+    """What to tell of an order that was delivered and can be downloaded no more."""
+    over = view.is_downloadable and view.expires_at is not None and view.expires_at <= now
+    if over or view.status == "Expired":
+        return _spelling.EXPIRED
+    if view.is_downloadable and view.id not in permitted:
+        return _spelling.RIGHT_ENDED
+    return None
 
 
 class Orders:
@@ -173,7 +183,12 @@ class Orders:
                     view.id: self._new_link(tx, who, view, now) for view in batch
                 }
             )
-        return [_spelling.order(self._door.hrefs, view, links.get(view.id)) for view in views]
+        return [
+            _spelling.order(
+                self._door.hrefs, view, links.get(view.id), ended=_why_ended(view, links, now)
+            )
+            for view in views
+        ]
 
     def _known_links(
         self, tx: Tx, who: Principal, views: Sequence[OrderView], now: datetime

@@ -24,8 +24,17 @@ from entrepot.web.orders_api._wire import (
 DL = "/dl/"
 
 
-def order(hrefs: Hrefs, view: OrderView, link: IssuedLink | None) -> Order:
-    """An order, with the link to its ZIP where there is one."""
+RIGHT_ENDED = (
+    "There is nothing to download now: the right to some of these assets has ended since the"
+    " order was placed. Place it again for what you may still have."
+)
+EXPIRED = "The time to download it is over. Place the order again."
+
+
+def order(
+    hrefs: Hrefs, view: OrderView, link: IssuedLink | None, *, ended: str | None = None
+) -> Order:
+    """An order, with the link to its ZIP where there is one, or `ended`: why there is none now."""
     return Order(
         order_id=view.id,
         name=view.name,
@@ -37,7 +46,7 @@ def order(hrefs: Hrefs, view: OrderView, link: IssuedLink | None) -> Order:
         modified_on=format_instant(view.modified_at),
         status=view.status,
         download_location=None if link is None else hrefs.link(DL + link.path, view.zip_file_name),
-        additional_info=view.additional_info,
+        additional_info=" ".join(filter(None, (view.additional_info, ended))) or None,
         external_job_reference=hrefs.job(view.id),
         targets=hrefs.targets(view.id),
         culture=view.culture,

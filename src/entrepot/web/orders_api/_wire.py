@@ -57,7 +57,10 @@ class Order(Wire):
     download_location: Annotated[
         Link | None, Meta(description="Signed link to the ZIP, good for 5 to 10 minutes.")
     ]
-    additional_info: Annotated[str | None, Meta(description="What failed, and how many.")]
+    additional_info: Annotated[
+        str | None,
+        Meta(description="What failed, and how many; why there is no link any more."),
+    ]
     external_job_reference: Link
     targets: Link
     culture: str | None
