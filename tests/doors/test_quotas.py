@@ -15,6 +15,7 @@ import pytest
 from entrepot.assembly import Hub
 from entrepot.core.accounts import Principal
 from entrepot.core.delivery import Delivery, Quota, Transfer, find_quota
+from entrepot.core.events.tables import events
 from entrepot.db import connect
 from entrepot.web.http.edge import Edge
 from entrepot.web.links._quotas import Quotas
@@ -122,6 +123,13 @@ def test_bytes_reserve_and_questions_do_not(world: World) -> None:
     denied = world.door.get(f"{world.artifact()}/http", world.door.token(other))
     assert (denied.status_code, denied.json()["reason"]) == (403, "quota-exhausted")
     assert world.get(links[other], method="HEAD")[0] == 200
+    with world.hub.database.read() as tx:
+        denied_at = list(
+            tx.execute(events.select().where(events.c.type == "link.denied").order_by(events.c.id))
+        )
+    assert [(one.actor, one.data["reason"]) for one in denied_at] == [
+        (other.label, "quota-exhausted")
+    ] * 2
     # Who began goes on, also by a new link, and may repeat.
     assert world.get(world.link(who), "Range: bytes=30-")[0] == 206
     assert world.get(link)[0] == 200

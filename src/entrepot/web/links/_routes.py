@@ -118,12 +118,13 @@ class LinksDoor:
         conditions = conditions_of(scope["headers"])
         outcome = evaluate(scope["method"], conditions, lease.representation, started_at)
         asked = () if scope["method"] == "HEAD" else _asked(outcome, lease)
+        response = lease.answer(outcome, hub.blobs)
         place = None
         if asked and lease.delivery.limited:
+            scope[_LEASE] = lease.link.lease_id  # for the record, should there be no room
             place = await self._quotas.enter(
                 lease.delivery, lease.link.principal, address_of(scope, hub.policy), started_at
             )
-        response = lease.answer(outcome, hub.blobs)
         sending = send_extents(
             scope,
             receive,
