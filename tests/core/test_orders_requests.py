@@ -133,6 +133,7 @@ def configured(config: Any) -> dict[str, Any]:
         (configured({"presets": {}}), "order.global.1.presets"),
         (configured({"conversions": {}}), "order.global.1.conversions"),
         (configured({"conversions": [STEP]}), "order.global.1.conversions[0]"),
+        (configured({"conversions": STEP}), "order.global.1.conversions"),
         (configured({"conversions": [[STEP], []]}), "order.global.1.conversions[1]"),
         (configured({"conversions": [[STEP, 3]]}), "order.global.1.conversions[0][1]"),
         (configured({"conversions": [[STEP] * 51]}), "order.global.1.conversions[0]"),
@@ -175,6 +176,16 @@ def test_a_misspelt_member_is_told_with_those_that_there_are() -> None:
     assert one.value.code == "order-invalid"
     nothing = configured({"renditions": ["preview"], "conversion": None})
     assert parse_order_request(nothing).groups["Images"].renditions == ("preview",)
+
+
+def test_a_step_without_its_list_and_a_body_without_its_order_are_told_what_to_write() -> None:
+    for conversions in (STEP, [STEP]):
+        with pytest.raises(Invalid) as caught:
+            parse_order_request(configured({"conversions": conversions}))
+        assert '[[{"type": "width"' in caught.value.message
+    with pytest.raises(Invalid) as caught:
+        parse_order_request(SELECTED)
+    assert '{"order": {}}' in caught.value.message
 
 
 JSON: st.SearchStrategy[Any] = st.recursive(

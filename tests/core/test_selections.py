@@ -27,6 +27,15 @@ def read(world: World, key: SelectionKey = POOL, **page: int) -> Selection:
         return orders.read_selection(tx, world.who, key, **page)
 
 
+def test_a_change_in_words_of_others_is_told_ours() -> None:
+    with pytest.raises(Invalid, match="operation is missing") as caught:
+        parse_changes([{"op": "add", "value": [20001]}])
+    assert '{"operation": "add", "value": [20001' in caught.value.remedy
+    with pytest.raises(Invalid) as caught:
+        parse_changes([{"operation": "add", "value": ["sample-bay"]}])
+    assert "/api/entities/{identifier}" in caught.value.remedy
+
+
 def test_ids_are_added_and_removed_in_the_order_of_the_operations(world: World) -> None:
     one, two, three = (world.add_asset() for _ in range(3))
     assert read(world) == Selection(POOL, [], 0, None)

@@ -58,7 +58,7 @@ def parse_id(value: Any, *, field: str) -> int:
             f"{field}: {str(value)[:40]!r} is no asset id.",
             field=field,
             code="ids-invalid",
-            remedy="An id is a positive whole number.",
+            remedy="An id is a positive whole number; /api/entities/{identifier} tells an asset's.",
         )
     return number
 

@@ -29,6 +29,7 @@ Json: TypeAlias = Mapping[str, Any]
 _CONFIGURATION = ("renditions", "presets", "conversions", "user_rendition_configuration")
 _KEEP_AS = ("label", "culture", "description")
 _MEMBER_LENGTH_SHOWN = 80
+_PIPELINES = '[[{"type": "width", "value": 800}, {"type": "fileExtension", "value": "png"}]]'
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,12 @@ def parse_order_request(body: Any) -> OrderRequest:
     """The request that decoded JSON spells; Invalid names the path of the part at fault."""
     root = _object(body, "order_request")
     if root.get("order") is None:
-        raise _refused("order", "order is required: what to download", '{"order": {...}}')
+        raise _refused(
+            "order",
+            "order is required",
+            'say what to download, or send {"order": {}} for the default renditions of whatever'
+            " target_selection has",
+        )
     order = _object(root["order"], "order")
     selection = _selection(root.get("target_selection"))
     request = OrderRequest(
@@ -269,9 +275,21 @@ def _names(value: Any, path: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _is_step(value: Any) -> bool:
+    return isinstance(value, dict) and "type" in value
+
+
 def _conversions(value: Any, path: str) -> tuple[tuple[Json, ...], ...]:
     pipelines: list[tuple[Json, ...]] = []
+    if _is_step(value):
+        raise _refused(path, "conversions is a list of pipelines, each a list of steps", _PIPELINES)
     for at, each in enumerate(_list(value, path, OUTPUTS_MAX)):
+        if _is_step(each):
+            raise _refused(
+                f"{path}[{at}]",
+                "Here stands a step by itself, and each conversion is a list of steps",
+                f"put the steps of one file into a list of their own, such as {_PIPELINES}",
+            )
         steps: Sequence[Any] = _list(each, f"{path}[{at}]", STEPS_MAX)
         if not steps:
             raise _refused(

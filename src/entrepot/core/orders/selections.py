@@ -40,6 +40,7 @@ SELECTION_IDS_MAX = 200_000
 SELECTIONS_MAX = 1_000  # of one principal
 OPERATIONS_MAX = 100  # in one change
 POOL_LENGTH_MAX = 100
+_EXAMPLE = 'Send such as [{"operation": "add", "value": [20001, 20002]}].'
 DEFINITION_NAME = "M.Asset"  # what the ids name where the caller does not say
 _PORTION = 10_000  # ids a transaction: about 15 ms of SQLite's one writer
 
@@ -110,7 +111,7 @@ def parse_changes(body: Any) -> list[Change]:
             f"Send a list of 1 to {OPERATIONS_MAX} operations.",
             field="operations",
             code="selection-invalid",
-            remedy='Such as [{"operation": "add", "value": [20001, 20002]}].',
+            remedy=_EXAMPLE,
         )
     return [_change(each, f"[{at}]") for at, each in enumerate(body)]
 
@@ -127,10 +128,12 @@ def _change(one: Any, field: str) -> Change:
         return Change("add", ids)
     if folded == "remove":
         return Change("remove", ids)
+    wrong = "is missing" if operation is None else "must be add or remove"
     raise Invalid(
-        f"{field}.operation must be add or remove.",
+        f"{field}.operation {wrong}.",
         field=f"{field}.operation",
         code="selection-invalid",
+        remedy=_EXAMPLE,
     )
 
 
