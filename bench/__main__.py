@@ -28,6 +28,7 @@ from bench import (
     slow_readers,
     stages,
     thumbnails,
+    tokens,
     zip_delivery,
 )
 from bench._cpu import load, machine, pin_clients, raise_descriptor_limit, versions
@@ -40,6 +41,7 @@ BENCHES: Mapping[str, Callable[[], Report]] = {
     "stages": stages.measure,
     "issuing": issuing.measure,
     "redeeming": redeeming.measure,
+    "tokens": tokens.measure,
     "sending": sending.measure,
     "slow_readers": slow_readers.measure,
     "ordering": ordering.measure,

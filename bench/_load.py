@@ -29,6 +29,12 @@ def get(path: str, *, headers: Mapping[str, str] | None = None) -> bytes:
     return f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode()
 
 
+def post(path: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> bytes:
+    """A POST request with its body."""
+    head = get(path, headers={"Content-Length": str(len(body)), **(headers or {})})
+    return b"POST" + head.removeprefix(b"GET") + body
+
+
 def send_all(
     port: int, requests: Iterable[bytes], *, status: int = 200, connections: int = CONNECTIONS
 ) -> Load:

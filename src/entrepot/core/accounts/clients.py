@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from entrepot.core.accounts.directory import find_organisation
@@ -21,7 +21,7 @@ from entrepot.core.accounts.principals import CUSTOMER, SCOPES, check_roles, che
 from entrepot.core.accounts.redirects import check_redirects
 from entrepot.core.accounts.tables import api_clients
 from entrepot.core.events import Event, record
-from entrepot.db import Tx
+from entrepot.db import Prepared, Tx
 from entrepot.errors import Conflict, Invalid, NotFound
 from entrepot.kit.ids import new_secret
 from entrepot.kit.text import check_line
@@ -190,6 +190,17 @@ def find_client(tx: Tx, client_id: str) -> Row[Any]:
     if row is None:
         raise NotFound(f"There is no client {client_id!r}.")
     return row
+
+
+_CLIENT = Prepared(select(api_clients).where(api_clients.c.client_id == bindparam("client_id")))
+
+
+def enabled_client(tx: Tx, client_id: str) -> Any:
+    """The row of the program with this client id; None where there is none or it is disabled."""
+    if not CLIENT_ID.fullmatch(client_id):
+        return None
+    row = _CLIENT.one_or_none(tx, {"client_id": client_id})
+    return None if row is None or row.disabled_at is not None else row
 
 
 def disable_client(

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import Row, bindparam, select
+from sqlalchemy import bindparam, select
 
 from entrepot.core.accounts.tables import api_clients, organisations, users
-from entrepot.db import Tx
+from entrepot.db import Prepared, Tx
 from entrepot.errors import Denied, Invalid, Unauthenticated
 
 CUSTOMER = "customer"
@@ -101,12 +101,12 @@ def require_scope(who: Principal, scope: str) -> None:
         )
 
 
-_USER = (
+_USER = Prepared(
     select(users, organisations.c.country, organisations.c.name.label("organisation_name"))
     .join(organisations)
     .where(users.c.id == bindparam("user_id"))
 )
-_CLIENT = (
+_CLIENT = Prepared(
     select(api_clients, organisations.c.country, organisations.c.name.label("organisation_name"))
     .join(organisations)
     .where(api_clients.c.client_id == bindparam("client_id"))
@@ -117,9 +117,8 @@ def load_user(
     tx: Tx, user_id: int, *, country: str | None = None, scopes: Iterable[str] = SCOPES
 ) -> Principal:
     """The person with this number; Unauthenticated where there is none or it is disabled."""
-    row = tx.execute(_USER, {"user_id": user_id}).one_or_none()
+    row = _USER.one_or_none(tx, {"user_id": user_id})
     _require_enabled(row)
-    assert row is not None
     return Principal(
         kind="user",
         id=row.id,
@@ -138,9 +137,8 @@ def load_client(
     tx: Tx, client_id: str, *, country: str | None = None, scopes: Iterable[str] = ()
 ) -> Principal:
     """The machine with this client id and those of `scopes` that it is registered with."""
-    row = tx.execute(_CLIENT, {"client_id": client_id}).one_or_none()
+    row = _CLIENT.one_or_none(tx, {"client_id": client_id})
     _require_enabled(row)
-    assert row is not None
     return Principal(
         kind="client",
         id=row.id,
@@ -155,7 +153,7 @@ def load_client(
     )
 
 
-def _require_enabled(row: Row[tuple[object, ...]] | None) -> None:
+def _require_enabled(row: Any) -> None:
     if row is None or row.disabled_at is not None:
         raise Unauthenticated(
             "The account behind this token does not exist or is disabled.",

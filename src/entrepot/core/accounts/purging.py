@@ -1,4 +1,4 @@
-"""Forgetting grants that can do nothing any more."""
+"""Forgetting grants that can do nothing any more, and guesses that count no more."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -13,6 +13,7 @@ from entrepot.core.accounts.grant_tables import (
     token_families,
     used_assertions,
 )
+from entrepot.core.accounts.signing_in import purge_attempts
 from entrepot.db import Tx
 
 # A code that comes again within this time still ends what it was exchanged for.
@@ -31,6 +32,7 @@ def purge_grants(tx: Tx, *, take: int, now: datetime) -> int:
         _purge(tx, used_assertions, ("api_client_id", "token_id"), now, take),
         _purge(tx, refresh_tokens, ("token_hash",), now, take),
         _purge(tx, token_families, ("id",), now, take),
+        purge_attempts(tx, take=take, now=now),
     )
 
 

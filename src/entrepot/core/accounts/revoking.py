@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import bindparam, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from entrepot.core.accounts.grant_tables import revoked_tokens, token_families
 from entrepot.core.events import Event, record
-from entrepot.db import Tx
+from entrepot.db import Prepared, Tx
 
 
 def revoke_access_token(
@@ -29,15 +29,17 @@ def revoke_access_token(
     record(tx, Event("token.revoked", actor, f"token:{token_id}"), now=now)
 
 
+_ENDED = Prepared(select(revoked_tokens).where(revoked_tokens.c.token_id == bindparam("token_id")))
+_LIVING = Prepared(
+    select(token_families.c.id).where(
+        token_families.c.id == bindparam("family"), token_families.c.revoked_at.is_(None)
+    )
+)
+
+
 def is_revoked(tx: Tx, claims: Mapping[str, Any]) -> bool:
     """Whether a verified token has been ended. One whose family is not there holds no more."""
-    token_id = str(claims.get("jti", ""))
-    if tx.execute(select(1).where(revoked_tokens.c.token_id == token_id)).first():
+    if _ENDED.one_or_none(tx, {"token_id": str(claims.get("jti", ""))}) is not None:
         return True
     family = claims.get("family")
-    if family is None:
-        return False
-    living = select(1).where(
-        token_families.c.id == str(family), token_families.c.revoked_at.is_(None)
-    )
-    return tx.execute(living).first() is None
+    return family is not None and _LIVING.one_or_none(tx, {"family": str(family)}) is None

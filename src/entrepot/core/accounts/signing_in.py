@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, select
+from sqlalchemy import Row, bindparam, delete, func, insert, select
 
 from entrepot.core.accounts.clients import CLIENT_ID, client_secret_matches
 from entrepot.core.accounts.directory import fold_email
@@ -15,7 +15,7 @@ from entrepot.core.accounts.passwords import password_matches
 from entrepot.core.accounts.principals import Principal, load_client, load_user
 from entrepot.core.accounts.tables import api_clients, sessions, sign_in_attempts, users
 from entrepot.core.events import Event, record
-from entrepot.db import Database, Tx
+from entrepot.db import Database, Prepared, Tx
 from entrepot.errors import Invalid, TooMany, Unauthenticated
 from entrepot.kit.clock import Now
 from entrepot.kit.ids import new_secret
@@ -56,8 +56,7 @@ def check_password(
     with database.write() as tx:
         _refuse_guessing(tx, limits, now=now())
         # Counted before the check, so that parallel guesses cannot slip past the limit.
-        for subject in subjects:
-            tx.execute(insert(sign_in_attempts), {"subject": subject, "at": now()})
+        _count(tx, subjects, now=now())
         row = _find_by_email(tx, email)
     matches = password_matches(row.password_hash if row else None, password)
     if not (row and matches and row.disabled_at is None):
@@ -121,17 +120,32 @@ def neighbourhood(address: str) -> str:
     return str(ip_network((int(parsed), _IPV6_NETWORK_BITS), strict=False))
 
 
+_GUESSES = Prepared(
+    select(func.count().label("count"))
+    .select_from(sign_in_attempts)
+    .where(
+        sign_in_attempts.c.subject == bindparam("subject"),
+        sign_in_attempts.c.at >= bindparam("since"),
+    )
+)
+
+
+def purge_attempts(tx: Tx, *, take: int, now: datetime) -> int:
+    """Forget at most `take` attempts that count no more; returns how many there were."""
+    old = select(sign_in_attempts.c.id).where(
+        sign_in_attempts.c.at < now - timedelta(seconds=GUESS_WINDOW_SECONDS)
+    )
+    return tx.execute(
+        delete(sign_in_attempts).where(sign_in_attempts.c.id.in_(old.limit(take)))
+    ).rowcount
+
+
 def _refuse_guessing(tx: Tx, limits: Mapping[str, int], *, now: datetime) -> None:
     """TooMany where a subject has as many failed attempts behind it as it may have."""
     _one_at_a_time(tx, limits)
     since = now - timedelta(seconds=GUESS_WINDOW_SECONDS)
-    tx.execute(delete(sign_in_attempts).where(sign_in_attempts.c.at < since))
     for subject, most in limits.items():
-        count = tx.execute(
-            select(func.count())
-            .select_from(sign_in_attempts)
-            .where(sign_in_attempts.c.subject == subject)
-        ).scalar_one()
+        count = _GUESSES.one_or_none(tx, {"subject": subject, "since": since}).count
         if count >= most:
             raise TooMany(
                 "Too many failed attempts to sign in.",
@@ -139,6 +153,14 @@ def _refuse_guessing(tx: Tx, limits: Mapping[str, int], *, now: datetime) -> Non
                 remedy="Wait a quarter of an hour and try again.",
                 retry_after_seconds=GUESS_WINDOW_SECONDS,
             )
+
+
+def _count(tx: Tx, subjects: Iterable[str], *, now: datetime) -> None:
+    """Remember an attempt of each subject, and none that is older than counts."""
+    since = now - timedelta(seconds=GUESS_WINDOW_SECONDS)
+    tx.execute(delete(sign_in_attempts).where(sign_in_attempts.c.at < since))
+    for subject in subjects:
+        tx.execute(insert(sign_in_attempts), {"subject": subject, "at": now})
 
 
 def _one_at_a_time(tx: Tx, subjects: Iterable[str]) -> None:
@@ -238,7 +260,7 @@ def count_provider_attempt(tx: Tx, *, address: str, now: datetime) -> None:
     """
     subject = f"provider-from:{neighbourhood(address)}"
     _refuse_guessing(tx, {subject: ADDRESS_GUESSES_MAX}, now=now)
-    tx.execute(insert(sign_in_attempts), {"subject": subject, "at": now})
+    _count(tx, [subject], now=now)
 
 
 def forget_provider_attempt(tx: Tx, *, address: str) -> None:
@@ -249,7 +271,7 @@ def forget_provider_attempt(tx: Tx, *, address: str) -> None:
 def count_client_guess(tx: Tx, *, client_id: str, address: str, now: datetime) -> None:
     """Remember a wrong secret for `refuse_client_guessing`."""
     for subject in _client_subjects(client_id, address):
-        tx.execute(insert(sign_in_attempts), {"subject": subject, "at": now})
+        _count(tx, [subject], now=now)
 
 
 def _client_subjects(client_id: str, address: str) -> tuple[str, str]:
@@ -269,7 +291,7 @@ def refuse_user_code_guessing(tx: Tx, *, user_id: int, address: str, now: dateti
 def count_user_code_guess(tx: Tx, *, user_id: int, address: str, now: datetime) -> None:
     """Remember a user code that nobody has for `refuse_user_code_guessing`."""
     for subject in _user_code_subjects(user_id, address):
-        tx.execute(insert(sign_in_attempts), {"subject": subject, "at": now})
+        _count(tx, [subject], now=now)
 
 
 def _user_code_subjects(user_id: int, address: str) -> tuple[str, str]:
@@ -280,4 +302,4 @@ def count_device_request(tx: Tx, *, address: str, now: datetime) -> None:
     """Count a request for device codes, each of which is a row; TooMany after 60."""
     subject = f"devices-from:{neighbourhood(address)}"
     _refuse_guessing(tx, {subject: DEVICE_REQUESTS_MAX}, now=now)
-    tx.execute(insert(sign_in_attempts), {"subject": subject, "at": now})
+    _count(tx, [subject], now=now)

@@ -7,14 +7,13 @@ from sqlalchemy import Row
 
 from entrepot.core.accounts import (
     AUTHORIZATION_CODE,
-    CLIENT_ID,
     Principal,
-    check_client,
-    find_client,
+    client_secret_matches,
+    enabled_client,
+    load_client,
     redirect_matches,
 )
 from entrepot.db import Tx
-from entrepot.errors import NotFound
 from entrepot.web.oauth._scopes import asked_scopes
 
 SECRET_METHODS = ("client_secret_basic", "client_secret_post")
@@ -23,13 +22,8 @@ AUTH_METHODS = (*SECRET_METHODS, "none")
 
 def query_client(tx: Tx, client_id: str) -> "Client | None":
     """The program with this client id; None where there is none or it is disabled."""
-    if not CLIENT_ID.fullmatch(client_id):
-        return None
-    try:
-        row = find_client(tx, client_id)
-    except NotFound:
-        return None
-    return None if row.disabled_at is not None else Client(tx, row)
+    row = enabled_client(tx, client_id)
+    return None if row is None else Client(tx, row)
 
 
 class Client(ClientMixin):  # type: ignore[misc]  # Authlib has no types
@@ -43,8 +37,10 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib has no types
 
     def check_client_secret(self, client_secret: str) -> bool:
         """Whether the secret is the client's; keeps who it is."""
-        self.principal = check_client(self._tx, client_id=self.client_id, secret=client_secret)
-        return self.principal is not None
+        if self.row.public or not client_secret_matches(self.row.secret_hash, client_secret):
+            return False
+        self.principal = load_client(self._tx, self.client_id, scopes=self.row.scopes)
+        return True
 
     def check_endpoint_auth_method(self, method: str, _endpoint: str) -> bool:
         """A secret for those that have one; the id alone for public clients."""

@@ -110,7 +110,7 @@ def _revoke(tx: Tx, hub: Hub, asked: Asked) -> Answer:
     server, now = HubServer(tx, hub, asked), hub.now()
     try:
         client, token = _begin(server, asked, AUTH_METHODS, "revocation")
-        family = find_family(tx, token, now=now)
+        family = _family(tx, token, now)
         if family is not None:
             _require_own(family.api_client_id == client.row.id)
             revoke_family(tx, family.family_id, why="asked", now=now)
@@ -136,7 +136,7 @@ def _introspect(tx: Tx, hub: Hub, asked: Asked) -> Answer:
         client, token = _begin(server, asked, SECRET_METHODS, "introspection")
     except OAuth2Error as error:
         return server.handle_error_response(None, error)
-    family = find_family(tx, token, now=now)
+    family = _family(tx, token, now)
     if family is not None:
         own = family.api_client_id == client.row.id
         return Answer(200, _told_of_refresh(tx, hub, client, family) if own else _INACTIVE)
@@ -152,6 +152,11 @@ def _introspect(tx: Tx, hub: Hub, asked: Asked) -> Answer:
     scope = " ".join(name for name in str(claims["scope"]).split() if name in who.scopes)
     more = {"active": True, "scope": scope, "token_type": "Bearer", "username": who.email}
     return Answer(200, told | more)
+
+
+def _family(tx: Tx, token: str, now: datetime) -> Any:
+    """The living family of a refresh token, which has no dots; else None."""
+    return None if "." in token else find_family(tx, token, now=now)
 
 
 def _told_of_refresh(tx: Tx, hub: Hub, client: Client, family: Any) -> dict[str, Any]:
