@@ -1,6 +1,5 @@
 """Writing down what was decided against callers, under the limit of `core.events.denials`."""
 
-import asyncio
 import logging
 import time
 
@@ -9,8 +8,6 @@ from entrepot.db import Tx
 from entrepot.errors import EntrepotError
 from entrepot.web.http.edge import Edge
 
-# The answer waits no longer for it: the database may be busy or away.
-WAIT_SECONDS_MAX = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -20,7 +17,6 @@ class DenialRecord:
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
         self._tally = Tally()
-        self._writing: set[asyncio.Task[None]] = set()
 
     async def keep(self, denial: Denial) -> None:
         """Record it now, unless it only counts. Where it cannot be written the log has it."""
@@ -29,18 +25,13 @@ class DenialRecord:
         if self._tally.admit(denial, seconds=seconds):
             counted.append((denial, 0))
         if counted:
-            task = asyncio.create_task(self._write(counted))
-            self._writing.add(task)
-            task.add_done_callback(self._writing.discard)
-            await asyncio.wait({task}, timeout=WAIT_SECONDS_MAX)
+            await self._write(counted)
 
     async def flush(self, *, ending: bool = False) -> None:
         """Record what was counted in the minute that is over, or at the end of the process."""
         counted = self._tally.take() if ending else self._tally.counted(seconds=time.monotonic())
         if counted:
             await self._write(counted)
-        if ending and self._writing:
-            await asyncio.wait(self._writing)
 
     async def _write(self, counted: list[tuple[Denial, int]]) -> None:
         def verb(tx: Tx) -> None:
