@@ -16,6 +16,7 @@ import msgspec
 from litestar import Litestar, Request
 from litestar.config.app import AppConfig
 from litestar.exceptions import HTTPException, InternalServerException
+from litestar.routes import HTTPRoute
 
 from entrepot.assembly import Hub
 from entrepot.errors import EntrepotError
@@ -44,6 +45,7 @@ from entrepot.web.pages.visitors import cookie_name
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
+Headers: TypeAlias = list[tuple[bytes, bytes]]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -72,8 +74,9 @@ _DOORS = (
 # Doors whose requests count against no limit: the bytes of links, and probes.
 _NOT_COUNTED = frozenset({"links", "health"})
 # Where a token or a session is not looked at, or not always: such requests count for an address.
-_OPEN = ("/oauth/", "/admin/oauth/", "/.well-known/", "/keys", "/openapi", "/docs")
-_FOR_EVER = "/static/"  # fetched once by a browser
+_OPEN = ("/oauth/", "/admin/oauth/", "/openapi", "/docs")
+# What others keep for a while or for ever is not counted.
+_KEPT = ("/static/", "/.well-known/", "/keys")
 _log = logging.getLogger(__name__)
 
 
@@ -92,6 +95,12 @@ class Server:
         self._links = LinksDoor(self._edge)
         self._health = HealthDoor(self._edge)
         self._pages = _litestar(self._edge)
+        # Litestar's answer to OPTIONS has the methods of the first handler at an address only.
+        self._methods = {
+            route.path_format: ", ".join(sorted(route.methods)).encode()
+            for route in self._pages.routes
+            if isinstance(route, HTTPRoute)
+        }
         self._prefix = hub.policy.path_prefix.encode()
         self._hosts = {host.encode() for host in hub.policy.allowed_hosts}
         self._headers = _common_headers(hub)
@@ -150,7 +159,10 @@ class Server:
                     await self._denials.keep(notes.denial)
                 present = {name for name, _ in message["headers"]}
                 added = [pair for pair in (*extra, *one.told) if pair[0] not in present]
-                message = {**message, "headers": [*message["headers"], *added]}
+                given = message["headers"]
+                if scope["method"] == "OPTIONS":
+                    given = self._with_methods(given, scope)
+                message = {**message, "headers": [*given, *added]}
             await send(message)
 
         door = _door_of(scope["path"])
@@ -179,6 +191,14 @@ class Server:
                 seconds=seconds,
                 peer=(scope.get("client") or ("",))[0],
             )
+
+    def _with_methods(self, headers: Headers, scope: Scope) -> Headers:
+        """Every method of the address, where the answer says which there are."""
+        methods = self._methods.get(scope.get("path_template", ""))
+        return [
+            (name, methods if methods and name.lower() == b"allow" else value)
+            for name, value in headers
+        ]
 
     def _strip_prefix(self, scope: Scope) -> None:
         """Take the path prefix of the public URL off, where the proxy in front left it on."""
@@ -249,7 +269,7 @@ def _meter(edge: Edge) -> Callable[[Request[Any, Any, Any]], Awaitable[None]]:
             return
         path, sent = one.scope["path"], one.sent
         named = b"authorization" in sent or session in sent.get(b"cookie", b"")
-        if path.startswith(_OPEN) or not (named or path.startswith(_FOR_EVER)):
+        if path.startswith(_OPEN) or not (named or path.startswith(_KEPT)):
             edge.charge_address()
 
     return meter
