@@ -1,16 +1,19 @@
 """What a request may bring: addresses, forms, faults; and what nothing is kept of."""
 
 import base64
+import hashlib
 import json
 import socket
 import threading
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
 from entrepot.assembly import Hub
+from entrepot.core import catalogue
 from entrepot.core.catalogue.tables import blobs, product_downloads
 from entrepot.web.http.catalogue import CATALOGUE
 from tests import factories
@@ -299,3 +302,32 @@ def test_what_is_no_address_of_the_api_answers_in_its_shape(shop: Shop, people: 
     for product in ("999999", "P%00", "p1", "99999999999999999999"):
         answer = shop.ask("GET", f"{ROOT}/{product}/downloads.json", token)
         assert error_of(answer, 404)["name"] in ("id", "path")
+
+
+def test_a_large_upload_takes_little_memory(hub: Hub) -> None:
+    """A file of 40 MB in pieces, the part's head and the boundary cut by their ends."""
+    pieces, piece = 625, bytes(range(256)) * 250
+    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.bin"\r\n\r\n'
+
+    async def body() -> AsyncIterator[bytes]:
+        yield head[:10]
+        yield head[10:]
+        for _ in range(pieces):
+            yield piece
+        yield b"\r\n--b"
+        yield b"--\r\n"
+
+    with open_shop(hub) as shop:
+        people = add_people(shop)
+        headers = {"content-type": "multipart/form-data; boundary=b"}
+        tracemalloc.start()
+        answer = shop.ask("POST", PATH, people.publisher, content=body(), headers=headers)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert answer.status_code == 201, answer.text
+        assert peak < 8_000_000
+        made = answer.json()["data"]
+        with shop.hub.database.read() as tx:
+            row = catalogue.find_product_download(tx, made["id"])
+        assert row.size == pieces * len(piece)
+        assert row.sha256 == hashlib.sha256(piece * pieces).hexdigest()
