@@ -101,6 +101,13 @@ def test_bad_tokens_and_sessions_are_counted_by_address(door: Door) -> None:
     assert door.ask("/", headers={"cookie": "entrepot=made-up"}).status_code == 429
 
 
+def test_nobody_escapes_by_a_made_up_credential(door: Door) -> None:
+    headers = {"authorization": "Basic eDp5", "cookie": "entrepot=made-up", "origin": "x"}
+    asked = ("/sign-in", "/invitation", "/oauth/token", "/sign-in", "/oauth/revoke")
+    statuses = [door.ask(path, method="POST", headers=headers).status_code for path in asked]
+    assert [status == 429 for status in statuses] == [False] * BURST + [True] * 2
+
+
 def test_links_probes_and_static_files_are_not_counted(door: Door) -> None:
     for _ in range(BURST + 2):
         for path in ("/healthz", "/readyz", "/dl/x/y", "/static/portal.0.css", "/keys"):

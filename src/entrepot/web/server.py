@@ -73,8 +73,9 @@ _DOORS = (
 )
 # Doors whose requests count against no limit: the bytes of links, and probes.
 _NOT_COUNTED = frozenset({"links", "health"})
-# Where a token or a session is not looked at, or not always: such requests count for an address.
-_OPEN = ("/oauth/", "/admin/oauth/", "/openapi", "/docs")
+# Where a token is looked at whatever is asked, and where a session is not, or not always.
+_BY_TOKEN = ("/e-product-entitlement-customer/", "/api", "/downloads/")
+_OPEN = ("/oauth/", "/admin/oauth/", "/adfs/", "/openapi", "/docs", "/sign-in", "/invitation")
 # What others keep for a while or for ever is not counted.
 _KEPT = ("/static/", "/.well-known/", "/keys")
 _log = logging.getLogger(__name__)
@@ -268,8 +269,9 @@ def _meter(edge: Edge) -> Callable[[Request[Any, Any, Any]], Awaitable[None]]:
         if one is None:
             return
         path, sent = one.scope["path"], one.sent
-        named = b"authorization" in sent or session in sent.get(b"cookie", b"")
-        if path.startswith(_OPEN) or not (named or path.startswith(_KEPT)):
+        by_token = b"authorization" in sent and path.startswith(_BY_TOKEN)
+        by_session = session in sent.get(b"cookie", b"") and not path.startswith(_OPEN)
+        if not (by_token or by_session or path.startswith(_KEPT)):
             edge.charge_address()
 
     return meter
