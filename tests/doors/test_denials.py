@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from entrepot.assembly import Hub
 from entrepot.core import entitlements
-from entrepot.core.events.denials import TOLD_MAX
+from entrepot.core.events import Tally
 from entrepot.core.events.tables import events
 from tests import factories
 from tests.doors.admin_world import (
@@ -115,12 +115,18 @@ def test_refused_callers_are_told_and_malformed_requests_are_not(desk: Desk) -> 
     assert "guess" not in repr([row.data for row in denials(desk)])
 
 
-def test_a_flood_of_refusals_is_counted(desk: Desk) -> None:
+def test_a_flood_of_refusals_is_counted(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("entrepot.web.http.denial_record.Tally", lambda: Tally(told_max=10))
+    with open_desk(hub) as desk:
+        _flood(desk)
+
+
+def _flood(desk: Desk) -> None:
     customer = add_caller(desk.hub, "customer")
     token = token_of(desk.hub, customer)
     for _ in range(5):
         assert desk.ask("GET", "/users", token=token).status_code == 403
     assert len(denials(desk)) == 1
-    for number in range(TOLD_MAX + 10):
+    for number in range(20):
         assert desk.ask("GET", f"/products/P{number}", token=token).status_code == 403
-    assert len(denials(desk)) == TOLD_MAX
+    assert len(denials(desk)) == 10
