@@ -121,6 +121,30 @@ def test_what_is_wrong_is_said_before_anything_is_stored(
     assert not [each for each in (data / "blobs" / "objects").rglob("*") if each.is_file()]
 
 
+def test_what_is_done_by_halves_or_not_at_all_is_said(
+    entrepotd: Run,  # noqa: F811
+    folder: Path,
+) -> None:
+    empty = folder / "empty.txt"
+    empty.touch()
+    added = entrepotd("assets", "add", empty, "--public", "--identifier", "e1", "--no-facts")
+    assert f"Empty: {empty}" in added.err
+    there = entrepotd("assets", "add", empty, "--public", "--no-facts")
+    assert "`entrepotd assets change`" in there.err
+    assert "Empty" not in there.err
+    twice = entrepotd("assets", "add", empty, "--public", "--product", "P1")
+    assert "said twice" in twice.err
+    unknown = entrepotd("assets", "add", empty, "--product", "NOPE")
+    assert "There is no product 'NOPE'. `entrepotd product list`" in unknown.err
+    assert "`entrepotd assets list`" in entrepotd("assets", "show", "99").err
+    assert "--title, --folder" in entrepotd("assets", "change", "e1").err
+    deleted = entrepotd("assets", "delete", "e1", "20999")
+    assert (deleted.code, "Nothing was deleted." in deleted.err) == (3, True)
+    shown = entrepotd("assets", "show", "e1").out
+    assert "\ntitle en-US   empty\n" in shown
+    assert "There is no such asset." in entrepotd("assets", "list", "--folder", "nosuch").err
+
+
 def test_a_title_is_for_one_file(entrepotd: Run, folder: Path) -> None:  # noqa: F811
     assert entrepotd("assets", "add", folder, "--public", "--title", "x").code == 5
     assert entrepotd("assets", "add", folder / "none", "--public").code == 9

@@ -32,7 +32,7 @@ from entrepot.daemon.facts import measuring
 from entrepot.daemon.options import Command, LocalPath, hub_command, json_option, page_options
 from entrepot.daemon.paging import note_rest
 from entrepot.daemon.walking import Found, LeftOut, asset_source, walk
-from entrepot.errors import Invalid
+from entrepot.errors import Invalid, NotFound
 
 _COLUMNS = ("id", "identifier", "media_group", "folder", "file_name", "size", "visibility")
 _FIELDS = (
@@ -53,6 +53,9 @@ _FIELDS = (
     "changed_at",
 )
 _PROGRESS_FILES = 200
+_KEPT = (
+    "What was there keeps its title and who may have it; `entrepotd assets change` changes them."
+)
 
 
 def _describing(command: Command) -> Command:
@@ -102,9 +105,12 @@ def add(
 ) -> None:
     """Add files, and folders with all that lies below, as media assets; prints what was added.
 
+    Who may have them must be said: just one of --product and --public.
+
     The folders below a PATH become folders of the hub. A file that is there already, with the
     same bytes, folder and name, is not added again, so a run that was interrupted can simply be
-    repeated. Hidden and unreadable files are left out and named, and the exit code then is 9.
+    repeated; it keeps its title and who may have it. Hidden and unreadable files are left out
+    and named, and the exit code then is 9.
     """
     spec = AssetSpec(
         "",
@@ -147,7 +153,9 @@ def add(
 def _visibility(product: str | None, is_public: bool) -> str:
     if is_public == (product is not None):
         raise Invalid(
-            "It is not said who may have the assets.",
+            "It is said twice who may have the assets."
+            if is_public
+            else "It is not said who may have the assets.",
             field="product",
             remedy="Give either --product PRODUCT or --public.",
         )
@@ -169,12 +177,24 @@ def _report(
         show_json({"assets": rows, "left_out": skipped})
         return
     show_rows(rows, columns=("id", "outcome", "path"), as_json=False)
+    for file, one in zip(files, done, strict=True):
+        if one.outcome == "added" and _is_empty(file.path):
+            say(f"Empty: {printable(str(file.path))}")
     for row in rows:
         if row["note"]:
             say(f"Not measured: {row['path']}: {row['note']}")
     added = sum(one.outcome == "added" for one in done)
     there = sum(one.outcome == "there" for one in done)
     say(f"{added} added, {there} there already, {len(left_out)} left out.")
+    if there:
+        say(_KEPT)
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return path.stat().st_size == 0
+    except OSError:
+        return False  # gone since it was added
 
 
 @assets.command(name="list")
@@ -197,6 +217,8 @@ def list_(desk: Desk, *, skip: int, take: int, as_json: bool, **wanted: str | No
         total = count_assets(tx, conditions)
     show_rows([_fields(row) for row in found], columns=_COLUMNS, as_json=as_json)
     note_rest(len(found), skip=skip, total=total)
+    if not total:
+        say("There is no such asset." if any(wanted.values()) else "There are no assets.")
 
 
 def _fields(row: Row[Any]) -> dict[str, Any]:
@@ -233,7 +255,11 @@ def change(
     --title sets, and --title '' takes away, the title in one language.
     """
     if (title, folder, product, is_public) == (None, None, None, False):
-        raise Invalid("Nothing to change was said.", field="options")
+        raise Invalid(
+            "Nothing to change was said.",
+            field="options",
+            remedy="Give --title, --folder, --product or --public.",
+        )
     with desk.hub() as hub, hub.database.write() as tx:
         spec = describe_asset(tx, asset)
         if title is not None:
@@ -257,5 +283,8 @@ def delete(desk: Desk, asset: Sequence[str]) -> None:
     """
     with desk.hub() as hub, hub.database.write() as tx:
         for each in asset:
-            delete_asset(tx, each, actor=OPERATOR, now=hub.now())
+            try:
+                delete_asset(tx, each, actor=OPERATOR, now=hub.now())
+            except NotFound as error:
+                raise NotFound(f"{error.message} Nothing was deleted.") from error
     say(f"{len(asset)} deleted.")

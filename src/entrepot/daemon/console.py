@@ -1,6 +1,7 @@
 """What `entrepotd` prints: data on stdout, as a table or as JSON, everything else on stderr."""
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -12,6 +13,20 @@ from entrepot.kit.text import format_instant
 _COLUMN_WIDTH_MAX = 72  # a SHA-256 is never cut
 
 _LOOK_IT_UP = "List what there is: `entrepotd organisation list`, `user list`, `product list`, ..."
+_LISTS = {
+    "asset": "assets list",
+    "client": "client list",
+    "contact": "contacts list",
+    "entitlement": "entitlements",
+    "licence": "licence list",
+    "organisation": "organisation list",
+    "personal": "tokens list",
+    "product": "product list",
+    "release": "releases PRODUCT",
+    "user": "user list",
+    "webhook": "webhooks list",
+}
+_THERE_IS_NO = re.compile(r"There is no ([a-z]+)")
 
 
 def printable(text: str) -> str:
@@ -27,8 +42,13 @@ def say(text: str) -> None:
 def complain(error: EntrepotError) -> None:
     """One clear line: what is wrong and what to do; more only where several faults are listed."""
     gap = "\n" if "\n" in error.message else " "
-    # The error's own remedy is for customers, who list what they are entitled to.
-    remedy = _LOOK_IT_UP if isinstance(error, NotFound) else error.remedy
+    remedy = error.remedy
+    missing = _THERE_IS_NO.match(error.message)
+    if missing and missing[1] in _LISTS and (isinstance(error, NotFound) or not remedy):
+        remedy = f"`entrepotd {_LISTS[missing[1]]}` lists what there is."
+    elif isinstance(error, NotFound):
+        # The error's own remedy is for customers, who list what they are entitled to.
+        remedy = _LOOK_IT_UP
     say(f"entrepotd: {error.message}{gap if remedy else ''}{remedy}")
 
 
@@ -56,7 +76,7 @@ def show_rows(rows: Sequence[Mapping[str, Any]], *, columns: Sequence[str], as_j
         print("  ".join(padded).rstrip())
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, *, width_max: int | None = _COLUMN_WIDTH_MAX) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -66,7 +86,7 @@ def _cell(value: object) -> str:
     if isinstance(value, list | tuple):
         return ",".join(printable(str(each)) for each in value) or "-"
     text = printable(str(value))
-    return text if len(text) <= _COLUMN_WIDTH_MAX else text[: _COLUMN_WIDTH_MAX - 1] + "…"
+    return text if width_max is None or len(text) <= width_max else text[: width_max - 1] + "…"
 
 
 def show_one(value: Mapping[str, Any], *, as_json: bool) -> None:
@@ -74,6 +94,20 @@ def show_one(value: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         show_json(value)
         return
-    width = max(map(len, value), default=0)
-    for name, each in value.items():
-        print(f"{name.replace('_', ' '):{width}}  {_cell(each)}")
+    lines = [
+        (name.replace("_", " "), _cell(each, width_max=None))
+        for field, told in value.items()
+        for name, each in _parts(field, told)
+    ]
+    width = max((len(name) for name, _ in lines), default=0)
+    for name, text in lines:
+        print(f"{name:{width}}  {text}")
+
+
+def _parts(field: str, told: object) -> list[tuple[str, object]]:
+    """A field with its value; of an object each of its parts."""
+    if not isinstance(told, Mapping):
+        return [(field, told)]
+    return [(f"{field} {printable(str(name))}", each) for name, each in told.items()] or [
+        (field, None)
+    ]
