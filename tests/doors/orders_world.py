@@ -33,7 +33,8 @@ PNG = {"conversions": [[{"type": "fileExtension", "value": "png"}]]}
 ORIGINAL = {"renditions": ["downloadOriginal"]}
 NOT_FOUND = (
     b'{"Message":"There is no such object, or it is not yours.'
-    b' Check the id; list what your organisation is entitled to."}'
+    b" Your orders are listed at /api/downloadorders, the assets that you may have at"
+    b' /api/entities, all addresses at /api."}'
 )
 
 

@@ -24,6 +24,11 @@ CACHE_CONTROL = "private, no-cache"
 FIELD_LENGTH_MAX = 300
 _ELSEWHERE = ("/api/admin", "/api/v2")  # other doors, with error bodies of their own
 
+_LOOK_IT_UP = (
+    "Your orders are listed at /api/downloadorders, the assets that you may have at /api/entities,"
+    " all addresses at /api."
+)
+
 AnyRequest: TypeAlias = Request[Any, Any, Any]
 _Handler: TypeAlias = Callable[[AnyRequest, HTTPException], Response[Any]]
 _encode = msgspec.json.Encoder().encode
@@ -37,6 +42,9 @@ def answer_error(_request: AnyRequest, error: EntrepotError) -> Response[bytes]:
         one = {error.field or "request": explain(error)}
         told = error.details if isinstance(error, SeveralFaults) else one
         body = _encode({path[:FIELD_LENGTH_MAX]: text for path, text in told.items()})
+    elif isinstance(error, NotFound):
+        # One text for every 404: what is not there and what is not the caller's look the same.
+        body = _encode(Message(f"{error.message} {_LOOK_IT_UP}"))
     else:
         body = _encode(Message(explain(error)))
     return _answer(status, body, headers_of(error) | {"x-error-code": error.code})
