@@ -152,7 +152,10 @@ def read_seconds(given: Given, most: int) -> int | float:
         hours, minutes, seconds = match.groups()
         total = int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds)
         return read_number(Given(total, given.field), 0, most, unit="seconds")
-    return read_number(given, 0, most, unit="seconds")
+    try:
+        return read_number(given, 0, most, unit="seconds")
+    except Invalid as error:
+        raise given.refuse(f"seconds from 0 to {most}, or a time such as 00:01:30") from error
 
 
 def words(*names: str, **others: str) -> Mapping[str, str]:

@@ -6,7 +6,7 @@ may be named after them, so they are read here and given their final form in `_c
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from entrepot.core.conversions._formats import ALIASES, EXTENSIONS
 from entrepot.core.conversions._given import (
@@ -38,6 +38,8 @@ _BIT_RATE = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)\s*(|k|kbps|kbit/s|m|mbps|mbit/s
 _PAGES = re.compile(r"(\d{1,6})\s*-\s*(\d{1,6})", re.ASCII)
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,3})?)\s*%", re.ASCII)
 
+_Number = TypeVar("_Number", int, float)
+
 _SPACES = words(
     "srgb", "p3", "cmyk", "gray", "auto", rgb="srgb", displayp3="p3", grey="gray", grayscale="gray"
 )
@@ -59,11 +61,20 @@ def _extension(given: Given) -> str:
     raise given.refuse(f"one of {', '.join(EXTENSIONS)}")
 
 
+def _otherwise(given: Given, expected: str, read: Callable[[], _Number]) -> _Number:
+    """What `read` gives; what it refuses is told with every way of writing the value."""
+    try:
+        return read()
+    except Invalid as error:
+        raise given.refuse(expected) from error
+
+
 def _page(given: Given) -> int | dict[str, int]:
     """One page, or a range of them for a PDF: `2`, `2-5`, {first, last}."""
     match = _PAGES.fullmatch(given.value.strip()) if isinstance(given.value, str) else None
     if not match and not isinstance(given.value, Mapping):
-        return read_whole(given, 1, PAGE_MAX)
+        expected = f'a page from 1 to {PAGE_MAX}, or pages for a PDF such as "2-5"'
+        return _otherwise(given, expected, lambda: read_whole(given, 1, PAGE_MAX))
     told = read_fields(given, ("first", "last"), "first and last") if not match else {}
     if match:
         told = {"first": given.at("first", match[1]), "last": given.at("last", match[2])}
@@ -87,7 +98,8 @@ def _frame(given: Given) -> dict[str, int | float]:
         if "percent" in told:
             return {"percent": read_number(told["percent"], 0, 100)}
         given = told["seconds"]
-    return {"seconds": _duration(given)}
+    expected = f'seconds from 0 to {DURATION_SECONDS_MAX}, a time "00:01:30", or a part "10%"'
+    return {"seconds": _otherwise(given, expected, lambda: _duration(given))}
 
 
 def _duration(given: Given) -> int | float:
@@ -108,16 +120,17 @@ def _dpi(given: Given) -> int:
 def _quality(given: Given) -> int | str:
     if isinstance(given.value, str) and plain(given.value) in _QUALITY:
         return read_word(given, _QUALITY)
-    try:
-        return read_whole(given, 1, 100)
-    except Invalid as error:
-        raise given.refuse("1 to 100, or Maximum, High, Medium or Low") from error
+    expected = "1 to 100, or Maximum, High, Medium or Low"
+    return _otherwise(given, expected, lambda: read_whole(given, 1, 100))
 
 
 def _bytes(given: Given) -> int:
     match = _SIZE.fullmatch(given.value.strip().lower()) if isinstance(given.value, str) else None
     wanted = Given(int(match[1]) * _UNITS.get(match[2], 1), given.field) if match else given
-    return read_whole(wanted, OUTPUT_BYTES_MIN, OUTPUT_BYTES_MAX, unit="bytes")
+    expected = f'bytes from {OUTPUT_BYTES_MIN} to {OUTPUT_BYTES_MAX}, or such as "500 KB" or "1 MB"'
+    return _otherwise(
+        given, expected, lambda: read_whole(wanted, OUTPUT_BYTES_MIN, OUTPUT_BYTES_MAX)
+    )
 
 
 def _bit_rate(given: Given) -> int:
@@ -129,7 +142,8 @@ def _bit_rate(given: Given) -> int:
     if match:
         factor = 1_000 if match[2].startswith("m") else 1
         wanted = Given(round(float(match[1]) * factor), given.field)
-    return read_whole(wanted, 8, VIDEO_KBPS_MAX, unit="kbit/s")
+    expected = f'kbit/s from 8 to {VIDEO_KBPS_MAX}, or such as "128k" or "2.5M"'
+    return _otherwise(given, expected, lambda: read_whole(wanted, 8, VIDEO_KBPS_MAX))
 
 
 def _fps(given: Given) -> int | float:
