@@ -73,7 +73,7 @@ def device_routes(edge: Edge) -> list[HTTPRouteHandler]:
     async def authorize_device(request: Request[Any, Any, Any]) -> Response[Any]:
         asked = await asked_by(edge, request)
         answer = await edge.write(lambda tx: _authorize(tx, edge.hub, asked))
-        return answer_program(answer, DeviceAnswer, asked)
+        return answer_program(answer, DeviceAnswer)
 
     return [authorize_device]
 

@@ -68,7 +68,7 @@ def endpoint_routes(edge: Edge) -> list[HTTPRouteHandler]:
     async def revoke_token(request: Request[Any, Any, Any]) -> Response[Any]:
         asked = await asked_by(edge, request)
         answer = await edge.write(lambda tx: _revoke(tx, edge.hub, asked))
-        return answer_program(answer, Nothing, asked)
+        return answer_program(answer, Nothing)
 
     @post(
         "/oauth/introspect",
@@ -89,7 +89,7 @@ def endpoint_routes(edge: Edge) -> list[HTTPRouteHandler]:
     async def introspect_token(request: Request[Any, Any, Any]) -> Response[Any]:
         asked = await asked_by(edge, request)
         answer = await edge.write(lambda tx: _introspect(tx, edge.hub, asked))
-        return answer_program(answer, Introspection, asked)
+        return answer_program(answer, Introspection)
 
     return [revoke_token, introspect_token]
 
@@ -120,7 +120,7 @@ def _revoke(tx: Tx, hub: Hub, asked: Asked) -> Answer:
             actor = f"client:{client.client_id}"
             revoke_access_token(tx, claims["jti"], expires_at=expires_at, actor=actor, now=now)
     except OAuth2Error as error:
-        return server.handle_error_response(None, error)
+        return server.handle_error_response(HubRequest(asked), error)
     return Answer(200, {})
 
 
@@ -135,7 +135,7 @@ def _introspect(tx: Tx, hub: Hub, asked: Asked) -> Answer:
     try:
         client, token = _begin(server, asked, SECRET_METHODS, "introspection")
     except OAuth2Error as error:
-        return server.handle_error_response(None, error)
+        return server.handle_error_response(HubRequest(asked), error)
     family = _family(tx, token, now)
     if family is not None:
         own = family.api_client_id == client.row.id

@@ -25,6 +25,7 @@ from authlib.oauth2.rfc6749.util import extract_basic_authorization
 from entrepot.assembly import Hub
 from entrepot.core.accounts import (
     CLIENT_ID,
+    PASSWORD,
     REFRESH_TOKEN,
     AccessToken,
     AssertionFault,
@@ -136,7 +137,7 @@ class HubServer(AuthorizationServer):  # type: ignore[misc]
     def _claimed(self, request: HubRequest) -> str:
         """The client that a refused request claims to be from, for the record."""
         try:
-            claimed = self._client_id(request)
+            claimed = self._client_id(request) or claimed_issuer(request.form.get("assertion", ""))
         except OAuth2Error:
             return "unknown"
         return claimed if CLIENT_ID.fullmatch(claimed) else "unknown"
@@ -259,8 +260,9 @@ class HubServer(AuthorizationServer):  # type: ignore[misc]
     def handle_error_response(self, request: HubRequest | None, error: OAuth2Error) -> Answer:
         """RFC 6749 section 5.2, always with a description."""
         if request is not None and error.error in _DENIALS:
-            claimed = self._claimed(request)
-            note_denial(Denial("token.denied", "", f"client:{claimed}", error.error))
+            password = request.form.get("grant_type") == PASSWORD and error.error == "invalid_grant"
+            kind = "sign-in.failed" if password else "token.denied"
+            note_denial(Denial(kind, "", f"client:{self._claimed(request)}", error.error))
         description = error.get_error_description() or error.error
         if isinstance(error, UnsupportedGrantTypeError):
             # Authlib would repeat the name, whatever characters it is made of.

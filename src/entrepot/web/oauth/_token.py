@@ -16,17 +16,9 @@ from litestar.openapi.spec import (
     Schema,
 )
 
-from entrepot.core.accounts import (
-    CLIENT_ID,
-    MSAL_CLIENT_ID,
-    PASSWORD,
-    Principal,
-    check_password,
-)
-from entrepot.core.events import Denial
+from entrepot.core.accounts import MSAL_CLIENT_ID, PASSWORD, Principal, check_password
 from entrepot.errors import Unauthenticated
 from entrepot.web.http.callers import caller_of
-from entrepot.web.http.denials import note_denial
 from entrepot.web.http.edge import Edge
 from entrepot.web.http.forms import MEDIA_TYPE, read_form
 from entrepot.web.oauth._errors import NO_STORE, answer_fault
@@ -35,7 +27,6 @@ from entrepot.web.oauth._server import TOKEN_PATHS, Answer, Asked, answer_token_
 from entrepot.web.oauth._wire import Fault, TokenAnswer
 
 CHECKS_AT_ONCE = 1  # of passwords, as on the sign-in page: each costs 64 MiB and a core
-_DECISIONS = {"invalid_client", "invalid_grant", "unauthorized_client", "access_denied"}
 FAULTS = {
     400: "The request is wrong, or asks for what this client may not have.",
     401: "The client id or the secret is wrong.",
@@ -86,7 +77,7 @@ def token_routes(edge: Edge) -> list[HTTPRouteHandler]:
             async with line:
                 asked = replace(asked, person=await edge.run(lambda: _person(edge, asked)))
         result = await edge.write(lambda tx: answer_token_request(tx, edge.hub, asked))
-        return answer_program(result, TokenAnswer, asked)
+        return answer_program(result, TokenAnswer)
 
     @post(
         "/oauth/token",
@@ -126,22 +117,11 @@ async def asked_by(edge: Edge, request: Request[Any, Any, Any]) -> Asked:
     )
 
 
-def answer_program(answer: Answer, shape: type[msgspec.Struct], asked: Asked) -> Response[Any]:
+def answer_program(answer: Answer, shape: type[msgspec.Struct]) -> Response[Any]:
     """An answer as JSON of `shape`, or as a fault; nobody may store either."""
     if answer.status != 200:
-        _note(answer.body["error"], asked)
         return answer_fault(answer.status, Fault(**answer.body))
     return Response(shape(**answer.body), status_code=200, headers=NO_STORE)
-
-
-def _note(error: str, asked: Asked) -> None:
-    """Have a decision against the program written down; what is malformed is none."""
-    if error not in _DECISIONS:
-        return
-    client_id = asked.form.get("client_id", "")
-    subject = f"client:{client_id}" if CLIENT_ID.fullmatch(client_id) else "client:unnamed"
-    failed = asked.form.get("grant_type") == PASSWORD and error == "invalid_grant"
-    note_denial(Denial("sign-in.failed" if failed else "token.denied", "", subject, error))
 
 
 def _has_password(edge: Edge, asked: Asked) -> bool:
