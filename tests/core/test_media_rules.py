@@ -183,7 +183,7 @@ def test_the_example_of_the_page_works(tmp_path: Path) -> None:
     assert rules.defaults("Images") == ("downloadOriginal", "proof")
     assert rules.defaults("Videos") == ("downloadOriginal",)
     assert steps(rules.preset("social", "Videos", "video/mp4"))["video"]["duration_seconds"] == 60
-    assert rules.resolver(None).id == "by-year"
+    assert rules.resolver(None).id == "by-group-and-folder"
     assert "by-folder" not in rules.resolvers
     assert rules.limits["video"].wall_seconds_max == 3600
     assert rules.limits["video"].pixels_max == load_media_rules().limits["video"].pixels_max
@@ -302,6 +302,18 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
         "resolvers.c.template",
         "limits.image.pixels_max",
     }
+
+
+def test_every_step_that_is_wrong_by_itself_is_told(tmp_path: Path) -> None:
+    three = """steps = [
+      { type = "resize", value = { widht = 3 } },
+      { type = "flip", value = "h" },
+      { type = "blurr", value = 3 },
+      { type = "quality", value = 300 },
+    ]"""
+    found = faults(tmp_path, f"[presets.bad]\n{three}")
+    place = "presets.bad.steps"
+    assert set(found) == {f"{place}[0].value", f"{place}[2].type", f"{place}[3].value"}
 
 
 def test_very_many_faults_are_counted(tmp_path: Path) -> None:

@@ -93,7 +93,8 @@ def _findings(settings: Settings) -> Iterator[_Finding]:
         try:
             yield _Finding(name, "", test(settings))
         except EntrepotError as error:
-            yield _Finding(name, f"{error.message} {error.remedy}".strip())
+            gap = "\n" if "\n" in error.message else " "  # several faults have a line each
+            yield _Finding(name, f"{error.message}{gap}{error.remedy}".strip())
 
 
 def _test_database(settings: Settings) -> str:

@@ -78,6 +78,15 @@ def compile_pipeline(
     return Recipe(runner, made, output.extension, output.content_type)
 
 
+def step_faults(steps: Any, *, field: str) -> Iterator[Invalid]:
+    """What is wrong with each step by itself, whatever file it is for: one error a step."""
+    for index, step in enumerate(steps if isinstance(steps, list | tuple) else ()):
+        try:
+            _read_step(_Draft(), Given(step, f"{field}[{index}]"))
+        except Invalid as error:
+            yield error
+
+
 def _read(given: Given) -> _Draft:
     expected = f"a list of 1 to {PIPELINE_LENGTH_MAX} steps, each with type and value"
     if not isinstance(given.value, list | tuple) or not given.value:

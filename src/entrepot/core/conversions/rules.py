@@ -25,7 +25,7 @@ from entrepot.core.conversions._media_rules import (
     Rendition,
 )
 from entrepot.core.conversions.naming import Resolver, parse_resolver
-from entrepot.core.conversions.pipelines import asset_watermarks, compile_pipeline
+from entrepot.core.conversions.pipelines import asset_watermarks, compile_pipeline, step_faults
 from entrepot.core.conversions.port import Limits
 from entrepot.errors import Invalid
 from entrepot.kit.text import check_line
@@ -133,7 +133,15 @@ class _Faults:
         try:
             yield
         except Invalid as error:
-            self.add(error.field or place, f"{error.message} {error.remedy}".strip())
+            self.add_error(error, place)
+
+    def add_error(self, error: Invalid, place: str) -> None:
+        self.add(error.field or place, f"{error.message} {error.remedy}".strip())
+
+    def add_steps(self, steps: Any, place: str) -> None:
+        """Every step that is wrong by itself; compiling stops at the first."""
+        for error in step_faults(steps, field=place):
+            self.add_error(error, place)
 
     def raise_any(self) -> None:
         if not self._found:
@@ -198,6 +206,7 @@ def _rendition(name: str, entry: Table, place: str, faults: _Faults) -> Renditio
     for group in _GROUPS:
         told = entry.get(group, every)
         where = f"{place}.{group if group in entry else 'every'}"
+        faults.add_steps(told, where)
         with faults.noted(where):
             making = _making(told, group, where)
             if making is not None:
@@ -256,11 +265,13 @@ def _preset(name: str, entry: Table, place: str, faults: _Faults) -> Preset:
     by_group = {}
     for group in _GROUPS:
         if group in entry and entry[group] != _NONE:
+            faults.add_steps(entry[group], f"{place}.{group}")
             with faults.noted(f"{place}.{group}"):
                 _try(entry[group], group, f"{place}.{group}")
                 by_group[group] = tuple(entry[group])
     steps = entry.get("steps", _NONE)
     if steps != _NONE:
+        faults.add_steps(steps, f"{place}.steps")
         _try_any(steps, f"{place}.steps")
     elif not entry.keys() & set(_GROUPS):
         raise Invalid("A preset needs steps.", field=place, remedy="Write steps = [...].")
