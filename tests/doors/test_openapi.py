@@ -27,7 +27,7 @@ from entrepot.web.orders_api import _events
 from tests import factories
 from tests.doors.admin_world import URL, Desk, open_desk
 
-EXAMPLES_MAX = 5
+EXAMPLES_MAX = 3  # the long runs: test_openapi_engine.py
 CHECKS = [
     schemathesis.checks.not_a_server_error,
     status_code_conformance,

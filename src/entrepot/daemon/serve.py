@@ -17,7 +17,7 @@ from entrepot.daemon.console import say
 from entrepot.daemon.desk import Desk, note_served, read_served
 from entrepot.daemon.listening import open_listener, raise_descriptor_limit
 from entrepot.daemon.options import hub_command, remember
-from entrepot.daemon.sandbox import load_world
+from entrepot.daemon.sandbox import load_world, refuse_mixing
 from entrepot.daemon.sole import sole_server
 from entrepot.daemon.supervisor import Role, Supervisor
 from entrepot.daemon.work import worker_role
@@ -94,6 +94,7 @@ def serve(desk: Desk, grace_seconds: int) -> int:
 
 
 def _serve(settings: Settings, listener: socket, grace_seconds: int) -> int:
+    refuse_mixing(settings.data, sandbox=settings.sandbox)
     prepare(settings)
     _open_once(settings)
     with _shared_metrics(settings) as folder:
@@ -108,6 +109,7 @@ def _open_once(settings: Settings) -> None:
         hub.keys.current.import_keys()  # the processes that are forked from this one share them
         if settings.sandbox:
             load_world(hub, settings.data)
+            refuse_mixing(settings.data, sandbox=True, made=True)
     finally:
         hub.close()
 

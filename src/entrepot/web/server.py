@@ -96,9 +96,8 @@ class Server:
         self._links = LinksDoor(self._edge)
         self._health = HealthDoor(self._edge)
         self._pages = _litestar(self._edge)
-        # Litestar's answer to OPTIONS has the methods of the first handler at an address only.
         self._methods = {
-            route.path_format: ", ".join(sorted(route.methods)).encode()
+            route.path_format: _methods_of(route)
             for route in self._pages.routes
             if isinstance(route, HTTPRoute)
         }
@@ -207,6 +206,16 @@ class Server:
         if prefix and (raw == prefix or raw.startswith(prefix + b"/")):
             scope["raw_path"] = raw[len(prefix) :] or b"/"
             scope["path"] = scope["path"][len(prefix.decode()) :] or "/"
+
+
+def _methods_of(route: HTTPRoute) -> bytes:
+    """What there is at an address: Litestar's answer to OPTIONS has its first handler's alone.
+
+    Handlers that are in no document beside one that is refuse a method in their door's words.
+    """
+    shown = [each for each in route.route_handlers if each.resolve_include_in_schema()]
+    names = {str(name) for each in shown or route.route_handlers for name in each.http_methods}
+    return ", ".join(sorted({*names, "OPTIONS"})).encode()
 
 
 async def _flush_metrics() -> None:

@@ -70,6 +70,27 @@ def read_secrets(data: Path) -> Secrets:
         ) from error
 
 
+def refuse_mixing(data: Path, *, sandbox: bool, made: bool = False) -> None:
+    """Conflict where a sandbox would be served as a hub, or a hub as a sandbox.
+
+    A sandbox is marked in every answer, and its passwords lie readable in the folder. `made`:
+    the folder's database is there, and all that a sandbox writes before.
+    """
+    holds = (data / FILE_NAME).exists()
+    if holds and not sandbox:
+        raise Conflict(
+            f"{data} is the folder of a sandbox, whose secrets are no secrets.",
+            code="is-a-sandbox",
+            remedy="Serve it with --sandbox (ENTREPOT_SANDBOX=on), or choose another folder.",
+        )
+    if sandbox and made and not holds:
+        raise Conflict(
+            f"{data} holds a hub that is not a sandbox.",
+            code="not-a-sandbox",
+            remedy="Serve it without --sandbox, or start the sandbox in an empty folder.",
+        )
+
+
 def write_secrets(data: Path, content: Secrets) -> None:
     """Replace the file at once and durably; nobody else can read it, not even on the way."""
     path, part = data / FILE_NAME, data / f".{FILE_NAME}.part"

@@ -83,6 +83,7 @@ class Action(Generic[B]):
 
 
 AnyAction: TypeAlias = Action[Any]
+ANY_TEXT = Schema(type=OpenAPIType.STRING)
 
 
 def query_parameter(

@@ -26,6 +26,7 @@ from entrepot.core.catalogue import (
 from entrepot.db import Tx
 from entrepot.errors import Invalid
 from entrepot.web.admin_api._actions import (
+    ANY_TEXT,
     PUBLISHING,
     Action,
     AnyAction,
@@ -115,7 +116,7 @@ ASSET_ACTIONS: tuple[AnyAction, ...] = (
                 "Only those for everyone, or those that a product gives.",
                 schema=_one_of(PUBLIC, ENTITLED),
             ),
-            query_parameter("folder", "Only in this folder, and below it."),
+            query_parameter("folder", "Only in this folder, and below it.", schema=ANY_TEXT),
         ),
         paged=True,
     ),

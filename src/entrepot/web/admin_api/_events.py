@@ -22,6 +22,7 @@ from entrepot.kit.ids import INT64_MAX
 from entrepot.kit.text import parse_instant
 from entrepot.web.admin_api._actions import (
     ADMINISTERING,
+    ANY_TEXT,
     OF_ORGANISATION,
     Action,
     AnyAction,
@@ -46,9 +47,11 @@ def _number(name: str, meaning: str, least: int, most: int) -> Any:
 _FILTERS = (
     query_parameter("since", "Only from then on: a date, or a time with its zone."),
     query_parameter("until", "Only before then."),
-    query_parameter("type", "Only of this type, such as order.completed; order.* for a noun."),
-    query_parameter("actor", "Only what this one did, such as user:10001."),
-    query_parameter("subject", "Only what was done to this, such as order:7001."),
+    query_parameter(
+        "type", "Only of this type, such as order.completed; order.* for a noun.", schema=ANY_TEXT
+    ),
+    query_parameter("actor", "Only what this one did, such as user:10001.", schema=ANY_TEXT),
+    query_parameter("subject", "Only what was done to this, such as order:7001.", schema=ANY_TEXT),
     OF_ORGANISATION,
     _number("after", "The oldest behind this number, upwards.", 0, INT64_MAX),
     _number("before", "Only lower numbers.", 0, INT64_MAX),

@@ -64,6 +64,16 @@ HUB: Mapping[str, Entry] = {
         "Check that the data folder is the right one, then give back the secret key that its "
         "database was made with.",
     ),
+    "is-a-sandbox": Entry(
+        0,
+        "The folder was made by `entrepotd serve --sandbox`; its secrets are no secrets.",
+        "Serve it with --sandbox, or choose another folder.",
+    ),
+    "sandbox-elsewhere": Entry(
+        0,
+        "A sandbox whose database or files lie outside of its folder cannot be reset.",
+        "Empty them yourself, remove the folder, and start the sandbox again.",
+    ),
     "not-a-sandbox": Entry(
         0,
         "The folder was not made by `entrepotd serve --sandbox`.",

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from entrepot.web.openapi._links import IN_ADDRESS, WAYS
 from entrepot.web.openapi._requests import BODIES, FORMS, PARAMETERS
-from entrepot.web.openapi._samples import sample
+from entrepot.web.openapi._samples import ANSWERS, sample
 from entrepot.web.openapi._security import OAUTH, device_flow, security_of
 
 Node: TypeAlias = dict[str, Any]
@@ -83,7 +83,11 @@ def _show_body(operation: Node) -> None:
 
 def _show_answers(operation: Node, schemas: Mapping[str, Any]) -> None:
     for status, answer in operation["responses"].items():
+        if status == "200" and operation["operationId"] in ANSWERS:
+            answer["content"] |= ANSWERS[operation["operationId"]]
         for media_type, content in answer.get("content", {}).items():
+            if media_type == "text/event-stream":
+                content["schema"] = {}  # OpenAPI 3.1 has no words for the shape of events
             for example in content.get("examples", {}).values():
                 _restore_nulls(example["value"], content["schema"], schemas)
             if "examples" in content or not _JSON.match(media_type):

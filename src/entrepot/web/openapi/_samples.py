@@ -272,6 +272,21 @@ _FAULTS: Mapping[int, tuple[str, str]] = {
     503: ("temporarily_unavailable", "The database is busy: try again."),
 }
 
+_LINE = '{"id":1042,"at":"2026-01-31T12:00:00.000Z","type":"release.available"}\n'
+# Answers in other forms than the one that a door's wire describes.
+ANSWERS: Mapping[str, Any] = {
+    "listEvents": {
+        "application/jsonl": {
+            "schema": {"type": "string"},
+            "examples": {"usual": {"value": _LINE}},
+        },
+        "text/csv": {
+            "schema": {"type": "string"},
+            "examples": {"usual": {"value": f"id,at,type\n1042,{MOMENT},release.available\n"}},
+        },
+    }
+}
+
 
 def sample(schema: Schema, schemas: Mapping[str, Schema], status: int) -> Any:
     """An example of what an answer with `status` holds. KeyError: a field has no value here."""

@@ -69,9 +69,10 @@ IF_MODIFIED_SINCE = _in_header(
 LAST_EVENT_ID = _in_header("Last-Event-ID", "Go on after this event.", "1042")
 LAST_EVENT = _in_query(
     "lastEventId",
-    "The same, for clients that set no headers; the header counts where both are sent.",
-    _number(0, INT64_MAX),
-    1042,
+    "The same, for clients that set no headers; the header counts where both are sent. What is "
+    "no number of an event counts as none.",
+    _ANY_TEXT,
+    "1042",
 )
 
 CHANGES = RequestBody(

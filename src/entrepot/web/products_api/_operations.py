@@ -36,6 +36,7 @@ OfProduct: TypeAlias = Annotated[str, PathParameter(description="Number or code 
 OfDownload: TypeAlias = Annotated[str, PathParameter(description="Number of a download.")]
 
 _TEXT = Schema(type=OpenAPIType.STRING)
+_TEXT_OR_NULL = Schema(type=[OpenAPIType.STRING, OpenAPIType.NULL])
 
 
 def _in_query(name: str, description: str, schema: Schema, example: Any) -> Parameter:
@@ -99,7 +100,7 @@ _FILE = Schema(
         Schema(
             type=OpenAPIType.OBJECT,
             required=["src"],
-            properties={"src": _TEXT, "filename": _TEXT, "directory": _TEXT},
+            properties={"src": _TEXT, "filename": _TEXT_OR_NULL, "directory": _TEXT_OR_NULL},
         ),
     ],
 )
