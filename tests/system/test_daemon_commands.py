@@ -126,6 +126,7 @@ def test_check_shows_settings_with_their_sources_and_no_secret(
     entrepotd: Run, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ENTREPOT_LINK_SECONDS", "77")
+    (data / "served.json").write_text('{"bind": "127.0.0.1:4711"}')
     found = entrepotd("check", "--json").json()
     assert found["ok"] is True
     assert {check["name"] for check in found["checks"]} == {
@@ -135,10 +136,14 @@ def test_check_shows_settings_with_their_sources_and_no_secret(
         "disk",
         "tls",
         "media rules",
+        "office documents",
+        "identity providers",
     }
     shown = {row["name"]: (row["value"], row["source"]) for row in found["settings"]}
     assert shown["ENTREPOT_LINK_SECONDS"] == ("77", "environment")
     assert shown["ENTREPOT_DATA"] == (str(data), "command line")
+    assert shown["ENTREPOT_SECRET_KEY_FILE"][1] == "secret.key"
+    assert shown["ENTREPOT_BIND"] == ("127.0.0.1:4711", "served.json")
     plain = entrepotd("check")
     secret = (data / "secret.key").read_text().strip()
     assert "ENTREPOT_SECRET_KEY" in plain.out

@@ -11,7 +11,7 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,11 +51,14 @@ class Desk:
         """All settings, checked. `as_served`: the address is the one last served, unless told."""
         from entrepot.settings import from_env
 
-        options = (self._served() if as_served else {}) | self._secret() | self.options
+        served, secret = self._served() if as_served else {}, self._secret()
         try:
-            return from_env(os.environ, options=options)
+            found = from_env(os.environ, options=served | secret | self.options)
         except Invalid as error:
             raise self._name_the_secret(error) from error
+        kept = dict.fromkeys(served, _SERVED_FILE) | dict.fromkeys(secret, _SECRET_FILE)
+        told = {name: source for name, source in kept.items() if name not in self.options}
+        return replace(found, sources={**found.sources, **told})
 
     @contextmanager
     def hub(self) -> Iterator["Hub"]:
