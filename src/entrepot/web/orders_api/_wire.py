@@ -32,7 +32,13 @@ class Progress(Wire):
     files_total: int
     files_completed: int
     files_failed: int
-    bytes_total: Annotated[int, Meta(description="Bytes of the files in the ZIP so far.")]
+    bytes_total: Annotated[
+        int,
+        Meta(
+            description="Bytes of what lies in the ZIP, order.json and the other papers too; 0"
+            " until there is one, and after a retry those of the former one until the next is made."
+        ),
+    ]
 
 
 class Order(Wire):
