@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
 TOKEN = "orders-token"
 FILES = {"Images/a.jpg": b"a" * 70_000, "Images/b.jpg": bytes(range(256)) * 900}
-Headers = dict[str, str]
+Headers: TypeAlias = dict[str, str]
+Fault: TypeAlias = tuple[int, Headers, Any]  # status, headers, body; status 0 hangs up
 
 
 def moment(second: int) -> str:
@@ -81,10 +82,9 @@ class OrdersHub:
     archive: bytes = b""
     weak: bool = False
     cut_at: list[int] = field(default_factory=list)  # of answers with bytes
-    # Of answers to anything below /api but events: (status, headers, body).
-    faults: list[tuple[int, Headers, Any]] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)  # of answers below /api, but for events
     # Of requests for events: pieces to send, or an answer. None ends a connection in the middle.
-    streams: list[list[bytes | None] | tuple[int, Headers, Any]] = field(default_factory=list)
+    streams: list[list[bytes | None] | Fault] = field(default_factory=list)
     # What comes true with each look at the order, one after the other.
     looks: list[dict[str, Any]] = field(default_factory=list)
     orders: int = 1

@@ -97,7 +97,8 @@ def test_a_configuration_is_a_request_or_its_order() -> None:
     whole = {"name": "Kit", "order": {"individual": {"1": {}}}}
     assert request_of(whole) == whole
     assert request_of(whole["order"]) == {"order": whole["order"]}
-    for wrong in ([], {}, {"order": 1}, {"name": "Kit"}):
+    several: list[Any] = [[], {}, {"order": 1}, {"name": "Kit"}]
+    for wrong in several:
         with pytest.raises(click.BadParameter):
             request_of(wrong)
     with pytest.raises(click.BadParameter, match="too large"):

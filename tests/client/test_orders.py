@@ -20,7 +20,7 @@ from entrepot.client import (
     Wishes,
 )
 from tests.client.conftest import QUICK
-from tests.client.orders_hub import TOKEN, OrdersHub, event, running_orders_hub
+from tests.client.orders_hub import TOKEN, Fault, OrdersHub, event, running_orders_hub
 
 TIMES = Times(connect_seconds=5, stall_seconds=5, call_seconds=10)
 WEBP = [{"type": "fileExtension", "value": "webp"}]
@@ -129,7 +129,8 @@ def test_what_cannot_be_meant_is_not_sent(
 
 
 def test_an_order_is_never_placed_twice(client: Client, orders_hub: OrdersHub) -> None:
-    for fault in ((0, {}, None), (502, {}, b"<html>"), (500, {}, {"Message": "A defect."})):
+    faults: list[Fault] = [(0, {}, None), (502, {}, b"<html>"), (500, {}, {"Message": "A defect."})]
+    for fault in faults:
         orders_hub.faults, orders_hub.seen = [fault], []
         with pytest.raises(Unreachable):
             client.orders.create([1])
@@ -233,7 +234,7 @@ def test_where_no_stream_gets_through_the_order_is_polled(
 def test_a_watch_outlasts_a_hub_that_is_away_and_ends_with_one_that_stays_away(
     client: Client, orders_hub: OrdersHub
 ) -> None:
-    away = (503, {}, {"Message": "Starting."})
+    away: Fault = (503, {}, {"Message": "Starting."})
     orders_hub.faults = [away, away, away]
     orders_hub.streams = [(204, {}, None)]
     orders_hub.looks = [{}, {"status": "Cancelled"}]

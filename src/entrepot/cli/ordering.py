@@ -332,8 +332,9 @@ class _Run:
         papers = read_papers(done.path)
         if papers.missing:
             say(report_text(papers.report))
+            count = len(papers.missing)
             raise Incomplete(
-                f"{len(papers.missing)} files are missing in {done.path.name}.",
+                f"{done.path.name} lacks {count} file{'' if count == 1 else 's'}.",
                 remedy=f"Try again what failed: entrepot order retry {self.order_id}",
             )
 

@@ -2,15 +2,14 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from entrepot.client.answers import JsonObject, error_for, parse_object
+from entrepot.client.answers import JsonObject, parse_object
 from entrepot.client.api import Api
 from entrepot.client.connections import Connection
 from entrepot.client.downloader import Conditions, Downloaded, Watcher, download, parse_link
-from entrepot.client.errors import BadAnswer, Denied, InvalidUse, OrderEnded
+from entrepot.client.errors import BadAnswer, Denied, InvalidUse, OrderEnded, Unreachable
 from entrepot.client.names import safe_name
 from entrepot.client.order_answers import refusal
 from entrepot.client.order_events import ENDED, POLL_SECONDS, OrderEvent, OrderWatch, order_path
@@ -271,17 +270,17 @@ class Orders:
         )
 
     def _size(self, link: str) -> int | None:
-        """The size of the ZIP, by HEAD; no token is known here. Raises as the link answers."""
+        """The size of the ZIP by HEAD, None where that tells nothing: the transfer then says
+        what is wrong. No token is known here.
+        """
         address = parse_link(link, self._api.base)
         connection = Connection(address, self._api.times)
         try:
-            response: HTTPResponse = connection.send("HEAD", address, {"Accept": "*/*"})
-            response.read()
-            if response.status == 200:
-                length = response.headers.get("Content-Length", "")
-                return int(length) if length.isascii() and length.isdigit() else None
-            if response.status in (403, 410):
-                raise error_for(response.status, b"")
+            response = connection.send("HEAD", address, {"Accept": "*/*"})
+            length = response.headers.get("Content-Length", "")
+            told = response.status == 200 and length.isascii() and length.isdigit()
+            return int(length) if told else None
+        except Unreachable:
             return None
         finally:
             connection.close()
