@@ -48,6 +48,7 @@ from entrepot.web.admin_api._wire import PATH
 from entrepot.web.http.callers import caller_of
 from entrepot.web.http.edge import Edge
 from entrepot.web.http.problems import answer_http_error
+from entrepot.web.http.routing import DoorRouter
 
 _CACHE_CONTROL = "private, no-store"
 _encode = msgspec.json.Encoder().encode
@@ -196,7 +197,7 @@ def create_router(edge: Edge) -> Router:
         (ASSET_UPLOAD, asset_upload),
         (FILE_UPLOAD, file_upload),
     ]
-    return Router(
+    return DoorRouter(
         path=PATH,
         route_handlers=[
             *(_handler(door, action) for action in actions),

@@ -79,6 +79,7 @@ from entrepot.web.entitlement_api._wire import (
 )
 from entrepot.web.http.callers import Caller, caller_of
 from entrepot.web.http.edge import Edge
+from entrepot.web.http.routing import DoorRouter
 
 SCOPE = "entitlements"
 _LISTING = ("offset", "limit", "search")
@@ -439,7 +440,7 @@ _ENDPOINTS = (
 def create_router(edge: Edge) -> Router:
     """The door, at the path that the contract gives it."""
     door = _Door(edge)
-    return Router(
+    return DoorRouter(
         path=PATH,
         # refuse_method comes first, or Litestar adds OPTIONS handlers of its own.
         route_handlers=[refuse_method, *(build(door) for build in _ENDPOINTS), refuse_path],

@@ -5,6 +5,7 @@ from litestar.exceptions import HTTPException
 
 from entrepot.errors import EntrepotError
 from entrepot.web.http.edge import Edge
+from entrepot.web.http.routing import DoorRouter
 from entrepot.web.oauth._authorize import authorize_pages
 from entrepot.web.oauth._device import device_pages, device_routes
 from entrepot.web.oauth._endpoints import endpoint_routes
@@ -19,7 +20,7 @@ from entrepot.web.pages.rendering import Pages
 def create_router(edge: Edge) -> Router:
     """The door's routes."""
     pages = Pages(edge.hub.policy)
-    for_programs = Router(
+    for_programs = DoorRouter(
         path="/",
         route_handlers=[
             *token_routes(edge),
@@ -31,10 +32,10 @@ def create_router(edge: Edge) -> Router:
         ],
         exception_handlers={EntrepotError: answer_error, HTTPException: answer_http_error},
     )
-    for_people = Router(
+    for_people = DoorRouter(
         path="/",
         route_handlers=[*authorize_pages(edge, pages), *device_pages(edge, pages)],
         exception_handlers=error_handlers(pages),  # type: ignore[arg-type]
         include_in_schema=False,
     )
-    return Router(path="/", route_handlers=[for_programs, for_people])
+    return DoorRouter(path="/", route_handlers=[for_programs, for_people])

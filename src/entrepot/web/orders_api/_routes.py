@@ -5,6 +5,7 @@ from litestar.exceptions import HTTPException, InternalServerException
 
 from entrepot.errors import EntrepotError
 from entrepot.web.http.edge import Edge
+from entrepot.web.http.routing import DoorRouter
 from entrepot.web.orders_api import _discovery, _entities, _orders, _selections, _watching
 from entrepot.web.orders_api._door import Door
 from entrepot.web.orders_api._errors import (
@@ -20,7 +21,7 @@ def create_router(edge: Edge) -> Router:
     door = Door(edge)
     modules = (_discovery, _watching, _selections, _entities)
     handlers = [build(door) for module in modules for build in module.OPERATIONS]
-    return Router(
+    return DoorRouter(
         path="/",
         route_handlers=[*_orders.operations(door), *handlers],
         exception_handlers={

@@ -5,6 +5,7 @@ from litestar.params import FromPath
 
 from entrepot.errors import NotFound
 from entrepot.web.http.edge import Edge
+from entrepot.web.http.routing import DoorRouter
 from entrepot.web.pages.errors import error_handlers
 from entrepot.web.pages.rendering import Pages, static_files
 from entrepot.web.portal._entitlements import entitlement_pages
@@ -43,7 +44,7 @@ def create_router(edge: Edge) -> Router:
         *licence_pages(edge, pages),
         *product_pages(edge, pages),
     ]
-    return Router(
+    return DoorRouter(
         path="/",
         route_handlers=handlers,
         exception_handlers=error_handlers(pages),  # type: ignore[arg-type]

@@ -20,6 +20,7 @@ from entrepot.core.entitlements import permitted_product
 from entrepot.db import Tx
 from entrepot.errors import EntrepotError, Invalid
 from entrepot.web.http.edge import Edge
+from entrepot.web.http.routing import DoorRouter
 from entrepot.web.products_api._bodies import Wanted, parse_data
 from entrepot.web.products_api._door import Door, answer, encode, number_of
 from entrepot.web.products_api._errors import (
@@ -63,13 +64,13 @@ _ONE = PATH + "/{product:str}/downloads/{id_json:str}"
 def create_router(edge: Edge) -> Router:
     """The door, at the paths that the contract gives it."""
     door = Door(edge)
-    calls = Router(
+    calls = DoorRouter(
         path="/",
         route_handlers=[build(door) for build in (_list, _show, _create, _update, _remove)],
         tags=["Product downloads"],
         security=[{"bearer": []}],
     )
-    return Router(
+    return DoorRouter(
         path="/",
         route_handlers=[calls, *file_routes(edge), *webhook_routes(edge)],
         exception_handlers={
