@@ -1,19 +1,39 @@
-"""Lists of a product's downloads: filters that all hold, and pages with their total."""
+"""Lists of a product's downloads: filters that all hold, and pages with their total.
+
+A page comes from the database as one row, its downloads as JSON in it, with the total beside
+them. Python's SQLite lets go of the interpreter for every row and waits to have it back, and
+psycopg reads cell by cell: a hundred rows cost more than all else that a page needs.
+"""
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, func, literal_column, select
+import msgspec
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Select,
+    Text,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    select,
+)
 
 from entrepot.core.catalogue.tables import product_downloads
 from entrepot.db import Prepared, Tx
 from entrepot.db.schema import Number
+from entrepot.kit.clock import from_millis
 from entrepot.kit.ids import INT64_MAX
 from entrepot.kit.paging import Page
 
 IDS_MAX = 500  # in one filter
+MADE_MAX = 8192  # downloads kept in memory as they were made of their cells
+_COLUMNS = product_downloads.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,28 +46,32 @@ class DownloadFilter:
     visibility: str | None = None
 
 
-_COLUMNS = product_downloads.c
-_SHOWN = _COLUMNS[
-    "id",
-    "product_id",
-    "sequence",
-    "title",
-    "description",
-    "visibility",
-    "file_name",
-    "created_at",
-    "created_by",
-    "changed_at",
-    "changed_by",
-]
+@dataclass(frozen=True, slots=True)
+class ShownDownload:
+    """What a list shows of a download: as the table has it, in the order of its columns here."""
+
+    id: int
+    product_id: int
+    sequence: int
+    title: str | None
+    description: str | None
+    visibility: str
+    file_name: str
+    created_at: datetime
+    created_by: int | None
+    changed_at: datetime
+    changed_by: int | None
+
+
+_SHOWN = [_COLUMNS[name] for name in ShownDownload.__slots__]
 
 
 def list_product_downloads(
     tx: Tx, product_id: int, wanted: DownloadFilter, page: Page
-) -> tuple[list[Any], int]:
-    """The rows of one page, in the product's sequence, and how many there are in all.
+) -> tuple[list[ShownDownload], int]:
+    """The downloads of one page, in the product's sequence, and how many there are in all.
 
-    What is seldom shown of a download, its directory and what lies behind its file, is left out.
+    A download that reads as one shown lately is the same object.
     """
     bound = {
         "product_id": product_id,
@@ -57,18 +81,16 @@ def list_product_downloads(
         "skip": page.skip,
         "take": page.size,
     }
-    if wanted.ids is not None:
-        return _list_chosen(tx, wanted, bound)
-    bounded = wanted.first_id > 0 or wanted.last_id < INT64_MAX
-    visible = wanted.visibility is not None
-    rows = _rows(bounded=bounded, visible=visible).made(tx, bound, _as_it_is)
-    if page.skip == 0 and len(rows) < page.size:
-        return rows, len(rows)
-    return rows, int(_count(bounded=bounded, visible=visible).one_or_none(tx, bound).total)
-
-
-def _as_it_is(row: Any) -> Any:
-    return row
+    dialect, visible = tx.dialect.name, wanted.visibility is not None
+    if wanted.ids is None:
+        bounded = wanted.first_id > 0 or wanted.last_id < INT64_MAX
+        row = _page(dialect, bounded=bounded, visible=visible).one_or_none(tx, bound)
+    else:
+        # Numbers spelt out: a statement takes a limited number of bound values.
+        ids = bindparam("ids", sorted(wanted.ids), Number, expanding=True, literal_execute=True)
+        conditions = [*_conditions(bounded=True, visible=visible), _COLUMNS.id.in_(ids)]
+        row = tx.execute(_statement(dialect, conditions), bound).one()
+    return _made(row.cells), int(row.total)
 
 
 def _bound(name: str) -> BindParameter[int]:
@@ -87,28 +109,45 @@ def _conditions(*, bounded: bool, visible: bool) -> list[ColumnElement[bool]]:
     return found
 
 
-def _ordered(query: Select[Any]) -> Select[Any]:
-    ordered = query.order_by(_COLUMNS.sequence, _COLUMNS.id)
-    return ordered.limit(_bound("take")).offset(_bound("skip"))
-
-
 @cache
-def _rows(*, bounded: bool, visible: bool) -> Prepared:
-    conditions = _conditions(bounded=bounded, visible=visible)
-    return Prepared(_ordered(select(*_SHOWN).where(*conditions)))
+def _page(dialect: str, *, bounded: bool, visible: bool) -> Prepared:
+    return Prepared(_statement(dialect, _conditions(bounded=bounded, visible=visible)))
 
 
-@cache
-def _count(*, bounded: bool, visible: bool) -> Prepared:
-    counted = select(func.count().label("total")).select_from(product_downloads)
-    return Prepared(counted.where(*_conditions(bounded=bounded, visible=visible)))
+def _statement(dialect: str, conditions: list[ColumnElement[bool]]) -> Select[Any]:
+    """One row: `cells`, a list of lists in JSON, or NULL where there is nothing; `total`."""
+    rows = select(*_SHOWN).where(*conditions).order_by(_COLUMNS.sequence, _COLUMNS.id)
+    shown = rows.limit(_bound("take")).offset(_bound("skip")).subquery("shown")
+    if dialect == "postgresql":
+        cells = func.json_agg(func.json_build_array(*shown.c))
+    else:
+        cells = func.json_group_array(func.json_array(*shown.c))
+    total = select(func.count()).select_from(product_downloads).where(*conditions)
+    return select(cast(cells, Text).label("cells"), total.scalar_subquery().label("total"))
 
 
-def _list_chosen(tx: Tx, wanted: DownloadFilter, bound: dict[str, Any]) -> tuple[list[Any], int]:
-    # Numbers spelt out: a statement takes a limited number of bound values.
-    ids = bindparam("ids", sorted(wanted.ids or ()), Number, expanding=True, literal_execute=True)
-    visible = wanted.visibility is not None
-    conditions = [*_conditions(bounded=True, visible=visible), _COLUMNS.id.in_(ids)]
-    counted = select(func.count()).select_from(product_downloads).where(*conditions)
-    rows = tx.execute(_ordered(select(*_SHOWN).where(*conditions)), bound).all()
-    return list(rows), int(tx.execute(counted, bound).scalar_one())
+_split = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_kept: dict[bytes, ShownDownload] = {}
+
+
+def _made(cells: str | None) -> list[ShownDownload]:
+    """Each download is made once, and then found by its cells: whatever changed reads otherwise."""
+    found = []
+    for raw in _split(cells or "[]"):
+        key = bytes(raw)
+        one = _kept.get(key)
+        if one is None:
+            if len(_kept) >= MADE_MAX:
+                _kept.clear()
+            one = _kept[key] = _make(msgspec.json.decode(key))
+        found.append(one)
+    # No database promises in which order it sums rows up.
+    found.sort(key=lambda one: (one.sequence, one.id))
+    return found
+
+
+def _make(cells: list[Any]) -> ShownDownload:
+    named = dict(zip(ShownDownload.__slots__, cells, strict=True))
+    for moment in ("created_at", "changed_at"):
+        named[moment] = from_millis(named[moment])
+    return ShownDownload(**named)

@@ -108,8 +108,8 @@ class Writer:
     def downloads(self, rows: Iterable[Any]) -> list[Raw]:
         """Downloads of a list, encoded; of a row that was shown before, the same bytes.
 
-        Rows come as the very objects that they were, as long as they are unchanged
-        (`Prepared.made`): finding what was made of one costs a sixth of making it.
+        They come as the very objects that they were, as long as they are unchanged: finding what
+        was made of one costs a sixth of making it.
         """
         found = []
         for row in rows:
