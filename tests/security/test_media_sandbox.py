@@ -444,7 +444,7 @@ def test_there_is_no_network(converter: SandboxedConverter) -> None:
 def test_local_sockets_are_no_network() -> None:
     with_sockets = trial_converter(local_sockets=True)
     with socket.create_server(("127.0.0.1", 0)) as server:
-        facts = run(with_sockets, "connect", server.getsockname()[1]).facts
+        facts = dict(run(with_sockets, "connect", server.getsockname()[1]).facts)
     column = ["x86_64", "aarch64"].index(platform.machine())
     calls = run(with_sockets, "call", {name: row[column] for name, row in CALLS.items()}).facts
     with_sockets.close()
