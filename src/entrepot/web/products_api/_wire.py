@@ -11,7 +11,7 @@ from msgspec import Meta, Raw, Struct
 
 PATH = "/api/v2/products"
 FILES = "/downloads"
-ENCODED_MAX = 4096
+ENCODED_MAX, ENCODED_BYTES_MAX = 4096, 2048  # kept in memory: so many, of so many bytes
 _encode = msgspec.json.Encoder().encode
 
 
@@ -117,8 +117,10 @@ class Writer:
             if kept is None or kept[0] is not row:
                 if len(self._encoded) >= ENCODED_MAX:
                     self._encoded = {}
-                kept = row, Raw(_encode(self.download(row)))
-                self._encoded[id(row)] = kept
+                encoded = _encode(self.download(row))
+                kept = row, Raw(encoded)
+                if len(encoded) <= ENCODED_BYTES_MAX:  # thousands of long ones would fill memory
+                    self._encoded[id(row)] = kept
             found.append(kept[1])
         return found
 
