@@ -198,6 +198,21 @@ def test_bad_answers_are_told_and_none_is_followed(
         assert webhooks.find_webhook(tx, sent["/talks"][0]).failing_since is None
 
 
+def test_what_the_hub_cannot_send_counts_as_an_attempt(
+    hub: Hub, courier: Courier, receivers: Receivers
+) -> None:
+    """Else it would be due again every twenty seconds, for ever, and nobody would see why."""
+    made = subscribe(hub, receivers.url("/hook"))
+    [delivery] = ping(hub, made.id)
+    with hub.database.write() as tx:
+        broken = update(table).where(table.c.id == made.id)
+        tx.execute(broken.values(secret=hub.keys.box.seal(b"\xff")))
+    look_until(courier, lambda: bool(reasons(hub, delivery)))
+    assert reasons(hub, delivery) == ["The hub could not send it."]
+    assert state(hub, delivery).attempts == 1
+    assert not receivers.came
+
+
 def test_a_slow_receiver_does_not_hold_up_the_others(
     hub: Hub, courier: Courier, receivers: Receivers
 ) -> None:

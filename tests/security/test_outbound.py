@@ -311,6 +311,7 @@ def test_a_body_beyond_the_limit_is_refused_or_cut(act: Act) -> None:
     [
         b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nhello\r\n0\r\n\r\n",
         b"nonsense\r\n\r\n",
         b"",
     ],
@@ -320,6 +321,43 @@ def test_an_answer_that_breaks_off_is_no_answer(answer: bytes) -> None:
         url = f"http://127.0.0.1:{server.port}/"
         assert code(lambda: ask(url)) == "remote-failed"
         assert code(lambda: _streamed(url)) == "remote-failed"
+
+
+def test_a_chunk_of_less_than_nothing_is_not_all_that_comes() -> None:
+    """Python's http.client reads a chunk of -1 bytes up to the end, into memory."""
+    sent: list[int] = []
+
+    def send_without_end(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n")
+        for _ in range(1000):
+            sent.append(connection.send(b"x" * 65536))
+
+    with serving(send_without_end) as server:
+        url = f"http://127.0.0.1:{server.port}/"
+        assert code(lambda: ask(url, truncate=True)) == "remote-failed"
+        assert code(lambda: _streamed(url)) == "remote-failed"
+    assert sum(sent) < 32 * 2**20  # what the buffers of both ends hold, of 125 MiB
+
+
+@pytest.mark.parametrize(
+    "disposition",
+    [
+        "attachment; filename*=idna''%ff",
+        "attachment; filename*=undefined''%ff",
+        "attachment; filename*=a\0b''%ff",
+        "attachment; filename*" + "9" * 5000 + "*=utf-8''%ff",
+        'attachment; filename="' + ";" * 60_000,
+    ],
+    ids=["idna", "undefined", "nul", "number", "long"],
+)
+def test_a_name_that_cannot_be_read_is_none(disposition: str) -> None:
+    head = f"HTTP/1.1 200 OK\r\nContent-Disposition: {disposition}\r\nContent-Length: 5\r\n\r\n"
+    with serving(say(head.encode(), b"hello")) as server:
+        url = f"http://127.0.0.1:{server.port}/plan.pdf"
+        assert ask(url) == b"hello"
+        began = time.monotonic()
+        assert _streamed(url)[:2] == (b"hello", "plan.pdf")
+        assert time.monotonic() - began < 2
 
 
 def _streamed(url: str, pieces: int = 300) -> tuple[bytes, str | None, str | None, int | None]:

@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email.message import Message
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from queue import Empty, SimpleQueue
@@ -32,6 +33,7 @@ from entrepot.errors import Invalid, Unavailable
 URL_CHARACTERS_MAX = 2048
 ADDRESSES_MAX = 8  # of one name; the ones after are not tried
 PIECE_BYTES = 1 << 18
+DISPOSITION_CHARACTERS_MAX = 2048  # taking a longer header apart takes seconds
 RETRY_AFTER_SECONDS = 60
 _REMEDY = "See that the address answers properly, then try again."
 Resolve: TypeAlias = Callable[[str, int], Sequence[str]]
@@ -162,9 +164,7 @@ class Download:
         self.size: int | None = response.length
         self.content_type: str | None = response.headers.get("Content-Type")
         self.file_name: str | None = (
-            response.headers.get_filename()
-            or unquote(urlsplit(url).path.rpartition("/")[2])
-            or None
+            _named_by(response.headers) or unquote(urlsplit(url).path.rpartition("/")[2]) or None
         )
 
     def read(self, size: int = -1) -> bytes:
@@ -305,6 +305,15 @@ class _Reading(io.RawIOBase):
         return self._socket.recv_into(buffer)
 
 
+class _Buffered(io.BufferedReader):
+    """Reads no more than it is told: http.client takes a chunk of -1 bytes for all that comes."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0:
+            raise http.client.IncompleteRead(b"")
+        return super().read(size)
+
+
 class _Wire:
     """What http.client takes for its socket. Closing is the business of whoever opened it."""
 
@@ -314,7 +323,7 @@ class _Wire:
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         """The receiving side, buffered."""
-        return io.BufferedReader(_Reading(self._socket, self._deadline), PIECE_BYTES)
+        return _Buffered(_Reading(self._socket, self._deadline), PIECE_BYTES)
 
     def sendall(self, payload: bytes) -> None:
         """Sends all of it before the deadline."""
@@ -403,6 +412,16 @@ def _looked_up(host: str, port: int, resolve: Resolve, seconds: float) -> Sequen
     return found
 
 
+def _named_by(headers: Message) -> str | None:
+    """The file name of Content-Disposition; None where there is none, or none that can be read."""
+    if len(headers.get("Content-Disposition", "")) > DISPOSITION_CHARACTERS_MAX:
+        return None
+    try:
+        return headers.get_filename()
+    except (ValueError, LookupError, TypeError):  # odd character sets, absurd numbers
+        return None
+
+
 @contextmanager
 def _translated() -> Generator[None, None, None]:
     """Turns what sockets, TLS and HTTP raise into our kinds; nothing of the answer is repeated."""
@@ -412,7 +431,7 @@ def _translated() -> Generator[None, None, None]:
         raise _failed(f"The certificate does not hold: {error.verify_message}.") from error
     except TimeoutError as error:
         raise _failed("The address did not answer completely in time.") from error
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:  # numbers it cannot read
         raise _failed("The connection to the address failed or broke off.") from error
 
 

@@ -137,6 +137,10 @@ class Courier:
                 reason = f"The receiver answered {status}."
         except EntrepotError as error:
             reason = f"{error.code}: {error.message}"
+        except Exception:
+            # It counts, like any other failure: what is never settled is sent again without end.
+            _log.exception("a delivery could not be tried", extra={"delivery": sent.id})
+            reason = "The hub could not send it."
         return Attempted(status, reason, int((time.monotonic() - began) * 1000), at)
 
     def _settle(self, sent: Outgoing, attempted: Attempted) -> None:
