@@ -32,7 +32,8 @@ from entrepot.kit.ids import INT64_MAX
 from entrepot.kit.paging import Page
 
 IDS_MAX = 500  # in one filter
-MADE_MAX = 8192  # downloads kept in memory as they were made of their cells
+# Downloads kept in memory as they were made of their cells: so many, of so many bytes each.
+MADE_MAX, MADE_BYTES_MAX = 8192, 2048
 _COLUMNS = product_downloads.c
 
 
@@ -131,15 +132,20 @@ _kept: dict[bytes, ShownDownload] = {}
 
 
 def _made(cells: str | None) -> list[ShownDownload]:
-    """Each download is made once, and then found by its cells: whatever changed reads otherwise."""
+    """Each download is made once, and then found by its cells: whatever changed reads otherwise.
+
+    Not those with long descriptions: thousands of them would fill the memory.
+    """
     found = []
     for raw in _split(cells or "[]"):
         key = bytes(raw)
         one = _kept.get(key)
         if one is None:
+            one = _make(msgspec.json.decode(key))
             if len(_kept) >= MADE_MAX:
                 _kept.clear()
-            one = _kept[key] = _make(msgspec.json.decode(key))
+            if len(key) <= MADE_BYTES_MAX:
+                _kept[key] = one
         found.append(one)
     # No database promises in which order it sums rows up.
     found.sort(key=lambda one: (one.sequence, one.id))
