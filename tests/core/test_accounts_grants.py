@@ -302,6 +302,31 @@ def test_a_device_waits_for_a_person_and_is_answered_once(tx: Tx, world: World) 
     assert ended(tx, granted.family) == "replayed"
 
 
+@pytest.mark.parametrize("way", ["password", "disabled", "withdrawn"])
+def test_what_ends_the_families_ends_codes_that_wait_as_well(
+    tx: Tx, world: World, way: str
+) -> None:
+    code = accounts.issue_code(tx, world.request(), now=NOW)
+    found = accounts.find_code(tx, code, api_client_id=world.web, now=NOW)
+    assert found is not None
+    elsewhere = accounts.issue_code(tx, world.request(api_client_id=world.other), now=NOW)
+    device = accounts.issue_device(tx, api_client_id=world.web, scopes=["orders"], now=NOW)
+    assert decide(tx, world, device.user_code)
+    if way == "password":
+        hashed = accounts.PasswordHash("$argon2id$not-looked-at")
+        accounts.set_password(tx, world.who.id, hashed, actor="operator", now=NOW)
+    elif way == "disabled":
+        for disabled in (True, False):  # letting in again brings nothing back
+            accounts.disable_user(tx, world.who.id, disabled=disabled, actor="operator", now=NOW)
+    else:
+        accounts.withdraw_consent(tx, user_id=world.who.id, api_client_id=world.web, now=NOW)
+    assert accounts.find_code(tx, code, api_client_id=world.web, now=NOW) is None
+    assert accounts.redeem_code(tx, found, now=NOW) is None  # found just before
+    assert poll(tx, device.device_code, world.web) == "expired"
+    other = accounts.find_code(tx, elsewhere, api_client_id=world.other, now=NOW)
+    assert (other is not None) == (way == "withdrawn")
+
+
 def test_a_device_that_is_turned_away_or_too_late_gets_nothing(tx: Tx, world: World) -> None:
     no = accounts.issue_device(tx, api_client_id=world.web, scopes=[], now=NOW)
     assert decide(tx, world, no.user_code, approved=False)

@@ -98,12 +98,13 @@ def redeem_code(tx: Tx, found: FoundCode, *, now: datetime) -> Granted | None:
     row = authorization_codes.c.code_hash == found.code_hash
     used = tx.execute(
         update(authorization_codes)
-        .where(row, authorization_codes.c.used_at.is_(None))
+        .where(row, authorization_codes.c.used_at.is_(None), authorization_codes.c.expires_at > now)
         .values(used_at=now, family_id=family)
     )
     if used.rowcount != 1:
         former = tx.execute(select(authorization_codes.c.family_id).where(row)).scalar_one()
-        revoke_family(tx, former, why="replayed", now=now)
+        if former is not None:  # else the person's programs were all ended at this moment
+            revoke_family(tx, former, why="replayed", now=now)
         return None
     granted = Granted(request.api_client_id, request.user_id, request.scopes, family)
     begin_family(tx, granted, now=now)

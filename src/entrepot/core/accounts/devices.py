@@ -134,12 +134,12 @@ def redeem_device(
     granted = Granted(api_client_id, row.user_id, tuple(row.scopes), new_family())
     used = tx.execute(
         update(device_codes)
-        .where(match, device_codes.c.used_at.is_(None))
+        .where(match, device_codes.c.used_at.is_(None), device_codes.c.expires_at > now)
         .values(used_at=now, family_id=granted.family)
     )
     if used.rowcount != 1:
         row = tx.execute(select(device_codes).where(match)).one()
-        return _refuse_used(tx, row, asked_at, now)
+        return "expired" if row.used_at is None else _refuse_used(tx, row, asked_at, now)
     begin_family(tx, granted, now=now)
     return granted
 

@@ -10,9 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
-from sqlalchemy import ColumnElement, insert, update
+from sqlalchemy import ColumnElement, Table, insert, update
 
-from entrepot.core.accounts.grant_tables import refresh_tokens, token_families
+from entrepot.core.accounts.grant_tables import (
+    authorization_codes,
+    device_codes,
+    refresh_tokens,
+    token_families,
+)
 from entrepot.core.accounts.hashing import hash_secret
 from entrepot.core.events import Event, record
 from entrepot.db import Tx
@@ -79,11 +84,21 @@ def revoke_family(tx: Tx, family: str, *, why: Why, now: datetime) -> bool:
 def revoke_families(
     tx: Tx, *, user_id: int, api_client_id: int | None = None, now: datetime
 ) -> int:
-    """End all of a person's families, or those with one program; returns how many ended."""
-    match = token_families.c.user_id == user_id
+    """End all of a person's families, or those with one program; returns how many ended.
+
+    Codes that have not been redeemed end first: each would begin another family.
+    """
+    for codes in (authorization_codes, device_codes):
+        unused = _of(codes, user_id, api_client_id) & codes.c.used_at.is_(None)
+        tx.execute(update(codes).where(unused, codes.c.expires_at > now).values(expires_at=now))
+    return _revoke(tx, _of(token_families, user_id, api_client_id), "asked", now)
+
+
+def _of(table: Table, user_id: int, api_client_id: int | None) -> ColumnElement[bool]:
+    match = table.c.user_id == user_id
     if api_client_id is not None:
-        match &= token_families.c.api_client_id == api_client_id
-    return _revoke(tx, match, "asked", now)
+        match &= table.c.api_client_id == api_client_id
+    return match
 
 
 def _revoke(tx: Tx, match: ColumnElement[bool], why: Why, now: datetime) -> int:
