@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from httpx import Response
+from sqlalchemy import insert
 
 from entrepot.assembly import Hub
 from entrepot.core.accounts import (
@@ -19,6 +20,7 @@ from entrepot.core.accounts import (
     make_personal_token,
     set_roles,
 )
+from entrepot.core.accounts.grant_tables import identities
 from tests import factories
 from tests.doors.portal import Browser, browsing, location
 
@@ -128,6 +130,23 @@ def test_an_invitation_is_no_way_into_an_account_that_became_more(world: World) 
     assert world.browser.get(page).status_code == 410
 
 
+def test_an_invitation_ends_when_its_person_comes_by_an_identity_provider(world: World) -> None:
+    hub, page = world.browser.hub, world.invite()
+    form = world.browser.form_on(page, "/invitation")
+    with hub.database.write() as tx:
+        values = {
+            "issuer": "https://login.example.com",
+            "subject": "ada-7",
+            "user_id": find_user(tx, "new@example.com").id,
+            "created_at": hub.now(),
+            "signed_in_at": hub.now(),
+        }
+        tx.execute(insert(identities), values)
+    good = {"password": factories.PASSWORD, "again": factories.PASSWORD}
+    assert world.browser.submit(form, **good).status_code == 410
+    assert not world.user("new@example.com")[2]
+
+
 def test_roles_and_doors_of_a_member(world: World) -> None:
     one = f"/{world.member.id}"
     assert location(world.post(f"{one}/roles", administers="on")) == f"/members{one}"
@@ -148,6 +167,9 @@ def test_whom_an_operator_shut_out_stays_out(world: World) -> None:
     for actor in ("operator", operator.label, world.stranger.label, "client:robot"):
         with hub.database.write() as tx:
             disable_user(tx, world.member.id, actor=actor, now=hub.now())
+        assert world.post(f"{one}/enable").status_code == 403
+        # To shut out once more would make it the administrator's own word.
+        assert world.post(f"{one}/disable").status_code == 403
         assert world.post(f"{one}/enable").status_code == 403
         assert world.user(world.member)[1]
 

@@ -153,8 +153,9 @@ def find_invitation(tx: Tx, secret: str, *, now: datetime) -> Row[Any]:
             users.c.password_hash.is_(None),
         )
     ).one_or_none()
-    # The administrator may have kept the link: whoever became more since is not theirs to enter.
-    if row is None or not _is_theirs(row):
+    # The administrator may have kept the link: whoever became more since, or came in by an
+    # identity provider, is not theirs to enter.
+    if row is None or not _is_theirs(row) or not _cannot_sign_in(tx, row):
         raise _ended()
     return row
 
@@ -196,10 +197,11 @@ def set_member_disabled(
 ) -> None:
     """Shut a colleague out (sessions, tokens and links end within seconds), or let in again.
 
-    Whom an operator has shut out only an operator lets in again (Denied).
+    Whom an operator has shut out only an operator lets in again (Denied). Shutting such a one
+    out once more is refused as well: it would be the administrator's word then.
     """
     row = _changeable(tx, who, number)
-    if not disabled and row.disabled_at is not None and not _shut_out_by_colleague(tx, row):
+    if row.disabled_at is not None and not _shut_out_by_colleague(tx, row):
         raise Denied(
             "An operator of this hub has shut this member out.",
             code="member-protected",
