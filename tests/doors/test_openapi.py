@@ -27,7 +27,8 @@ from entrepot.web.orders_api import _events
 from tests import factories
 from tests.doors.admin_world import URL, Desk, open_desk
 
-EXAMPLES_MAX = 3  # the long runs: test_openapi_engine.py
+# For each operation; the long runs are in test_openapi_engine.py.
+EXAMPLES_MAX = {GenerationMode.POSITIVE: 4, GenerationMode.NEGATIVE: 1}
 CHECKS = [
     schemathesis.checks.not_a_server_error,
     status_code_conformance,
@@ -67,6 +68,8 @@ def test_every_answer_is_documented(
     answered: dict[str, set[int]] = {}
     faults: list[str] = []
     for operation in _operations(desk, _document(desk)):
+        if mode is GenerationMode.NEGATIVE and not operation.body:
+            continue  # what takes time; the soak has them all
         statuses = answered.setdefault(operation.label, set())
         try:
             _drive(operation, mode, known, desk.token, statuses)
@@ -77,8 +80,10 @@ def test_every_answer_is_documented(
         except FAULTS as fault:
             faults.append(f"{operation.label}: {fault}")
     assert not faults, "\n\n".join(faults)
-    assert all(any(door in label for label in answered) for door in DOORS)
+    if mode is GenerationMode.NEGATIVE:
+        assert len(answered) > 25
     if mode is GenerationMode.POSITIVE:
+        assert all(any(door in label for label in answered) for door in DOORS)
         # Not all were refused: the requests reached the verbs.
         good = [label for label, statuses in answered.items() if min(statuses) < 300]
         assert len(good) > len(answered) / 2
@@ -135,11 +140,11 @@ def _operations(desk: Desk, document: dict[str, Any]) -> Iterator[Any]:
 def _drive(
     operation: Any, mode: GenerationMode, known: dict[str, str], token: str, statuses: set[int]
 ) -> None:
-    """EXAMPLES_MAX requests to one operation."""
+    """A few requests to one operation."""
 
     @given(case=operation.as_strategy(generation_mode=mode), real=st.booleans())
     @settings(
-        max_examples=EXAMPLES_MAX,
+        max_examples=EXAMPLES_MAX[mode],
         phases=[Phase.generate],
         database=None,
         suppress_health_check=list(HealthCheck),
