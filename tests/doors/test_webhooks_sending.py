@@ -19,7 +19,7 @@ from entrepot.core import webhooks
 from entrepot.core.webhooks import WebhookSpec
 from entrepot.core.webhooks.tables import webhooks as table
 from entrepot.jobs import Halted
-from entrepot.worker.webhooks import AT_ONCE_OF_FAILING, AT_ONCE_OF_ONE, Courier
+from entrepot.worker.webhooks import AT_ONCE_MAX, AT_ONCE_OF_FAILING, AT_ONCE_OF_ONE, Courier
 from tests import factories
 from tests.factories import OPERATOR
 
@@ -30,6 +30,7 @@ class Receivers(ThreadingHTTPServer):
     """One server, whose answer depends on the path: a status, or how long it takes."""
 
     daemon_threads = True
+    request_queue_size = 64
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answering)
@@ -38,6 +39,7 @@ class Receivers(ThreadingHTTPServer):
         self.most_at_once: dict[str, int] = {}
         self.lock = threading.Lock()
         self.let_go = threading.Event()
+        self.turns = threading.Semaphore(0)
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}{path}"
@@ -60,6 +62,8 @@ class Answering(BaseHTTPRequestHandler):
             server.most_at_once[self.path] = max(now, server.most_at_once.get(self.path, 0))
         if self.path.startswith("/slow"):
             server.let_go.wait(SECONDS_MAX)
+        if self.path.startswith("/turns"):
+            server.turns.acquire(timeout=SECONDS_MAX)
         status = int(self.path.rpartition("/")[2]) if self.path[-1].isdigit() else 200
         with server.lock:
             server.at_once[self.path] -= 1
@@ -83,6 +87,7 @@ def receivers() -> Iterator[Receivers]:
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield server
     server.let_go.set()
+    server.turns.release(1000)
     server.shutdown()
     server.server_close()
 
@@ -99,10 +104,12 @@ def _near(hub: Hub, *, private: bool) -> Hub:
     return replace(hub, policy=replace(hub.policy, outbound_private=private))
 
 
-def subscribe(hub: Hub, url: str, *patterns: str) -> webhooks.NewWebhook:
-    """A webhook of an organisation of its own."""
+def subscribe(
+    hub: Hub, url: str, *patterns: str, organisation: int | None = None
+) -> webhooks.NewWebhook:
+    """A webhook, of an organisation of its own unless told."""
     with hub.database.write() as tx:
-        organisation = factories.add_organisation(tx)
+        organisation = organisation or factories.add_organisation(tx)
         spec = WebhookSpec(url, patterns or ("order/*",))
         return webhooks.add_webhook_for(
             tx, hub.keys.box, organisation, spec, everything=False, actor=OPERATOR, now=hub.now()
@@ -236,6 +243,21 @@ def test_a_slow_receiver_does_not_hold_up_the_others(
         tx.execute(update(table).where(table.c.id == failing).values(failing_since=hub.now()))
     look_until(courier, lambda: len(receivers.bodies("/slow/500")) > 1)
     assert receivers.most_at_once["/slow/500"] == AT_ONCE_OF_FAILING
+
+
+def test_many_slow_receivers_of_one_organisation_do_not_starve_another(
+    hub: Hub, courier: Courier, receivers: Receivers
+) -> None:
+    with hub.database.write() as tx:
+        greedy = factories.add_organisation(tx)
+    for number in range(AT_ONCE_MAX // AT_ONCE_OF_ONE + 1):
+        slow = subscribe(hub, receivers.url(f"/turns/of{number}x"), organisation=greedy).id
+        ping(hub, slow, AT_ONCE_OF_ONE + 2)
+    look_until(courier, lambda: len(receivers.came) == AT_ONCE_MAX)
+    [delivery] = ping(hub, subscribe(hub, receivers.url("/quick")).id)
+    receivers.turns.release()
+    look_until(courier, lambda: state(hub, delivery).state == "delivered")
+    assert len(receivers.came) <= AT_ONCE_MAX + 2  # one place was free, and went to the other
 
 
 def test_receivers_that_are_not_public_are_refused_at_delivery(

@@ -4,10 +4,12 @@ Every worker does it; no one of them is needed. None waits for another: a delive
 however many plan it, and claimed by one.
 """
 
+import heapq
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 from entrepot.assembly import Hub
 from entrepot.core.webhooks import (
@@ -42,7 +44,7 @@ class Courier:
         self._hub = hub
         self._pause = pause
         self._planner = Planner(hub.database, hub.now)
-        self._under_way: dict[str, int] = {}  # delivery -> webhook
+        self._under_way: dict[str, Due] = {}  # delivery -> webhook
         self._lock = threading.Lock()
         self._stopping = False
 
@@ -79,29 +81,46 @@ class Courier:
             return False
         with hub.database.write() as tx:
             claimed = [
-                each
-                for webhook_id, take in wanted.items()
-                for each in claim_deliveries(tx, webhook_id, take=take, now=hub.now())
+                (of, each)
+                for of, take in wanted.items()
+                for each in claim_deliveries(tx, of.id, take=take, now=hub.now())
             ]
-        for each in claimed:
+        for of, each in claimed:
             with self._lock:
-                self._under_way[each.id] = each.webhook_id
+                self._under_way[each.id] = of
             # Not of a pool: the end of the process would wait for its threads.
             threading.Thread(target=self._send, args=(each,), name="webhook", daemon=True).start()
         return bool(claimed)
 
-    def _shares(self, due: Iterable[Due]) -> dict[int, int]:
-        """How many more each webhook may have under way; healthy ones first."""
+    def _shares(self, due: Sequence[Due]) -> dict[Due, int]:
+        """How many more each webhook may have under way: healthy ones first, then one by one those
+        of whose organisation there is least, so that nobody's slow receivers take all places.
+        """
         with self._lock:
             busy = list(self._under_way.values())
-        free = AT_ONCE_MAX - len(busy)
-        shares = {}
-        for each in due:
-            most = AT_ONCE_OF_FAILING if each.failing else AT_ONCE_OF_ONE
-            share = min(free, most - busy.count(each.id))
-            if share > 0:
-                shares[each.id] = share
-                free -= share
+        of_organisation = Counter(each.organisation_id for each in busy)
+        of_webhook = Counter(each.id for each in busy)
+
+        def place(index: int) -> tuple[bool, int, int, int]:
+            each = due[index]
+            counts = of_organisation[each.organisation_id], of_webhook[each.id]
+            return each.failing, *counts, index
+
+        line = [place(index) for index in range(len(due))]
+        heapq.heapify(line)
+        free, shares = AT_ONCE_MAX - len(busy), Counter[Due]()
+        while line and free > 0:
+            index = line[0][-1]
+            each = due[index]
+            if of_webhook[each.id] >= (AT_ONCE_OF_FAILING if each.failing else AT_ONCE_OF_ONE):
+                heapq.heappop(line)
+            elif line[0] != place(index):  # others of its organisation were given places
+                heapq.heapreplace(line, place(index))
+            else:
+                of_organisation[each.organisation_id] += 1
+                of_webhook[each.id] += 1
+                shares[each] += 1
+                free -= 1
         return shares
 
     def _send(self, sent: Outgoing) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, exists, insert, select, update
+from sqlalchemy import Row, exists, func, insert, select, update
 
 from entrepot.core.accounts import SecretBox
 from entrepot.core.accounts.tables import api_clients, organisations
@@ -36,9 +36,10 @@ _REASON_LENGTH_MAX = 300
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A webhook that something is to be sent to, and whether its last attempt failed."""
+    """A webhook that something is to be sent to; `failing`: its last attempt failed."""
 
     id: int
+    organisation_id: int
     failing: bool
 
 
@@ -86,20 +87,23 @@ class Attempted:
 
 
 def list_due(tx: Tx, *, now: datetime) -> list[Due]:
-    """Webhooks that have something due; healthy ones first."""
-    due = exists().where(
+    """Webhooks that have something due; healthy ones first, and what is due for longest."""
+    due = (
         deliveries.c.webhook_id == webhooks.c.id,
         deliveries.c.state == "waiting",
         deliveries.c.due_at <= now,
     )
+    since = select(func.min(deliveries.c.due_at)).where(*due).scalar_subquery()
     query = (
-        select(webhooks.c.id, webhooks.c.failing_since)
+        select(*webhooks.c["id", "organisation_id", "failing_since"])
         .join(organisations, organisations.c.id == webhooks.c.organisation_id)
         .outerjoin(api_clients, api_clients.c.id == webhooks.c.api_client_id)
-        .where(active(), due)
-        .order_by(webhooks.c.id)
+        .where(active(), exists().where(*due))
+        .order_by(since, webhooks.c.id)
     )
-    found = [Due(row.id, row.failing_since is not None) for row in tx.execute(query)]
+    found = [
+        Due(row.id, row.organisation_id, row.failing_since is not None) for row in tx.execute(query)
+    ]
     return sorted(found, key=lambda each: each.failing)
 
 
