@@ -176,6 +176,9 @@ def test_nobody_is_sent_to_an_address_that_is_not_registered(world: World) -> No
         {"redirect_uri": CALLBACK + "&y=2"},
         {"redirect_uri": "http://127.0.0.1:49152/other"},
         {"redirect_uri": "javascript:alert(1)"},
+        {"redirect_uri": CALLBACK + "\n"},
+        {"redirect_uri": "https://exämple.com/"},
+        {"response_type": "cödé", "client_id": "nobody"},
         {"redirect_uri": None},  # two are registered
         {"client_id": "nobody"},
         {"client_id": "\x00"},
@@ -198,6 +201,7 @@ def test_what_else_is_wrong_is_told_to_the_client(world: World) -> None:
     for changed, error in (
         ({"response_type": "token"}, "unsupported_response_type"),
         ({"response_type": "code id_token"}, "unsupported_response_type"),
+        ({"response_type": "cödé\n"}, "unsupported_response_type"),
         ({"response_type": None}, "invalid_request"),
         ({"scope": "entitlements publish"}, "invalid_scope"),
         ({"scope": "nothing"}, "invalid_scope"),

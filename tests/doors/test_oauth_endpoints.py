@@ -193,6 +193,7 @@ def test_a_machine_signs_that_it_is_itself(world: World) -> None:
     assert ask(assertion(signing, now, client_id="x"), client_id="signing").status_code == 200
     narrow = assertion(signing, now, scope="orders")
     assert error(ask(narrow, scope="entitlements")) == "invalid_scope"
+    assert error(ask(assertion(signing, now, scope="ördérs"), scope="orders")) == "invalid_scope"
     assert error(ask(assertion(signing, now, scope="admin"))) == "invalid_scope"
     assert error(ask(assertion(signing, now), client_id="web-shop")) == "invalid_request"
     once = assertion(signing, now, jti="once")

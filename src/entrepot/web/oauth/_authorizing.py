@@ -87,6 +87,9 @@ def look(
     tx: Tx, hub: Hub, params: Mapping[str, str], someone: Someone | None, now: datetime
 ) -> Outcome:
     """Decide what to do with a request; Invalid where it cannot be told to the client."""
+    if "response_type" in params:
+        # Authlib would repeat it in an error, which may hold ASCII alone.
+        params = {**params, "response_type": printable(params["response_type"])}
     request = HubRequest(Asked(params, "", "", now), "GET")
     kept = request.form
     try:

@@ -118,6 +118,14 @@ class AuthorizationCode(grants.AuthorizationCodeGrant):  # type: ignore[misc]
 
     TOKEN_ENDPOINT_AUTH_METHODS = AUTH_METHODS
 
+    @staticmethod
+    def validate_authorization_redirect_uri(request: Any, client: Client) -> Any:
+        """The address to go back to; Authlib would repeat one that is not, whatever is in it."""
+        asked = request.payload.redirect_uri
+        if asked and not client.check_redirect_uri(asked):
+            raise InvalidRequestError("The redirect_uri is none that the client has registered.")
+        return grants.AuthorizationCodeGrant.validate_authorization_redirect_uri(request, client)
+
     def validate_requested_scope(self) -> None:
         """Done by `Client.get_allowed_scope`."""
 

@@ -14,6 +14,7 @@ from entrepot.core.accounts import (
     Principal,
     scopes_of_roles,
 )
+from entrepot.web.oauth._errors import printable
 
 MEANINGS: Mapping[str, str] = {
     "entitlements": "See what your organisation is entitled to, and download it",
@@ -59,7 +60,8 @@ def narrowed_scopes(text: str | None, client: Row[Any], held: Iterable[str]) -> 
 
 def refused_scope(allowed: Iterable[str]) -> InvalidScopeError:
     """`invalid_scope`, with what the client may ask for."""
-    return InvalidScopeError(f"This client may ask for: {' '.join(allowed) or 'nothing'}.")
+    names = printable(" ".join(allowed))  # of an assertion they may be any text
+    return InvalidScopeError(f"This client may ask for: {names or 'nothing'}.")
 
 
 def open_to(who: Principal, scopes: Iterable[str]) -> tuple[str, ...]:
