@@ -204,6 +204,8 @@ def test_the_log_is_read_in_pages_and_streamed(desk: Desk) -> None:
         ("since=never", "since"),
         ("format=xml", "format"),
         ("type=.", "type"),
+        ("type=.&format=jsonl", "type"),  # before the stream begins: afterwards it could only break
+        ("type=.&format=csv", "type"),
         ("organisation=nobody", "organisation"),
     ):
         answer = desk.ask("GET", f"/events?{query}")

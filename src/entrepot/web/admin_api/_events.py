@@ -90,6 +90,9 @@ def parse_events(tx: Tx, call: Call[None]) -> Asked:
     wanted = Wanted(
         since, until, query.get("type"), query.get("actor"), owner, query.get("subject")
     )
+    if form != PAGES:
+        # What is wrong with the filter is told now: once the stream has begun it could only break.
+        list_events(tx, wanted, take=1)
     take = _int(query, "take", 1, TAKE_MAX)
     return Asked(
         wanted,
