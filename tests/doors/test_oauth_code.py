@@ -264,6 +264,9 @@ def test_the_page_lets_its_form_lead_to_the_client_and_nowhere_else(world: World
     assert "form-action 'self' http://127.0.0.1:49152;" in policy
     assert "frame-ancestors 'none'" in policy
     assert "this machine" in near.text
+    world.add_client("near-six", redirect_uris=["http://[::1]/back"])
+    six = world.request(client_id="near-six", redirect_uri="http://[::1]:4000/back")
+    assert "form-action 'self' http:;" in world.browser.get(six).headers["content-security-policy"]
     plain = world.browser.get("/token").headers["content-security-policy"]
     assert "form-action 'self';" in plain
 

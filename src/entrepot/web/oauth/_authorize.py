@@ -113,7 +113,8 @@ def _consent_page(
     return pages.page(
         "consent.html",
         visitor,
-        form_to=origin,
+        # A policy knows no addresses of IPv6 (CSP 3 section 2.3.1): browsers would go nowhere.
+        form_to="http:" if "[" in origin else origin,
         program=ask.client.row.name,
         owner=owner,
         meanings=[MEANINGS[scope] for scope in ask.scopes],
