@@ -195,6 +195,16 @@ def test_links_are_leased_and_ask_again_when_redeemed(tx: Tx) -> None:
         redeem_link(tx, for_contact, now=NOW)
 
 
+def test_contacts_are_kept_for_as_long_as_they_agreed_to(tx: Tx) -> None:
+    """Also where no other visitor comes after them."""
+    contact_of(tx)
+    year = timedelta(seconds=CONTACT_SECONDS)
+    accounts.purge_grants(tx, take=10, now=NOW + year)
+    assert tx.execute(select(contacts.c.id)).all()
+    assert accounts.purge_grants(tx, take=10, now=NOW + year + timedelta(seconds=1)) == 1
+    assert not tx.execute(select(contacts.c.id)).all()
+
+
 def _keyring(tx: Tx) -> accounts.Keyring:
     box = accounts.SecretBox("0123456789abcdef0123456789abcdef")
     accounts.ensure_keys(tx, box, now=NOW)

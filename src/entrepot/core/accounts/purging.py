@@ -1,12 +1,16 @@
-"""Forgetting grants that can do nothing any more, and guesses that count no more."""
+"""Forgetting grants that can do nothing any more, guesses that count no more, and visitors whose
+contact was kept for as long as they agreed to.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Column, Table, delete, select
 
 from entrepot.core.accounts.grant_tables import (
     authorization_codes,
+    contacts,
     device_codes,
     refresh_tokens,
     revoked_tokens,
@@ -32,12 +36,13 @@ def purge_grants(tx: Tx, *, take: int, now: datetime) -> int:
         _purge(tx, used_assertions, ("api_client_id", "token_id"), now, take),
         _purge(tx, refresh_tokens, ("token_hash",), now, take),
         _purge(tx, token_families, ("id",), now, take),
+        _purge(tx, contacts, ("id",), now, take),
         purge_attempts(tx, take=take, now=now),
     )
 
 
 def _purge(tx: Tx, table: Table, key: Sequence[str], before: datetime, take: int) -> int:
-    columns: list[Column[str]] = [table.c[name] for name in key]
+    columns: list[Column[Any]] = [table.c[name] for name in key]
     ended = select(*columns).where(table.c.expires_at < before).limit(take)
     found = tx.execute(ended).all()
     if not found:
