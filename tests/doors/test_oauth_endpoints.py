@@ -54,6 +54,11 @@ def test_a_refresh_token_is_revoked_with_all_its_family(world: World) -> None:
     assert not world.works(body["access_token"])
     assert error(world.refresh(body["refresh_token"])) == "invalid_grant"
     assert world.works(other["access_token"])
+    # Another copy of the program may have exchanged the token meanwhile.
+    newer = world.refresh(other["refresh_token"]).json()
+    assert world.ask(path=REVOKE, token=other["refresh_token"]).status_code == 200
+    assert not world.works(newer["access_token"])
+    assert error(world.refresh(newer["refresh_token"])) == "invalid_grant"
 
 
 def test_an_access_token_is_revoked_alone(world: World) -> None:

@@ -67,10 +67,15 @@ def spend_refresh(tx: Tx, found: FoundRefresh, *, asked_at: datetime, now: datet
     return False
 
 
-def find_family(tx: Tx, token: str, *, now: datetime) -> Row[tuple[object, ...]] | None:
-    """The living family of an unused refresh token, with the token's `scopes` and times."""
+def find_family(
+    tx: Tx, token: str, *, used: bool = False, now: datetime
+) -> Row[tuple[object, ...]] | None:
+    """The living family of a refresh token, with the token's `scopes` and times.
+
+    `used`: also of one that was exchanged already.
+    """
     row = _find(tx, hash_secret(token))
-    if row is None or row.used_at is not None or row.revoked_at is not None:
+    if row is None or row.revoked_at is not None or not (used or row.used_at is None):
         return None
     return row if row.expires_at > now else None
 

@@ -110,7 +110,8 @@ def _revoke(tx: Tx, hub: Hub, asked: Asked) -> Answer:
     server, now = HubServer(tx, hub, asked), hub.now()
     try:
         client, token = _begin(server, asked, AUTH_METHODS, "revocation")
-        family = _family(tx, token, now)
+        # Whoever signs out with a token that was exchanged meanwhile wants no part of it to live.
+        family = _family(tx, token, now, used=True)
         if family is not None:
             _require_own(family.api_client_id == client.row.id)
             revoke_family(tx, family.family_id, why="asked", now=now)
@@ -154,9 +155,9 @@ def _introspect(tx: Tx, hub: Hub, asked: Asked) -> Answer:
     return Answer(200, told | more)
 
 
-def _family(tx: Tx, token: str, now: datetime) -> Any:
+def _family(tx: Tx, token: str, now: datetime, *, used: bool = False) -> Any:
     """The living family of a refresh token, which has no dots; else None."""
-    return None if "." in token else find_family(tx, token, now=now)
+    return None if "." in token else find_family(tx, token, used=used, now=now)
 
 
 def _told_of_refresh(tx: Tx, hub: Hub, client: Client, family: Any) -> dict[str, Any]:
