@@ -1,5 +1,6 @@
 """The same code, from several threads at once, on both databases: one gets it."""
 
+import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,8 @@ from entrepot.core import accounts
 from entrepot.core.accounts import Granted
 from entrepot.core.accounts.grant_tables import refresh_tokens, token_families
 from entrepot.db import Database, Tx
+from entrepot.errors import Gone
+from tests import factories
 from tests.core.grants_world import World, make_world
 from tests.factories import NOW
 
@@ -143,3 +146,19 @@ def test_a_family_that_is_revoked_meanwhile_leaves_no_token_that_works(
     assert families(database) == ["asked"]
     with database.read() as tx:
         assert all(accounts.find_family(tx, new, now=NOW) is None for new in won)
+
+
+def test_invitations_asked_for_at_once_leave_one(database: Database) -> None:
+    with database.write() as tx:
+        mine = factories.add_organisation(tx)
+        admin = factories.add_user(tx, mine, roles=(accounts.ORGANISATION_ADMIN,))
+        number, _ = accounts.invite_member(
+            tx, admin, email="new@example.com", given_name="New", now=NOW
+        )
+    secrets = together(database, 5, lambda tx: accounts.invite_again(tx, admin, number, now=NOW))
+    good = 0
+    with database.read() as tx:
+        for secret in secrets:
+            with contextlib.suppress(Gone):
+                good += accounts.find_invitation(tx, secret, now=NOW).id == number
+    assert good == 1

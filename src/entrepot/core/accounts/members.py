@@ -127,6 +127,7 @@ def invite_again(tx: Tx, who: Principal, number: int, *, now: datetime) -> str:
 
 def _invite(tx: Tx, who: Principal, number: int, *, now: datetime) -> str:
     secret = new_secret()
+    take_turns(tx, f"invitation of {number}")  # a person has one, and two may be asked for at once
     tx.execute(delete(invitations).where(invitations.c.user_id == number))
     values = {
         "user_id": number,
