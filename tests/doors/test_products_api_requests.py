@@ -16,6 +16,8 @@ from entrepot.assembly import Hub
 from entrepot.core import catalogue
 from entrepot.core.catalogue.tables import blobs, product_downloads
 from entrepot.web.http.catalogue import CATALOGUE
+from entrepot.web.products_api._bodies import decode_object, parse_data
+from entrepot.web.products_api._errors import Faults
 from tests import factories
 from tests.doors.products_world import ROOT, URL, People, Shop, add_people, error_of, open_shop
 
@@ -331,3 +333,35 @@ def test_a_large_upload_takes_little_memory(hub: Hub) -> None:
             row = catalogue.find_product_download(tx, made["id"])
         assert row.size == pieces * len(piece)
         assert row.sha256 == hashlib.sha256(piece * pieces).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"data":{"file":[%s[]]}}' % (b"[]," * 1_000_000),
+        b'{"data":{%s"x":1}}'
+        % b"".join(b'"x%d":[%s[]],' % (i, b"[]," * 80_000) for i in range(12)),
+        b'{"data":{%s"x":1}}' % b"".join(b'"%d":0,' % i for i in range(50_000)),
+    ],
+    ids=["one-list", "many-lists", "many-names"],
+)
+def test_a_hostile_body_takes_little_more_memory_than_its_bytes(dialect: str, body: bytes) -> None:
+    """Python's objects, and a fault for each, would be a hundred times as large."""
+    del dialect
+    tracemalloc.start()
+    try:
+        with pytest.raises(Faults) as caught:
+            parse_data(decode_object(body), private=False)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert caught.value.status == 422
+    assert peak < 20 * 2**20
+
+
+def test_a_large_body_is_read_as_a_small_one_is(dialect: str) -> None:
+    del dialect
+    uri = "data:," + "x" * 300_000
+    for file in (uri, {"src": uri, "filename": "a.txt"}):
+        given = {"title": "T", "file": file, "sequence": {"placement": "last"}, "description": None}
+        assert decode_object(json.dumps({"data": given}).encode()) == given

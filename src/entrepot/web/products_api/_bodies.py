@@ -12,7 +12,7 @@ from entrepot.core.catalogue import Place, Placement, check_directory, download_
 from entrepot.errors import Invalid, TooMany
 from entrepot.kit.ids import INT64_MAX
 from entrepot.web.http.edge import Edge
-from entrepot.web.products_api._errors import AnyRequest, Faults, file_faults
+from entrepot.web.products_api._errors import FAULTS_MAX, AnyRequest, Faults, file_faults
 from entrepot.web.products_api._sources import (
     DATA_URI_BYTES_MAX,
     Source,
@@ -54,6 +54,8 @@ def parse_data(given: Mapping[str, Any], *, private: bool, own: str | None = Non
             _take(wanted, name, value, private, own)
         except Invalid as error:
             faults += error.faults if isinstance(error, Faults) else [error]
+        if len(faults) >= FAULTS_MAX:  # a body has room for a million, each of a thousand bytes
+            break
     if faults:
         raise Faults(faults)
     return wanted
@@ -127,15 +129,53 @@ def _place(value: Any) -> Place | None:
 
 
 def decode_object(body: bytes) -> Mapping[str, Any]:
-    """The object under `data`; Faults with status 400 where there is none."""
+    """The object under `data`; Faults with status 400 where there is none.
+
+    Of a large body only the texts are looked at: a hundred bytes of memory for each two of a
+    list of lists would be too much.
+    """
     try:
-        whole = msgspec.json.decode(body)
+        whole = _decode_large(body) if len(body) > LARGE_BYTES else msgspec.json.decode(body)
     except (ValueError, RecursionError) as error:  # msgspec.DecodeError is a ValueError
         raise _no_object("The body is no JSON.") from error
     given = whole.get("data") if isinstance(whole, dict) else None
     if not isinstance(given, dict):
         raise _no_object("The body has no object under `data`.")
     return given
+
+
+class _Large(msgspec.Struct):
+    data: msgspec.Raw
+
+
+class _LargeFile(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    src: str
+    filename: str | None = None
+    directory: str | None = None
+
+
+def _decode_large(body: bytes) -> Any:
+    """As `msgspec.json.decode`, but None where no object is under `data`."""
+    try:
+        data = msgspec.json.decode(body, type=_Large).data
+        given = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    except msgspec.ValidationError:
+        return None
+    found, room = dict[str, Any](), LARGE_BYTES
+    for name, raw in given.items():
+        size = memoryview(raw).nbytes
+        if size <= room:
+            found[name], room = msgspec.json.decode(raw), room - size
+        else:
+            found[name] = _decode_text(raw)
+    return {"data": found}
+
+
+def _decode_text(raw: msgspec.Raw) -> Any:
+    try:
+        return msgspec.to_builtins(msgspec.json.decode(raw, type=str | _LargeFile))
+    except msgspec.ValidationError:
+        return []  # no property is a list
 
 
 def _no_object(message: str) -> Faults:

@@ -39,7 +39,7 @@ from entrepot.web.http.callers import caller_of
 from entrepot.web.http.edge import Edge
 from entrepot.web.products_api._bodies import decode_object
 from entrepot.web.products_api._door import answer, encode, number_of
-from entrepot.web.products_api._errors import AnyRequest, Faults, data_faults
+from entrepot.web.products_api._errors import FAULTS_MAX, AnyRequest, Faults, data_faults
 from entrepot.web.products_api._operations import answers, described
 from entrepot.web.products_api._wire_webhooks import (
     OneWebhook,
@@ -115,8 +115,10 @@ def _body(*required: str) -> RequestBody:
 
 def _parse(given: Mapping[str, Any]) -> dict[str, Any]:
     """What a request says of a webhook; Faults names everything that is wrong."""
-    faults, said = [], dict[str, Any]()
+    faults, said = list[Invalid](), dict[str, Any]()
     for name, value in given.items():
+        if len(faults) >= FAULTS_MAX:
+            break
         if name in _READ_ONLY:
             continue
         if name in ("url", "description"):
