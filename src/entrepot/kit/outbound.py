@@ -63,6 +63,8 @@ _PRIVATE = tuple(
         ),
     )
 )
+# Where clouds keep their credentials beside 169.254.169.254: inside private networks' ranges.
+_METADATA = frozenset(map(ip_address, ("100.100.100.200", "fd00:ec2::254")))
 _REFUSED_CHARACTERS = re.compile(r"[^\x21-\x7e]|\\")
 
 
@@ -214,6 +216,8 @@ def is_allowed(address: str, *, private: bool) -> bool:
     try:
         found = _unwrapped(ip_address(address))
     except ValueError:  # among them IPv6 with a zone: that is link-local
+        return False
+    if found in _METADATA:
         return False
     if private and any(
         found in network for network in _PRIVATE if found.version == network.version
