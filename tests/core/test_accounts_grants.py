@@ -21,7 +21,7 @@ from entrepot.core.accounts.grant_tables import (
 )
 from entrepot.core.events.tables import events
 from entrepot.db import Tx
-from entrepot.errors import TooMany, Unauthenticated
+from entrepot.errors import NotFound, TooMany, Unauthenticated
 from tests.core.grants_world import BOX, World, make_world
 from tests.factories import NOW
 
@@ -260,12 +260,24 @@ def test_consent_is_for_one_program_and_its_scopes(tx: Tx, world: World) -> None
     assert not holds(world.web, "openid", "entitlements")
     give("entitlements")
     assert holds(world.web, "orders", "entitlements", "openid")
-    (row,) = accounts.list_consents(tx, user_id=world.who.id)
-    assert (row.client_id, row.scopes) == ("web", ["orders", "openid", "entitlements"])
+    (row,) = accounts.list_programs(tx, user_id=world.who.id, now=NOW)
+    assert (row.client_id, row.scopes) == ("web", ("orders", "openid", "entitlements"))
     family = begin(tx, world).family
     accounts.withdraw_consent(tx, user_id=world.who.id, api_client_id=world.web, now=NOW)
     assert not holds(world.web, "orders")
     assert ended(tx, family) == "asked"
+
+
+def test_a_program_with_live_tokens_is_listed_without_a_consent_too(tx: Tx, world: World) -> None:
+    """A device, or one on loopback: nothing is remembered for it but its tokens."""
+    family = begin(tx, world).family
+    (row,) = accounts.list_programs(tx, user_id=world.who.id, now=NOW)
+    assert (row.client_id, row.since) == ("web", NOW)
+    with pytest.raises(NotFound):
+        accounts.end_program(tx, user_id=world.who.id, client_id="nobody", now=NOW)
+    accounts.end_program(tx, user_id=world.who.id, client_id="web", now=NOW)
+    assert ended(tx, family) == "asked"
+    assert not accounts.list_programs(tx, user_id=world.who.id, now=NOW)
 
 
 def poll(tx: Tx, code: str, client: int, now: Any = NOW, asked_at: Any = None) -> Any:

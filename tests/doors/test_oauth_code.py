@@ -228,8 +228,20 @@ def test_a_person_may_say_no(world: World) -> None:
     told = world.decide(world.request(), "anything")
     assert told["error"] == "access_denied"
     with world.hub.database.read() as tx:
-        assert not accounts.list_consents(tx, user_id=world.who.id)
+        assert not accounts.list_programs(tx, user_id=world.who.id, now=world.hub.now())
         assert not tx.execute(select(authorization_codes)).all()
+
+
+def test_a_person_ends_what_a_program_was_given(world: World) -> None:
+    world.enter()
+    world.code()
+    assert world.web.client_id in world.browser.read("/programs").text
+    form = world.browser.form_on("/programs", f"/programs/{world.web.client_id}/end")
+    world.browser.submit(form)
+    assert "There are none" in world.browser.read("/programs").text
+    told = sent_back(world.browser.get(world.request(prompt="none")))
+    assert told["error"] == "consent_required"
+    assert world.browser.post("/programs/nobody/end", form.fields).status_code == 404
 
 
 def test_consent_is_remembered_for_a_program_with_an_address_of_its_own(world: World) -> None:

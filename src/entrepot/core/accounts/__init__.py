@@ -28,9 +28,11 @@ from entrepot.core.accounts.clients import (
 )
 from entrepot.core.accounts.codes import CodeRequest, FoundCode, find_code, issue_code, redeem_code
 from entrepot.core.accounts.consents import (
+    Program,
+    end_program,
     give_consent,
     has_consented,
-    list_consents,
+    list_programs,
     withdraw_consent,
 )
 from entrepot.core.accounts.contacts import (
@@ -209,6 +211,7 @@ __all__ = [
     "NewPersonalToken",
     "PasswordHash",
     "Principal",
+    "Program",
     "Provider",
     "SecretBox",
     "UnknownKey",
@@ -235,6 +238,7 @@ __all__ = [
     "disable_client",
     "disable_user",
     "enabled_client",
+    "end_program",
     "ensure_clients",
     "ensure_keys",
     "find_client",
@@ -263,12 +267,12 @@ __all__ = [
     "issue_id_token",
     "issue_token",
     "list_clients",
-    "list_consents",
     "list_contacts",
     "list_keys",
     "list_members",
     "list_organisations",
     "list_personal_tokens",
+    "list_programs",
     "list_users",
     "load_client",
     "load_keyring",

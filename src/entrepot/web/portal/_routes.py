@@ -13,6 +13,7 @@ from entrepot.web.portal._licences import licence_pages
 from entrepot.web.portal._members import member_pages
 from entrepot.web.portal._personal_tokens import personal_token_pages
 from entrepot.web.portal._products import product_pages
+from entrepot.web.portal._programs import program_pages
 from entrepot.web.portal._providers import provider_pages
 from entrepot.web.portal._sign_in import sign_in_pages
 from entrepot.web.portal._tokens import token_pages
@@ -40,6 +41,7 @@ def create_router(edge: Edge) -> Router:
         *provider_pages(edge, pages),
         *token_pages(edge, pages),
         *personal_token_pages(edge, pages),
+        *program_pages(edge, pages),
         *member_pages(edge, pages),
         *licence_pages(edge, pages),
         *product_pages(edge, pages),
