@@ -38,6 +38,9 @@ RIGHT = {
     ("negative_data_rejection", "uploadArtifact"),
     ("negative_data_rejection", "uploadAsset"),
     ("negative_data_rejection", "replaceAssetFile"),
+    # An order that is cancelled or discarded ends, and is still shown.
+    *(("use_after_free", name) for name in ("showOrder", "listTargets", "showTarget")),
+    *(("use_after_free", name) for name in ("retryOrder", "watchOrder", "cancelOrder", "showJob")),
     # The contract's answer of a hub without Aspera: 501.
     ("not_a_server_error", "issueTransferSpec"),
 }

@@ -200,18 +200,14 @@ def test_processor_time_is_counted_for_each_item_anew() -> None:
 @pytest.mark.parametrize("does", ["fork_bomb", "thread_bomb"])
 def test_bombs_of_processes_are_ended(does: str) -> None:
     """By their number, or, where the kernel already holds it down, by the clock."""
+    before = set(_below())
     converter = trial_converter(replace(SMALL, wall_seconds_max=4))
     codes = ("media-damaged", "media-too-large", "media-too-slow", "converter-died")
     assert refusal(converter, does) in codes
     converter.close()
-    _await_processes_gone()
-
-
-def _await_processes_gone() -> None:
-    """Nothing but the one idle child (bwrap, its init, Python) is left below us."""
     deadline = time.monotonic() + 10
-    while len(_below()) > 3 * 4:  # the module's converter and those of other tests, idle
-        assert time.monotonic() < deadline, _below()
+    while left := set(_below()) - before:
+        assert time.monotonic() < deadline, left
         time.sleep(0.1)
 
 

@@ -60,7 +60,9 @@ async def drive(folder: Path) -> dict[str, object]:
     facts["written"] = await write_rows(edge, hub)
     facts["full"] = hub.reserve.state().value
     with hub.database.read() as tx:
-        facts["kept"] = tx.exec_driver_sql("SELECT count(*) FROM events").scalar_one()
+        facts["kept"] = tx.exec_driver_sql(
+            "SELECT count(*) FROM events WHERE type = 'test.written'"
+        ).scalar_one()
     (folder / "ballast").unlink()
     facts["after"] = [await write_rows(edge, hub) > 0, hub.reserve.restore().value]
     edge.close()

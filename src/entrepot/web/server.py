@@ -160,7 +160,7 @@ class Server:
                 present = {name for name, _ in message["headers"]}
                 added = [pair for pair in (*extra, *one.told) if pair[0] not in present]
                 given = message["headers"]
-                if scope["method"] == "OPTIONS":
+                if scope["method"] == "OPTIONS" and status < 300:
                     given = self._with_methods(given, scope)
                 message = {**message, "headers": [*given, *added]}
             await send(message)

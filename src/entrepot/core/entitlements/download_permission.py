@@ -29,7 +29,7 @@ from entrepot.core.entitlements.asset_permission import (
 from entrepot.core.entitlements.reasons import denial
 from entrepot.db import Prepared, Tx
 from entrepot.db.schema import Instant, Number
-from entrepot.errors import NotFound, Unauthenticated
+from entrepot.errors import Denied, NotFound, Unauthenticated
 from entrepot.kit.ids import parse_number
 from entrepot.kit.text import is_storable
 
@@ -130,7 +130,12 @@ def permitted_product_download(
     if not row.product_listed:
         raise NotFound
     require_caller(tx, bound)
-    raise denial("purchase-required", {"product": row.product_code})
+    raise Denied(
+        f"This file is for those who bought {row.product_code}.",
+        code="purchase-required",
+        remedy="Buy it from the publisher, or sign in as somebody of the organisation that did.",
+        details={"product": row.product_code},
+    )
 
 
 def _permitted_to_visitor(

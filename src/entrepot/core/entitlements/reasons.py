@@ -63,10 +63,6 @@ REASONS: Mapping[str, Reason] = {
         "The entitlement does not allow this file to go to {declared_country}.",
         "Contact the publisher.",
     ),
-    "purchase-required": Reason(
-        "This file is for those who bought {product}.",
-        "Buy it from the publisher, or sign in with an account of the organisation that did.",
-    ),
     "licence-required": Reason(
         "The licence {licence} (revision {revision}) has to be accepted first.",
         "Read and accept it, then ask again.",
