@@ -13,7 +13,7 @@ from entrepot.core.accounts import AssertionFault, NewClient
 from entrepot.core.accounts.redirects import check_redirects, redirect_matches
 from entrepot.core.accounts.tables import api_clients
 from entrepot.db import Tx
-from entrepot.errors import Invalid
+from entrepot.errors import Conflict, Invalid
 from tests import factories
 from tests.core.grants_world import BOX
 from tests.factories import NOW
@@ -245,3 +245,16 @@ def test_a_client_that_may_not_sign_proves_nothing(tx: Tx, signing: NewClient) -
     accounts.disable_client(tx, "program", disabled=False, actor="operator", now=NOW)
     with pytest.raises(AssertionFault, match="over"):
         use(tx, text, now=NOW + timedelta(hours=1))
+
+
+def test_a_new_secret_ends_the_former_one(tx: Tx) -> None:
+    former = add(tx, grants=["client_credentials", JWT_BEARER])
+    sealed = select(api_clients.c.assertion_key).where(api_clients.c.client_id == former.client_id)
+    new = accounts.rotate_client_secret(tx, former.client_id, box=BOX, actor="operator", now=NOW)
+    assert accounts.check_client(tx, client_id=new.client_id, secret=former.secret) is None
+    assert accounts.check_client(tx, client_id=new.client_id, secret=new.secret)
+    # It signs assertions by the new one.
+    assert BOX.unseal(tx.execute(sealed).scalar_one()).decode() == new.secret
+    public = add(tx, client_id="public", public=True)
+    with pytest.raises(Conflict):
+        accounts.rotate_client_secret(tx, public.client_id, box=BOX, actor="operator", now=NOW)

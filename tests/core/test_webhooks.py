@@ -16,6 +16,7 @@ from entrepot.core.events import Event, record
 from entrepot.core.events.tables import events
 from entrepot.core.webhooks import Attempted, Outgoing, WebhookSpec
 from entrepot.core.webhooks.delivering import ATTEMPTS_MAX, FAILING_DAYS_MAX
+from entrepot.core.webhooks.patterns import hears_everything
 from entrepot.core.webhooks.tables import attempts, deliveries
 from entrepot.core.webhooks.tables import webhooks as table
 from entrepot.db import Database, Tx
@@ -126,6 +127,19 @@ def test_what_can_never_match_is_refused(tx: Tx, patterns: list[str]) -> None:
         )
     assert caught.value.field == "events"
     assert caught.value.remedy
+
+
+def test_an_organisation_alone_hears_nothing_of_the_catalogue(tx: Tx) -> None:
+    with pytest.raises(Invalid, match="'product' belong to no organisation"):
+        subscribe(tx, "order/*", "product/*")
+    assert subscribe(tx, "order/*", "product/*", everything=True).id
+    # Who may hear either is told that it takes two webhooks, not that it may not.
+    shop = machine(tx, "products", "orders", roles=["publisher"])
+    for patterns, told in ((("order/*", "product/*"), "'product'"), (("session/*",), "'session'")):
+        with pytest.raises(Denied, match=told) as caught:
+            hears_everything(shop, patterns)
+        assert "order, product" in caught.value.remedy
+        assert "webhooks of their own" in caught.value.remedy
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,12 @@ import click
 from entrepot.core.accounts import (
     GRANTS,
     SCOPES,
+    NewClient,
     add_client,
     disable_client,
     find_organisation,
     list_clients,
+    rotate_client_secret,
 )
 from entrepot.daemon.accounts import (
     of_organisation_options,
@@ -43,7 +45,7 @@ _GRANTS = {grant.rpartition(":")[2]: grant for grant in GRANTS}
 
 @click.group()
 def client() -> None:
-    """Add, list, disable and enable programs."""
+    """Add, list, disable and enable programs; give them new secrets."""
 
 
 @client.command()
@@ -110,6 +112,10 @@ def add(
             actor=OPERATOR,
             now=hub.now(),
         )
+    _show_secret(new, as_json=as_json)
+
+
+def _show_secret(new: NewClient, *, as_json: bool) -> None:
     shown = {"client_id": new.client_id}
     if new.secret:
         say("The secret is shown this once: store it now.")
@@ -123,6 +129,17 @@ def add(
 def list_(desk: Desk, **wanted: Any) -> None:
     """List programs by client id."""
     show_accounts(desk, list_clients, fields=_FIELDS, columns=_COLUMNS, **wanted)
+
+
+@client.command()
+@click.argument("client_id")
+@json_option
+@hub_command
+def rotate(desk: Desk, client_id: str, *, as_json: bool) -> None:
+    """Give a program a new secret, printed this once; the former one ends at once."""
+    with desk.hub() as hub, hub.database.write() as tx:
+        new = rotate_client_secret(tx, client_id, box=hub.keys.box, actor=OPERATOR, now=hub.now())
+    _show_secret(new, as_json=as_json)
 
 
 @client.command()

@@ -30,7 +30,7 @@ COMMANDS: Mapping[str, Listed] = {
     "keys": Listed("keys", "List and rotate the keys that sign tokens and links."),
     "organisation": Listed("organisations", "Add, list, block and unblock organisations."),
     "user": Listed("users", "Add and list people, set passwords and roles, disable and enable."),
-    "client": Listed("clients", "Add, list, disable and enable programs."),
+    "client": Listed("clients", "Add, list, disable and enable programs; give them new secrets."),
     "token": Listed(
         "tokens",
         "Print a fresh access token of a person (number or mail address) or machine (client id).",

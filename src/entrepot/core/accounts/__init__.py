@@ -25,6 +25,7 @@ from entrepot.core.accounts.clients import (
     enabled_client,
     ensure_clients,
     find_client,
+    rotate_client_secret,
 )
 from entrepot.core.accounts.codes import CodeRequest, FoundCode, find_code, issue_code, redeem_code
 from entrepot.core.accounts.consents import (
@@ -301,6 +302,7 @@ __all__ = [
     "revoke_family",
     "revoke_member_token",
     "revoke_personal_token",
+    "rotate_client_secret",
     "rotate_keys",
     "scopes_of_roles",
     "session_principal",

@@ -97,7 +97,11 @@ def add_client(
         with tx.begin_nested():
             tx.execute(insert(api_clients), values)
     except IntegrityError as error:
-        raise Conflict(f"There is a client {client_id!r} already.", code="name-taken") from error
+        raise Conflict(
+            f"There is a client {client_id!r} already.",
+            code="name-taken",
+            remedy="Choose another id; `entrepotd client rotate` gives this one a new secret.",
+        ) from error
     record(tx, Event("client.added", actor, f"client:{client_id}", organisation_id), now=now)
     return NewClient(client_id, secret)
 
@@ -201,6 +205,31 @@ def enabled_client(tx: Tx, client_id: str) -> Any:
         return None
     row = _CLIENT.one_or_none(tx, {"client_id": client_id})
     return None if row is None or row.disabled_at is not None else row
+
+
+def rotate_client_secret(
+    tx: Tx, client_id: str, *, box: SecretBox, actor: str, now: datetime
+) -> NewClient:
+    """Give a program a new secret; the former one is no good from now on.
+
+    Access tokens that it has live on until they expire. NotFound: no such client; Conflict: it
+    has no secret.
+    """
+    row = find_client(tx, client_id)
+    if row.public:
+        raise Conflict(
+            f"The client {client_id!r} is public: it has no secret.",
+            remedy="Shut it out with `entrepotd client disable`, if that is what is needed.",
+        )
+    secret = new_secret()
+    values = {
+        "secret_hash": hash_secret(secret),
+        "assertion_key": _seal(secret, box) if row.assertion_key else None,
+    }
+    tx.execute(update(api_clients).where(api_clients.c.id == row.id).values(values))
+    event = Event("client.secret-rotated", actor, f"client:{client_id}", row.organisation_id)
+    record(tx, event, now=now)
+    return NewClient(client_id, secret)
 
 
 def disable_client(

@@ -116,11 +116,30 @@ def hears_everything(who: Principal, patterns: Iterable[str]) -> bool:
     allowed = frozenset[str]().union(*(OWN[scope] for scope in who.scopes if scope in OWN))
     if nouns <= allowed:
         return False
-    beyond = min(nouns - allowed)
+    catalogue = CATALOGUE if staff and "products" in who.scopes else frozenset[str]()
+    beyond = min(nouns - allowed - catalogue or nouns - allowed)
+    if catalogue:
+        told = "Events of the catalogue and those of an organisation need webhooks of their own."
+    else:
+        told = "Events of the catalogue need the role publisher and the scope products."
+    heard = ", ".join(sorted(allowed | catalogue)) or "nothing so far"
     raise Denied(
-        f"This account may not subscribe to events about {beyond!r}.",
+        f"This account may not subscribe to events about {beyond!r}, or not beside the others.",
         code="events-not-yours",
-        remedy=f"Subscribe to events about: {', '.join(sorted(allowed)) or 'nothing so far'}. "
-        "Events of the catalogue need the role publisher and the scope products.",
+        remedy=f"Subscribe to events about: {heard}. {told}",
         details={"events": beyond},
     )
+
+
+def require_owner(patterns: Iterable[str]) -> None:
+    """Invalid where a pattern names what belongs to no organisation: nobody would be told."""
+    nouns = {pattern.partition("/")[0] for pattern in patterns} - {"*"}
+    lost = sorted(nouns & CATALOGUE)
+    if lost:
+        raise Invalid(
+            f"Events about {lost[0]!r} belong to no organisation, so this webhook would not hear "
+            "of them.",
+            field="events",
+            remedy="Let it hear of everything (`--everything`, in the API `everything`), or leave "
+            "the pattern out.",
+        )

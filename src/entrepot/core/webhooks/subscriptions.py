@@ -12,7 +12,7 @@ from entrepot.core.accounts import Principal, SecretBox
 from entrepot.core.accounts.tables import organisations
 from entrepot.core.events import Event, record
 from entrepot.core.events.tables import events
-from entrepot.core.webhooks.patterns import check_patterns, hears_everything
+from entrepot.core.webhooks.patterns import check_patterns, hears_everything, require_owner
 from entrepot.core.webhooks.signing import new_secret
 from entrepot.core.webhooks.tables import progress, webhooks
 from entrepot.db import Tx, take_turns
@@ -89,6 +89,8 @@ def add_webhook_for(
 ) -> NewWebhook:
     """Subscribe for an organisation, as the operator does; to all events with `everything`."""
     patterns = check_patterns(spec.events)
+    if not everything:
+        require_owner(patterns)
     return _add(
         tx,
         box,
