@@ -190,7 +190,9 @@ def test_orders_are_listed_and_shown(order: Order, orders_hub: OrdersHub) -> Non
     assert json.loads(order("order", "show", "7", "-f", "jsonpp").out) == orders_hub.order()
     orders_hub.orders = 0
     assert order("order", "list").code == 3
-    cancelled = order("order", "cancel", "7", "--json")
+    kept = order("order", "cancel", "7")
+    assert (kept.code, "add --yes" in kept.err) == (2, True)
+    cancelled = order("order", "cancel", "7", "--json", "--yes")
     assert json.loads(cancelled.out)["order"]["status"] == "Cancelled"
     orders_hub.faults = [(409, {}, {"Message": "Nothing to try again."})]
     refused = order("order", "retry", "7")

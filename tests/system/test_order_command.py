@@ -80,7 +80,10 @@ def test_a_selection_becomes_a_package(ada: Customer) -> None:
     assert number in {
         str(one["order_id"]) for one in ada.run("order", "list", "-f", "json").objects()
     }
-    assert ada.run("order", "cancel", number).code == 0
+    refused = ada.run("order", "cancel", number)
+    assert refused.code == 2
+    assert "add --yes" in refused.err
+    assert ada.run("order", "cancel", number, "--yes").code == 0
     assert ada.run("order", "download", number).code == ExitCode.ORDER_ENDED
     assert ada.run("select", "clear").code == 0
 
@@ -129,4 +132,4 @@ def test_ctrl_c_stops_the_watching_and_cancel_the_order(ada: Customer) -> None:
     assert ada.run("order", "watch", order_id).code == ExitCode.ORDER_ENDED
     [(_, retried)] = lines(ada.run("order", "retry", order_id, "--json"))
     assert retried["status"] in ("Pending", "InProgress")
-    assert ada.run("order", "cancel", order_id).code == 0
+    assert ada.run("order", "cancel", order_id, "--yes").code == 0

@@ -1,5 +1,6 @@
 """The commands order create, list, show, watch, download, cancel and retry."""
 
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -237,14 +238,28 @@ def download(
     type=click.IntRange(1),
     shell_complete=complete_order,
 )
+@click.option("--yes", is_flag=True, help="Of delivered orders too, without asking.")
 @_json_option
 @hub_option
 @click.pass_context
-def cancel(ctx: click.Context, order_ids: tuple[int, ...], as_json: bool) -> None:
-    """Stop orders that are at work; of delivered ones, end the download."""
+def cancel(ctx: click.Context, order_ids: tuple[int, ...], yes: bool, as_json: bool) -> None:
+    """Stop orders that are at work; of delivered ones, end the download for good."""
     with _setup(ctx).client() as client:
         for order_id in order_ids:
-            _tell(client.orders.cancel(order_id), as_json)
+            if yes or _may_end(client.orders.show(order_id)):
+                _tell(client.orders.cancel(order_id), as_json)
+
+
+def _may_end(shown: JsonObject) -> bool:
+    """Whether an order may be cancelled: nobody loses a ready ZIP by a slip."""
+    if shown["status"] not in ("Completed", "CompletedWithErrors"):
+        return True
+    if not sys.stdin.isatty():
+        raise click.UsageError(
+            f"Order {shown['order_id']} is delivered; cancelling ends its download: add --yes."
+        )
+    question = f"Order {shown['order_id']} is delivered. End its download for good?"
+    return click.confirm(question, err=True)
 
 
 @order.command(context_settings=COMMAND)
