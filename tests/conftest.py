@@ -86,6 +86,18 @@ ON_BOTH_DATABASES = {
 }
 
 
+# Core tests run on both each time, but for these: what they hold is Python more than SQL, and
+# their SQL runs on PostgreSQL in tests/jobs, by real workers.
+ON_POSTGRESQL_IN_THE_SOAK = {
+    "test_conversion_results.py",
+    "test_delivery_order_links.py",
+    "test_orders_naming.py",
+    "test_orders_packaging.py",
+    "test_orders_placing.py",
+    "test_sweep.py",
+}
+
+
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Opens 127.0.0.1 to the tests in the folders that speak HTTP; sorts out what is long."""
@@ -95,7 +107,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.allow_hosts(["127.0.0.1"]))
         database = getattr(item, "callspec", None) and item.callspec.params.get("dialect")  # type: ignore[attr-defined]
         door = folder in {"doors", "security"} and item.path.name not in ON_BOTH_DATABASES
-        if door and database == "postgresql":
+        long = door or item.path.name in ON_POSTGRESQL_IN_THE_SOAK
+        if long and database == "postgresql":
             item.add_marker(pytest.mark.soak)
 
 
