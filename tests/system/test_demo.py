@@ -65,7 +65,7 @@ def test_it_runs_twice_on_the_same_folder(tmp_path: Path) -> None:
             break
     assert _answers(port), shown
     second.send_signal(signal.SIGINT)
-    shown += second.communicate(timeout=30)[0]
+    shown += second.communicate(timeout=100)[0]
     assert second.returncode == 0, shown
     in_order(shown)
     assert "accepted on an earlier run" in shown
