@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entrepot.errors import TooMany
+from entrepot.kit.addresses import neighbourhood
 from entrepot.web.http import rates
-from entrepot.web.http.rates import BUCKETS_MAX, Rates, Ticket, neighbourhood, ticket
+from entrepot.web.http.rates import BUCKETS_MAX, Rates, Ticket, ticket
 
 
 class Watch:

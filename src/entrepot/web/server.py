@@ -25,7 +25,6 @@ from entrepot.kit.context import request_id
 from entrepot.kit.ids import new_uuid
 from entrepot.web import admin_api, entitlement_api, oauth, orders_api, portal, products_api
 from entrepot.web.http import metrics
-from entrepot.web.http.callers import address_of
 from entrepot.web.http.denial_record import DenialRecord
 from entrepot.web.http.denials import begin_notes, note_error
 from entrepot.web.http.edge import Edge
@@ -158,7 +157,8 @@ class Server:
                 if notes.denial is not None:
                     await self._denials.keep(notes.denial)
                 present = {name for name, _ in message["headers"]}
-                added = [pair for pair in (*extra, *one.told) if pair[0] not in present]
+                told = one.told if one is not None else ()
+                added = [pair for pair in (*extra, *told) if pair[0] not in present]
                 given = message["headers"]
                 if scope["method"] == "OPTIONS" and status < 300:
                     given = self._with_methods(given, scope)
@@ -166,9 +166,9 @@ class Server:
             await send(message)
 
         door = _door_of(scope["path"])
-        one = Ticket(scope, headers)
-        ticket.set(None if door in _NOT_COUNTED else one)
-        notes = begin_notes(scope, address_of(scope, self._hub.policy))
+        one = None if door in _NOT_COUNTED else Ticket(scope, headers)
+        ticket.set(one)
+        notes = begin_notes(scope, self._hub.policy)
         try:
             if _host_of(headers) not in self._hosts:
                 await _refuse_host(answer)

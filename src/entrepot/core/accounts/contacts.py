@@ -12,11 +12,11 @@ from sqlalchemy import Row, delete, func, insert, select
 from entrepot.core.accounts.directory import fold_email
 from entrepot.core.accounts.grant_tables import contacts
 from entrepot.core.accounts.hashing import hash_secret
-from entrepot.core.accounts.signing_in import neighbourhood
 from entrepot.core.accounts.tables import sign_in_attempts
 from entrepot.core.events import Event, record
 from entrepot.db import Tx
 from entrepot.errors import Invalid, NotFound, TooMany
+from entrepot.kit.addresses import neighbourhood
 from entrepot.kit.ids import new_secret
 from entrepot.kit.text import check_country, check_line
 

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
 from sqlalchemy import Row, bindparam, delete, func, insert, select
@@ -17,6 +16,7 @@ from entrepot.core.accounts.tables import api_clients, sessions, sign_in_attempt
 from entrepot.core.events import Event, record
 from entrepot.db import Database, Prepared, Tx
 from entrepot.errors import Invalid, TooMany, Unauthenticated
+from entrepot.kit.addresses import neighbourhood
 from entrepot.kit.clock import Now
 from entrepot.kit.ids import new_secret
 
@@ -29,7 +29,6 @@ CLIENT_ADDRESS_GUESSES_MAX = 200  # for all client ids, also those that nobody h
 USER_CODE_GUESSES_MAX = 10  # of one person
 USER_CODE_ADDRESS_GUESSES_MAX = 50
 DEVICE_REQUESTS_MAX = 60  # from one address within the window
-_IPV6_NETWORK_BITS = 64  # what one household or machine is given
 
 
 def sign_in(
@@ -105,19 +104,6 @@ def _subjects(email: str, address: str) -> tuple[str, str]:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
-
-
-def neighbourhood(address: str) -> str:
-    """What counts as one address: with IPv6 a guesser has 2^64 of them at hand."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if not isinstance(parsed, IPv6Address):
-        return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ip_network((int(parsed), _IPV6_NETWORK_BITS), strict=False))
 
 
 _GUESSES = Prepared(

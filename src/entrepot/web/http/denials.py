@@ -18,10 +18,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
+from entrepot.assembly import Policy
 from entrepot.core.accounts import Principal
 from entrepot.core.events import Denial
 from entrepot.errors import Denied, EntrepotError, Gone, NotFound, Unauthenticated
 from entrepot.kit.redaction import redact
+from entrepot.web.http.callers import address_of
 
 Scope: TypeAlias = MutableMapping[str, Any]
 ANYONE = "anyone"
@@ -50,7 +52,7 @@ class Notes:
     """Of one request: who asks, once that is known, and what was decided against it."""
 
     scope: Scope
-    address: str = ""
+    policy: Policy
     who: Principal | None = None
     denial: Denial | None = field(default=None)
 
@@ -58,9 +60,9 @@ class Notes:
 _notes: ContextVar[Notes | None] = ContextVar("entrepot_denials", default=None)
 
 
-def begin_notes(scope: Scope, address: str) -> Notes:
+def begin_notes(scope: Scope, policy: Policy) -> Notes:
     """Notes for the request at hand."""
-    notes = Notes(scope, address)
+    notes = Notes(scope, policy)
     _notes.set(notes)
     return notes
 
@@ -95,7 +97,7 @@ def _completed(denial: Denial, notes: Notes) -> Denial:
     who = notes.who
     if who is not None and not denial.actor:
         denial = replace(denial, actor=who.label, organisation_id=who.organisation_id)
-    data = {"address": notes.address, **denial.data}
+    data = {"address": address_of(notes.scope, notes.policy), **denial.data}
     return replace(denial, actor=denial.actor or ANYONE, data=data)
 
 

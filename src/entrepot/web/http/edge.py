@@ -19,9 +19,10 @@ from entrepot.core.accounts import (
 )
 from entrepot.db import Tx
 from entrepot.errors import EntrepotError, StorageFull, Unauthenticated
+from entrepot.kit.addresses import neighbourhood
 from entrepot.web.http.callers import Caller, address_of
 from entrepot.web.http.denials import note_caller
-from entrepot.web.http.rates import Rates, neighbourhood, ticket
+from entrepot.web.http.rates import Rates, ticket
 from entrepot.web.http.threads import Threads
 from entrepot.web.http.writing import SharedWrites
 

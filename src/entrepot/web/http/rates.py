@@ -12,15 +12,12 @@ import time
 from collections.abc import Callable, Mapping, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import lru_cache
-from ipaddress import ip_address, ip_network
 from typing import Any, TypeAlias
 
 from entrepot.errors import TooMany
 
 BUCKETS_MAX = 50_000
 _FREED_AT_ONCE = BUCKETS_MAX // 10
-_IPV6_NETWORK_BITS = 64  # what one household or machine is given
 Header: TypeAlias = tuple[bytes, bytes]
 
 
@@ -91,17 +88,3 @@ class Rates:
 
     def __len__(self) -> int:
         return len(self._full_at)
-
-
-@lru_cache(maxsize=4096)
-def neighbourhood(address: str) -> str:
-    """What counts as one address: of IPv6 the network of 64 bits, all of which one has at hand."""
-    try:
-        parsed = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if parsed.version == 4:
-        return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ip_network((int(parsed), _IPV6_NETWORK_BITS), strict=False))

@@ -13,8 +13,8 @@ from typing import TypeAlias
 
 from entrepot.core.delivery import Delivery, Taking, give_back, note_bytes, reserve
 from entrepot.errors import EntrepotError
+from entrepot.kit.addresses import neighbourhood
 from entrepot.web.http.edge import Edge
-from entrepot.web.http.rates import neighbourhood
 
 KNOWN_SECONDS = 60.0
 KNOWN_MAX = 20_000
