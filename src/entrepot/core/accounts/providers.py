@@ -5,9 +5,7 @@ docs/howto/sign-in-with-your-identity-provider.md tells an operator what may sta
 """
 
 import re
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from urllib.parse import urlsplit
 from entrepot.core.accounts.principals import CUSTOMER, ORGANISATION_ADMIN
 from entrepot.errors import Invalid
 from entrepot.kit.private_files import read_private_text
+from entrepot.kit.rule_files import Faults, RuleFile, Table
 from entrepot.kit.text import check_line
 
 FILE_BYTES_MAX = 2**20
@@ -25,7 +24,6 @@ SECRET_BYTES_MAX = 4096
 SCOPES = ("openid", "email", "profile")
 # What a provider's word is enough for. Publishers and operators are made in the hub itself.
 ROLES = (CUSTOMER, ORGANISATION_ADMIN)
-_FAULTS_MAX = 50  # told at once
 _SCOPES_MAX = 20
 _TITLE_LENGTH_MAX = 60
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
@@ -44,7 +42,19 @@ _PROVIDER_KEYS = {
 }
 _RULE_KEYS = {"domain", "claim", "value", "organisation", "roles"}
 
-Table = Mapping[str, Any]
+
+def _invalid(message: str, details: Mapping[str, str]) -> Invalid:
+    return Invalid(
+        message,
+        field="identity_providers",
+        code="identity-providers-invalid",
+        remedy="Mend the file that ENTREPOT_IDENTITY_PROVIDERS names; "
+        "docs/howto/sign-in-with-your-identity-provider.md explains every line.",
+        details=dict(details),
+    )
+
+
+_FILE = RuleFile("identity providers", FILE_BYTES_MAX, _invalid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,37 +103,12 @@ def load_providers(path: Path | None) -> tuple[Provider, ...]:
     """
     if path is None:
         return ()
-    return read_providers(_read(path))
-
-
-def _read(path: Path) -> Table:
-    try:
-        with path.open("rb") as file:
-            content = file.read(FILE_BYTES_MAX + 1)
-    except OSError as error:
-        raise _invalid(f"{path} cannot be read: {error.strerror}.") from error
-    if len(content) > FILE_BYTES_MAX:
-        raise _invalid(f"{path} has more than {FILE_BYTES_MAX} bytes.")
-    try:
-        return tomllib.loads(content.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _invalid(f"{path} is not TOML: {error}.") from error
-
-
-def _invalid(message: str, details: Mapping[str, str] | None = None) -> Invalid:
-    return Invalid(
-        message,
-        field="identity_providers",
-        code="identity-providers-invalid",
-        remedy="Mend the file that ENTREPOT_IDENTITY_PROVIDERS names; "
-        "docs/howto/sign-in-with-your-identity-provider.md explains every line.",
-        details=dict(details or {}),
-    )
+    return read_providers(_FILE.read(path))
 
 
 def read_providers(told: Table) -> tuple[Provider, ...]:
     """The providers of a parsed file."""
-    faults = _Faults()
+    faults = Faults(_FILE)
     for key in told.keys() - {"provider"}:
         faults.add(key, "There is no such section; there is only [[provider]].")
     entries = _tables(told.get("provider"), "provider", PROVIDERS_MAX, faults)
@@ -138,43 +123,14 @@ def read_providers(told: Table) -> tuple[Provider, ...]:
     return tuple(found)
 
 
-class _Faults:
-    """What was found wrong so far, by place."""
-
-    def __init__(self) -> None:
-        self._found: dict[str, str] = {}
-
-    def add(self, place: str, problem: str) -> None:
-        self._found.setdefault(place, problem)
-
-    @contextmanager
-    def noted(self, place: str) -> Iterator[None]:
-        """An Invalid inside is noted, and what follows goes on."""
-        try:
-            yield
-        except Invalid as error:
-            self.add(place, f"{error.message.rstrip('.')}. {error.remedy}".strip())
-
-    def raise_any(self) -> None:
-        if not self._found:
-            return
-        told = dict(sorted(self._found.items())[:_FAULTS_MAX])
-        lines = [f"  {place}: {problem}" for place, problem in told.items()]
-        if len(self._found) > len(told):
-            lines.append(f"  and {len(self._found) - len(told)} more")
-        count = len(self._found)
-        head = f"{count} fault{'' if count == 1 else 's'} in the identity providers:"
-        raise _invalid("\n".join([head, *lines]), told)
-
-
-def _refuse_repeats(found: Sequence[Provider], what: str, faults: _Faults) -> None:
+def _refuse_repeats(found: Sequence[Provider], what: str, faults: Faults) -> None:
     # One issuer twice would make it unclear whose word an identity rests on.
     values = [getattr(provider, what) for provider in found]
     for value in {value for value in values if values.count(value) > 1}:
         faults.add("provider", f"Two have the {what} {value!r}; each needs its own.")
 
 
-def _provider(entry: Table, place: str, faults: _Faults) -> Provider | None:
+def _provider(entry: Table, place: str, faults: Faults) -> Provider | None:
     for key in entry.keys() - _PROVIDER_KEYS:
         faults.add(f"{place}.{key}", f"Unknown; there are {', '.join(sorted(_PROVIDER_KEYS))}.")
     rules = _tables(entry.get("members"), f"{place}.members", RULES_MAX, faults)
@@ -201,7 +157,7 @@ def _provider(entry: Table, place: str, faults: _Faults) -> Provider | None:
     return Provider(**values, members=tuple(members))
 
 
-def _tables(told: object, place: str, most: int, faults: _Faults) -> Sequence[Table]:
+def _tables(told: object, place: str, most: int, faults: Faults) -> Sequence[Table]:
     """A list of one to `most` tables."""
     whole = isinstance(told, list) and all(isinstance(one, dict) for one in told)
     if not whole or not told:
@@ -281,7 +237,7 @@ def _private_network(entry: Table) -> bool:
     return told
 
 
-def _rule(told: Table, place: str, faults: _Faults) -> MembershipRule | None:
+def _rule(told: Table, place: str, faults: Faults) -> MembershipRule | None:
     for key in told.keys() - _RULE_KEYS:
         faults.add(f"{place}.{key}", f"Unknown; there are {', '.join(sorted(_RULE_KEYS))}.")
     read: list[MembershipRule | None] = [None]

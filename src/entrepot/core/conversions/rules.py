@@ -6,8 +6,7 @@ same code. docs/howto/media-rules.md tells an operator what may stand in it.
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from importlib.resources import files
 from pathlib import Path
@@ -28,6 +27,7 @@ from entrepot.core.conversions.naming import Resolver, parse_resolver
 from entrepot.core.conversions.pipelines import asset_watermarks, compile_pipeline, step_faults
 from entrepot.core.conversions.port import Limits
 from entrepot.errors import Invalid
+from entrepot.kit.rule_files import Faults, RuleFile, Table
 from entrepot.kit.text import check_line
 
 __all__ = [
@@ -46,7 +46,6 @@ FILE_BYTES_MAX = 2**20
 NAMES_MAX = 500  # renditions, presets or resolvers
 ALIASES_MAX = 10
 LIMIT_MAX = 2**50
-_FAULTS_MAX = 50  # told at once
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _GROUPS = tuple(group.name for group in MEDIA_GROUPS)
 # A file of each group that can be converted, to try a pipeline on.
@@ -61,7 +60,19 @@ _RUNNERS = ("image", "video", "audio", "document", "office")
 _NONE = "none"  # takes a part of the built-in rules away
 _SECTIONS = ("renditions", "presets", "defaults", "resolvers", "limits", "default_resolver")
 
-Table = Mapping[str, Any]
+
+def _invalid(message: str, details: Mapping[str, str]) -> Invalid:
+    return Invalid(
+        message,
+        field="media_rules",
+        code="media-rules-invalid",
+        remedy="Mend the file that ENTREPOT_MEDIA_RULES names; docs/howto/media-rules.md "
+        "explains every line.",
+        details=dict(details),
+    )
+
+
+_FILE = RuleFile("media rules", FILE_BYTES_MAX, _invalid)
 
 
 def load_media_rules(path: Path | None = None) -> MediaRules:
@@ -72,37 +83,12 @@ def load_media_rules(path: Path | None = None) -> MediaRules:
     built_in = tomllib.loads(
         files("entrepot.core.conversions").joinpath("default_rules.toml").read_text("utf-8")
     )
-    return read_media_rules(built_in, {} if path is None else _read(path))
-
-
-def _read(path: Path) -> Table:
-    try:
-        with path.open("rb") as file:
-            content = file.read(FILE_BYTES_MAX + 1)
-    except OSError as error:
-        raise _invalid(f"{path} cannot be read: {error.strerror}.") from error
-    if len(content) > FILE_BYTES_MAX:
-        raise _invalid(f"{path} has more than {FILE_BYTES_MAX} bytes.")
-    try:
-        return tomllib.loads(content.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _invalid(f"{path} is not TOML: {error}.") from error
-
-
-def _invalid(message: str, details: Mapping[str, str] | None = None) -> Invalid:
-    return Invalid(
-        message,
-        field="media_rules",
-        code="media-rules-invalid",
-        remedy="Mend the file that ENTREPOT_MEDIA_RULES names; docs/howto/media-rules.md "
-        "explains every line.",
-        details=dict(details or {}),
-    )
+    return read_media_rules(built_in, {} if path is None else _FILE.read(path))
 
 
 def read_media_rules(built_in: Table, told: Table) -> MediaRules:
     """The rules of two tables, the second laid over the first."""
-    faults = _Faults()
+    faults = _Faults(_FILE)
     for name in told.keys() - set(_SECTIONS):
         faults.add(show(name), f"There is no such section; there are {', '.join(_SECTIONS)}.")
     renditions = _merged("renditions", built_in, told, _rendition, faults)
@@ -118,41 +104,17 @@ def read_media_rules(built_in: Table, told: Table) -> MediaRules:
     return MediaRules(renditions, presets, defaults, resolvers, chosen, limits)
 
 
-class _Faults:
-    """What was found wrong so far, by place."""
-
-    def __init__(self) -> None:
-        self._found: dict[str, str] = {}
-
-    def add(self, place: str, problem: str) -> None:
-        self._found.setdefault(place, problem)
-
-    @contextmanager
-    def noted(self, place: str) -> Iterator[None]:
-        """An Invalid inside is noted, and what follows goes on."""
-        try:
-            yield
-        except Invalid as error:
-            self.add_error(error, place)
+class _Faults(Faults):
+    """Those of media rules: an error's own field says the place more closely."""
 
     def add_error(self, error: Invalid, place: str) -> None:
+        """Note the fault that an error tells of, in its own words."""
         self.add(error.field or place, f"{error.message} {error.remedy}".strip())
 
     def add_steps(self, steps: Any, place: str) -> None:
         """Every step that is wrong by itself; compiling stops at the first."""
         for error in step_faults(steps, field=place):
             self.add_error(error, place)
-
-    def raise_any(self) -> None:
-        if not self._found:
-            return
-        told = dict(sorted(self._found.items())[:_FAULTS_MAX])
-        lines = [f"  {place}: {problem}" for place, problem in told.items()]
-        if len(self._found) > len(told):
-            lines.append(f"  and {len(self._found) - len(told)} more")
-        count = len(self._found)
-        head = f"{count} fault{'' if count == 1 else 's'} in the media rules:"
-        raise _invalid("\n".join([head, *lines]), told)
 
 
 def _merged(
