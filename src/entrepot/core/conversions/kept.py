@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from entrepot.core.accounts import Principal
 from entrepot.core.catalogue.tables import blobs, user_renditions
 from entrepot.core.conversions.results import Result
-from entrepot.core.entitlements import granted_products
+from entrepot.core.entitlements import granted_to
 from entrepot.core.events import Event, record
 from entrepot.db import Tx
 from entrepot.errors import Conflict
@@ -131,15 +131,7 @@ def list_permitted_renditions(
     found = list_renditions(tx, asset_id, organisation_id=who.organisation_id)
     if not any(each.product_ids for each in found):
         return found
-    granted = granted_products(
-        tx,
-        organisation_id=who.organisation_id,
-        user_id=who.user_id,
-        api_client_id=who.api_client_id,
-        country=who.country,
-        embargoed=embargoed,
-        now=now,
-    )
+    granted = granted_to(tx, who, embargoed=embargoed, now=now)
     return [each for each in found if granted.issuperset(each.product_ids)]
 
 

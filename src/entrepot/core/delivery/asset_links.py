@@ -4,10 +4,9 @@ A rendition is named as the operator's rules name it, by the label that a custom
 under (the latest of that label), or exactly, as `kept:<number>`.
 """
 
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import insert
@@ -16,8 +15,12 @@ from entrepot.core.accounts import Keyring, Principal
 from entrepot.core.conversions.kept import UserRendition, list_permitted_renditions
 from entrepot.core.conversions.results import find_result, note_use
 from entrepot.core.conversions.rules import MediaRules
-from entrepot.core.delivery._signing import LEASE_BYTES, sign_link
-from entrepot.core.delivery.links import LINK_SECONDS_MAX, IssuedLink
+from entrepot.core.delivery.links import (
+    LINK_SECONDS_MAX,
+    IssuedLink,
+    begin_lease,
+    sign_lease,
+)
 from entrepot.core.delivery.tables import leases
 from entrepot.core.entitlements import PermittedAsset, permitted_asset
 from entrepot.core.events import Event, record
@@ -58,8 +61,7 @@ def issue_asset_link(
     asset = permitted_asset(tx, who, reference, embargoed=embargoed, now=now)
     kept = list_permitted_renditions(tx, who, asset.asset_id, embargoed=embargoed, now=now)
     file = _find_file(tx, asset, rendition, kept, rules, now)
-    lease_id = secrets.token_hex(LEASE_BYTES)
-    expires_at = now + timedelta(seconds=min(seconds, LINK_SECONDS_MAX))
+    lease_id, expires_at = begin_lease(seconds, now)
     values: Mapping[str, Any] = {
         "id": lease_id,
         "principal": who.label,
@@ -86,13 +88,7 @@ def issue_asset_link(
         {"rendition": rendition, "country": who.country},
     )
     record(tx, event, now=now)
-    path = sign_link(
-        keyring.signing_link_key(now),
-        lease_id=lease_id,
-        expires_at=expires_at,
-        file_name=file.file_name,
-    )
-    return IssuedLink(path, lease_id, expires_at)
+    return sign_lease(keyring, lease_id, expires_at, file.file_name, now=now)
 
 
 def _find_file(

@@ -38,6 +38,25 @@ class IssuedLink:
     expires_at: datetime
 
 
+def begin_lease(seconds: int, now: datetime) -> tuple[str, datetime]:
+    """The id of a new lease, and when it ends: in `seconds`, at most 600."""
+    ends_at = now + timedelta(seconds=min(seconds, LINK_SECONDS_MAX))
+    return secrets.token_hex(LEASE_BYTES), ends_at
+
+
+def sign_lease(
+    keyring: Keyring, lease_id: str, expires_at: datetime, file_name: str, *, now: datetime
+) -> IssuedLink:
+    """The link of a lease that was written."""
+    path = sign_link(
+        keyring.signing_link_key(now),
+        lease_id=lease_id,
+        expires_at=expires_at,
+        file_name=file_name,
+    )
+    return IssuedLink(path, lease_id, expires_at)
+
+
 _OF_OTHERS = (
     "order_id",
     "asset_id",
@@ -157,8 +176,7 @@ def _issue(
     now: datetime,
 ) -> IssuedLink:
     release_id = parse_uuid(request.release_id)
-    lease_id = secrets.token_hex(LEASE_BYTES)
-    expires_at = now + timedelta(seconds=min(seconds, LINK_SECONDS_MAX))
+    lease_id, expires_at = begin_lease(seconds, now)
     values: dict[str, Any] = {
         "id": lease_id,
         "principal": who.label,
@@ -189,13 +207,7 @@ def _issue(
         },
     )
     record(tx, event, now=now)
-    path = sign_link(
-        keyring.signing_link_key(now),
-        lease_id=lease_id,
-        expires_at=expires_at,
-        file_name=file_name,
-    )
-    return IssuedLink(path, lease_id, expires_at)
+    return sign_lease(keyring, lease_id, expires_at, file_name, now=now)
 
 
 def _declared(country: str | None) -> str | None:

@@ -1,15 +1,18 @@
 """Links to product downloads, also for those who are not signed in."""
 
-import secrets
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import insert
 
 from entrepot.core.accounts import Contact, Keyring, Principal
-from entrepot.core.delivery._signing import LEASE_BYTES, sign_link
-from entrepot.core.delivery.links import LINK_SECONDS_MAX, IssuedLink
+from entrepot.core.delivery.links import (
+    LINK_SECONDS_MAX,
+    IssuedLink,
+    begin_lease,
+    sign_lease,
+)
 from entrepot.core.delivery.tables import leases
 from entrepot.core.entitlements import Taker, permitted_product_download
 from entrepot.core.events import Event, record
@@ -43,8 +46,7 @@ def issue_product_download_link(
     """
     taker = taker_of(visitor, country)
     download = permitted_product_download(tx, taker, download_id, embargoed=embargoed, now=now)
-    lease_id = secrets.token_hex(LEASE_BYTES)
-    expires_at = now + timedelta(seconds=min(seconds, LINK_SECONDS_MAX))
+    lease_id, expires_at = begin_lease(seconds, now)
     principal = ANYONE if visitor is None else visitor.label
     values: Mapping[str, Any] = {
         "id": lease_id,
@@ -73,13 +75,7 @@ def issue_product_download_link(
         {"product": download.product_id, "country": taker.country},
     )
     record(tx, event, now=now)
-    path = sign_link(
-        keyring.signing_link_key(now),
-        lease_id=lease_id,
-        expires_at=expires_at,
-        file_name=download.file_name,
-    )
-    return IssuedLink(path, lease_id, expires_at)
+    return sign_lease(keyring, lease_id, expires_at, download.file_name, now=now)
 
 
 def taker_of(visitor: Principal | Contact | None, country: str) -> Taker:

@@ -231,14 +231,11 @@ def _redeem_asset(
     file = _FILE.one_or_none(tx, {"sha256": lease.sha256})
     if file is None:
         raise NotFound  # replaced or purged since, and nobody else needs it
-    return RedeemedLink(
+    return _leased_file(
         lease_id,
-        lease.principal,
-        lease.organisation_id,
-        lease.file_name,
-        lease.content_type,
+        lease,
         file.created_at,
-        StoredFile(lease.sha256, file.size),
+        file.size,
         asset.entitlement_id,
         asset_id=asset.asset_id,
     )
@@ -252,16 +249,38 @@ def _redeem_product_download(
     )
     if download.sha256 != lease.sha256:
         raise NotFound  # replaced since: the stable address leads to what is there now
+    return _leased_file(
+        lease_id,
+        lease,
+        download.stored_at,
+        download.size,
+        download.entitlement_id,
+        product_download_id=download.download_id,
+    )
+
+
+def _leased_file(
+    lease_id: str,
+    lease: Any,
+    stored_at: datetime,
+    size: int,
+    entitlement_id: int | None,
+    *,
+    asset_id: int | None = None,
+    product_download_id: int | None = None,
+) -> RedeemedLink:
+    """The file whose digest, name and type the lease itself has."""
     return RedeemedLink(
         lease_id,
         lease.principal,
         lease.organisation_id,
         lease.file_name,
         lease.content_type,
-        download.stored_at,
-        StoredFile(download.sha256, download.size),
-        download.entitlement_id,
-        product_download_id=download.download_id,
+        stored_at,
+        StoredFile(lease.sha256, size),
+        entitlement_id,
+        asset_id=asset_id,
+        product_download_id=product_download_id,
     )
 
 

@@ -11,6 +11,7 @@ from entrepot.core.entitlements.agreements import (
 from entrepot.core.entitlements.asset_permission import (
     asset_condition,
     granted_products,
+    granted_to,
     list_permitted_assets,
     permitted_asset,
     permitted_asset_for,
@@ -90,6 +91,7 @@ __all__ = [
     "find_entitlement",
     "grant",
     "granted_products",
+    "granted_to",
     "list_all_entitlements",
     "list_entitlements",
     "list_permitted_assets",

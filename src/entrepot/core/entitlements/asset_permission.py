@@ -111,6 +111,21 @@ def granted_products(
     return frozenset(row.id for child in _KINDS for row in _granted(child=child).all(tx, bound))
 
 
+def granted_to(
+    tx: Tx, who: Principal, *, embargoed: Sequence[str] = (), now: datetime
+) -> frozenset[int]:
+    """As `granted_products`, for somebody who asks."""
+    return granted_products(
+        tx,
+        organisation_id=who.organisation_id,
+        user_id=who.user_id,
+        api_client_id=who.api_client_id,
+        country=who.country,
+        embargoed=embargoed,
+        now=now,
+    )
+
+
 def products_with_any_right(tx: Tx, organisation_id: int) -> frozenset[int]:
     """The products that the organisation has, or had, an entitlement to download.
 
@@ -193,15 +208,7 @@ def list_permitted_assets(
     Denied where the caller may have nothing at all now. The entitlement that gives an asset is
     not looked for here.
     """
-    granted = granted_products(
-        tx,
-        organisation_id=who.organisation_id,
-        user_id=who.user_id,
-        api_client_id=who.api_client_id,
-        country=who.country,
-        embargoed=embargoed,
-        now=now,
-    )
+    granted = granted_to(tx, who, embargoed=embargoed, now=now)
     conditions = [asset_condition(granted)]
     if media_group is not None:
         conditions.append(assets.c.media_group == media_group)

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, FromClause, and_, case, func, insert, lite
 from entrepot.core.accounts import Principal
 from entrepot.core.catalogue import PUBLIC
 from entrepot.core.catalogue.tables import assets
-from entrepot.core.entitlements import asset_condition, granted_products, permitted_asset
+from entrepot.core.entitlements import asset_condition, granted_to, permitted_asset
 from entrepot.core.orders.ids import bound_ids, id_table
 from entrepot.core.orders.requests import Configuration, OrderRequest
 from entrepot.core.orders.selections import is_selection
@@ -71,15 +71,7 @@ def freeze(
     now: datetime,
 ) -> Frozen:
     """Copy the ordered assets into the order. Invalid or Denied as `place_order` says."""
-    granted = granted_products(
-        tx,
-        organisation_id=who.organisation_id,
-        user_id=who.user_id,
-        api_client_id=who.api_client_id,
-        country=who.country,
-        embargoed=embargoed,
-        now=now,
-    )
+    granted = granted_to(tx, who, embargoed=embargoed, now=now)
     named = _resolve(tx, request.individual)
     allowed = asset_condition(granted)
     if request.selection is None:

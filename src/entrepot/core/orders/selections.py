@@ -26,7 +26,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from entrepot.core.accounts import Principal
 from entrepot.core.catalogue.tables import assets
-from entrepot.core.entitlements import asset_condition, granted_products
+from entrepot.core.entitlements import asset_condition, granted_to
 from entrepot.core.orders.ids import bound_ids, id_table, parse_ids, shown_ids
 from entrepot.core.orders.tables import selected_assets, selections
 from entrepot.db import Database, Tx
@@ -203,7 +203,7 @@ def change_selection(
     removed need not be there. Repeating a change changes nothing.
     """
     with database.read() as tx:
-        granted = _granted(tx, who, embargoed, now())
+        granted = granted_to(tx, who, embargoed=embargoed, now=now())
         for at, change in enumerate(changes):
             if change.operation == "add":
                 _require_permitted(tx, change.ids, granted, field=f"[{at}].value")
@@ -240,18 +240,6 @@ def _clear_some(tx: Tx, who: Principal, key: SelectionKey, now: datetime) -> boo
         return True
     tx.execute(delete(selections).where(selections.c.id == number))
     return False
-
-
-def _granted(tx: Tx, who: Principal, embargoed: Sequence[str], now: datetime) -> frozenset[int]:
-    return granted_products(
-        tx,
-        organisation_id=who.organisation_id,
-        user_id=who.user_id,
-        api_client_id=who.api_client_id,
-        country=who.country,
-        embargoed=embargoed,
-        now=now,
-    )
 
 
 def _require_permitted(tx: Tx, ids: Sequence[int], granted: frozenset[int], *, field: str) -> None:

@@ -37,7 +37,7 @@ from entrepot.core.catalogue.tables import assets, product_downloads, products
 from entrepot.core.entitlements import (
     asset_condition,
     find_entitlement,
-    granted_products,
+    granted_to,
     list_permitted_releases,
     permitted_entitlement,
 )
@@ -256,18 +256,7 @@ def _references(tx: Tx, who: Principal, number: int, *, now: datetime) -> Sequen
 
 def _assets(hub: Hub, tx: Tx, people: Sequence[Principal], *, now: datetime) -> list[SampleAsset]:
     """For one person of each organisation the same rules as for everyone."""
-    granted = [
-        granted_products(
-            tx,
-            organisation_id=who.organisation_id,
-            user_id=who.user_id,
-            api_client_id=who.api_client_id,
-            country=who.country,
-            embargoed=hub.policy.embargoed,
-            now=now,
-        )
-        for who in people
-    ]
+    granted = [granted_to(tx, who, embargoed=hub.policy.embargoed, now=now) for who in people]
     everyone = frozenset.intersection(*granted) if granted else frozenset[int]()
     query = select(assets).where(asset_condition(everyone)).order_by(assets.c.id)
     return [
