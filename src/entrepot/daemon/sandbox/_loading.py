@@ -35,6 +35,7 @@ from entrepot.daemon.sandbox._plan import (
     USERS,
     SampleGrant,
     SampleProduct,
+    SampleProgram,
     SampleRelease,
 )
 from entrepot.daemon.sandbox._secrets import (
@@ -192,8 +193,8 @@ class _World:
             for name, country in ORGANISATIONS.items()
         }
         users = self._add_users(numbers, founded)
-        clients = self._add_clients(numbers, founded)
-        apps = self._add_apps(numbers, founded)
+        clients = self._add_programs(CLIENTS, numbers, founded)
+        apps = self._add_programs(APPS, numbers, founded)
         catalogue.add_licence(
             self.tx,
             code=LICENCE_CODE,
@@ -237,36 +238,22 @@ class _World:
             added.append(UserSecret(number, password.plain))
         return added
 
-    def _add_clients(self, numbers: Mapping[str, int], now: datetime) -> list[ClientSecret]:
+    def _add_programs(
+        self, programs: Sequence[SampleProgram], numbers: Mapping[str, int], now: datetime
+    ) -> list[ClientSecret]:
         added = []
-        for client in CLIENTS:
+        for program in programs:
             new = accounts.add_client(
                 self.tx,
-                client_id=client.client_id,
-                name=client.name,
-                organisation_id=numbers[client.organisation],
-                roles=client.roles,
-                scopes=client.scopes,
-                actor=ACTOR,
-                now=now,
-            )
-            added.append(ClientSecret(new.client_id, new.secret))
-        return added
-
-    def _add_apps(self, numbers: Mapping[str, int], now: datetime) -> list[ClientSecret]:
-        added = []
-        for app in APPS:
-            new = accounts.add_client(
-                self.tx,
-                client_id=app.client_id,
-                name=app.name,
-                organisation_id=numbers[app.organisation],
-                roles=app.roles,
-                scopes=app.scopes,
-                grants=app.grants,
-                redirect_uris=app.redirect_uris,
-                public=app.public,
-                pkce=app.pkce,
+                client_id=program.client_id,
+                name=program.name,
+                organisation_id=numbers[program.organisation],
+                roles=program.roles,
+                scopes=program.scopes,
+                grants=program.grants,
+                redirect_uris=program.redirect_uris,
+                public=program.public,
+                pkce=program.pkce,
                 box=self.box,
                 actor=ACTOR,
                 now=now,

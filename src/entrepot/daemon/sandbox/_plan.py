@@ -52,37 +52,8 @@ USERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class SampleClient:
-    """A machine that signs in by client credentials."""
-
-    client_id: str
-    name: str
-    organisation: str
-    roles: Sequence[str]
-    scopes: Sequence[str]
-
-
-CLIENTS = (
-    SampleClient(
-        "halden-ci", "Halden build server", HALDEN, (CUSTOMER,), ("entitlements", "orders")
-    ),
-    SampleClient("okabe-ci", "Okabe build server", OKABE, (CUSTOMER,), ("entitlements", "orders")),
-    SampleClient(
-        "harbour-release", "Harbour release job", HARBOUR, (CUSTOMER, PUBLISHER), ("publish",)
-    ),
-    SampleClient(
-        "harbour-operations", "Harbour operations", HARBOUR, (CUSTOMER, OPERATOR), ("admin",)
-    ),
-    SampleClient("harbour-shop", "Harbour shop", HARBOUR, (CUSTOMER, PUBLISHER), ("products",)),
-    SampleClient(
-        "harbour-catalogue", "Harbour catalogue", HARBOUR, (CUSTOMER,), ("products.readonly",)
-    ),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class SampleApp:
-    """A program by which people let something act for them, or that signs assertions."""
+class SampleProgram:
+    """A machine that signs in by itself, or a program that acts for people who let it."""
 
     client_id: str
     name: str
@@ -90,34 +61,66 @@ class SampleApp:
     roles: Sequence[str]
     scopes: Sequence[str]
     grants: Sequence[str] = ()  # none named: those that fit the rest
-    redirect_uris: Sequence[str] = ("http://127.0.0.1/callback",)
+    redirect_uris: Sequence[str] = ()
     public: bool = False
     pkce: bool = True
 
 
+CLIENTS = (
+    SampleProgram(
+        "halden-ci", "Halden build server", HALDEN, (CUSTOMER,), ("entitlements", "orders")
+    ),
+    SampleProgram("okabe-ci", "Okabe build server", OKABE, (CUSTOMER,), ("entitlements", "orders")),
+    SampleProgram(
+        "harbour-release", "Harbour release job", HARBOUR, (CUSTOMER, PUBLISHER), ("publish",)
+    ),
+    SampleProgram(
+        "harbour-operations", "Harbour operations", HARBOUR, (CUSTOMER, OPERATOR), ("admin",)
+    ),
+    SampleProgram("harbour-shop", "Harbour shop", HARBOUR, (CUSTOMER, PUBLISHER), ("products",)),
+    SampleProgram(
+        "harbour-catalogue", "Harbour catalogue", HARBOUR, (CUSTOMER,), ("products.readonly",)
+    ),
+)
+
+
+_LOOPBACK = ("http://127.0.0.1/callback",)
 APPS = (
-    SampleApp(
+    SampleProgram(
         "vega-desktop",
         "Vega desktop",
         VEGA,
         (CUSTOMER,),
         ("entitlements", "orders", "products.readonly"),
         (AUTHORIZATION_CODE, REFRESH_TOKEN, DEVICE_CODE),
+        _LOOPBACK,
         public=True,
     ),
-    SampleApp("okabe-web", "Okabe web", OKABE, (CUSTOMER,), ("entitlements", "orders")),
-    # Old: it cannot do PKCE.
-    SampleApp(
-        "harbour-legacy", "Harbour legacy shop", HARBOUR, (CUSTOMER,), ("products",), pkce=False
+    SampleProgram(
+        "okabe-web",
+        "Okabe web",
+        OKABE,
+        (CUSTOMER,),
+        ("entitlements", "orders"),
+        redirect_uris=_LOOPBACK,
     ),
-    SampleApp(
+    # Old: it cannot do PKCE.
+    SampleProgram(
+        "harbour-legacy",
+        "Harbour legacy shop",
+        HARBOUR,
+        (CUSTOMER,),
+        ("products",),
+        redirect_uris=_LOOPBACK,
+        pkce=False,
+    ),
+    SampleProgram(
         "harbour-signer",
         "Harbour signer",
         HARBOUR,
         (CUSTOMER, PUBLISHER),
         ("products", "products.readonly"),
         (CLIENT_CREDENTIALS, JWT_BEARER),
-        redirect_uris=(),
     ),
 )
 
