@@ -6,6 +6,7 @@ It runs inside the sandbox only; `recipe.steps[0]` names one of the functions be
 import ctypes
 import errno
 import os
+import resource
 import signal
 import socket
 import stat
@@ -216,8 +217,10 @@ def eat_below(item: Item) -> dict[str, Any]:
 
 
 def keep(item: Item) -> dict[str, Any]:
-    """Goes on holding memory after the item."""
-    globals()["KEPT"] = bytearray(b"x" * int(item.value))
+    """Goes on holding `value` bytes of memory after the item, and never takes more than those."""
+    kept = globals()["KEPT"] = bytearray(int(item.value))
+    for page in range(0, len(kept), resource.getpagesize()):
+        kept[page] = 1
     return copy(item)
 
 
