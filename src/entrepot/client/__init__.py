@@ -23,9 +23,11 @@ from entrepot.client.errors import (
 from entrepot.client.order_events import OrderEvent
 from entrepot.client.order_requests import Wishes
 from entrepot.client.orders import Orders
+from entrepot.client.rates import RateLimit
 from entrepot.client.retries import Backoff
 from entrepot.client.selections import Selections
 from entrepot.client.stop import Stop
+from entrepot.client.verification import Expected
 
 __all__ = [
     "Backoff",
@@ -38,6 +40,7 @@ __all__ = [
     "DiskFull",
     "Downloaded",
     "ExitCode",
+    "Expected",
     "Incomplete",
     "InvalidUse",
     "LicenceNeeded",
@@ -47,6 +50,7 @@ __all__ = [
     "OrderEnded",
     "OrderEvent",
     "Orders",
+    "RateLimit",
     "Selections",
     "Stop",
     "Times",

@@ -15,11 +15,12 @@ from entrepot.client.downloader import Conditions, Downloaded, Watcher, download
 from entrepot.client.errors import BadAnswer, InvalidUse
 from entrepot.client.names import safe_name
 from entrepot.client.orders import Orders
+from entrepot.client.rates import RateLimit
 from entrepot.client.retries import Backoff
 from entrepot.client.selections import Selections
 from entrepot.client.stop import Stop
 from entrepot.client.tokens import claims_or_none
-from entrepot.client.verification import expected_of
+from entrepot.client.verification import Expected, expected_of
 from entrepot.client.zips import ZipCheck, is_right
 
 _ROOT = ("e-product-entitlement-customer", "v1", "entitlements")
@@ -162,12 +163,17 @@ class Client:
         country: str | None = None,
         watcher: Watcher | None = None,
         before_link: Callable[[], None] | None = None,
+        expected: Expected | None = None,
+        rate: RateLimit | None = None,
+        connections: int | None = None,
     ) -> Downloaded:
         """Bring one artifact (its id or its object) into `folder`, verified.
 
         The file gets the artifact's name made safe, or `name` made safe. A file that is already
         there with the right digest is left alone. For controlled artifacts `country`, else the
-        country in the token, is declared.
+        country in the token, is declared. `expected` is believed instead of what the artifact's
+        object announces. `rate` limits this transfer and all others that share it.
+        `connections` is how many may be open at a time for this file; by default as many as pay.
         """
         if isinstance(artifact, str):
             artifact = self.artifact(entitlement_id, release_id, artifact)
@@ -180,9 +186,9 @@ class Client:
                 before_link()
             return self.link(entitlement_id, release_id, artifact_id, country=declared)
 
-        conditions = Conditions(self.times, self._transfer_backoff, self.stop)
+        conditions = Conditions(self.times, self._transfer_backoff, self.stop, rate, connections)
         target = Path(folder) / target_name
-        return download(mint_link, target, expected_of(artifact), conditions, watcher)
+        return download(mint_link, target, expected or expected_of(artifact), conditions, watcher)
 
     def download_zip(
         self,

@@ -20,6 +20,7 @@ from entrepot.client.connections import Address, Connection, Times, parse_addres
 from entrepot.client.errors import BadAnswer, ClientError, Corrupt, InvalidUse, Unreachable
 from entrepot.client.kept_partial import KeptPartial
 from entrepot.client.partial import Partial, check_room, make_folder
+from entrepot.client.rates import RateLimit
 from entrepot.client.retries import Backoff
 from entrepot.client.stop import Stop
 from entrepot.client.verification import BUFFER_BYTES, Expected, is_complete
@@ -59,11 +60,13 @@ class Downloaded:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """How patient a transfer is, and what can stop it."""
+    """How patient a transfer is, what can stop it, and how much of the line it may take."""
 
     times: Times
     backoff: Backoff
     stop: Stop
+    rate: RateLimit | None = None
+    connections: int | None = None
 
 
 class _LinkDied(Exception):  # noqa: N818 - a signal inside this module
@@ -129,6 +132,8 @@ class _Transfer:
         self._times = conditions.times
         self._backoff = conditions.backoff
         self._stop = conditions.stop
+        self._rate = conditions.rate
+        self._portion = min(BUFFER_BYTES, self._rate.portion_bytes if self._rate else BUFFER_BYTES)
         self._watcher = watcher or Watcher()
         self._hasher = expected.hasher()
         self._link: Address | None = None
@@ -270,6 +275,8 @@ class _Transfer:
             self._stop.check()
             if count == 0:
                 break
+            if self._rate is not None:
+                self._rate.take(count, self._stop)
             data = self._buffer[:count]
             self._guard_size(count)
             self._partial.append(data)
@@ -294,10 +301,10 @@ class _Transfer:
         """
         try:
             if remaining is None:
-                chunk = response.read1(BUFFER_BYTES)
+                chunk = response.read1(self._portion)
                 self._buffer[: len(chunk)] = chunk
                 return len(chunk)
-            return response.fp.readinto1(self._buffer[: min(remaining, BUFFER_BYTES)])
+            return response.fp.readinto1(self._buffer[: min(remaining, self._portion)])
         except (OSError, HTTPException) as error:
             self._stop.check()
             raise unreachable(error, connection.origin) from error

@@ -10,6 +10,7 @@ from entrepot.client.errors import BadAnswer, Corrupt, LocalFileError
 from entrepot.client.stop import Stop
 
 BUFFER_BYTES = 1024 * 1024
+CHUNK_BYTES = 4 * 1024 * 1024
 _DIGITS = {"sha256": 64, "md5": 32}
 
 
@@ -27,11 +28,17 @@ class Hasher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the hub announced: size in bytes (if known), and a digest in lower-case hex (if any)."""
+    """What the hub announced: size in bytes (if known), and a digest in lower-case hex (if any).
+
+    `chunks` are the SHA-256 digests (32 bytes each) of every `chunk_bytes` of the file, the last
+    of what remains; empty where they are not known. They say where a damage is.
+    """
 
     size: int | None
     algorithm: str = ""
     digest: str = ""
+    chunks: tuple[bytes, ...] = ()
+    chunk_bytes: int = CHUNK_BYTES
 
     @property
     def strength(self) -> str:
