@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from entrepot.blobs import BlobStore, Digests, LocalBlobStore
+from entrepot.blobs import CHUNK_BYTES, BlobStore, Digests, LocalBlobStore, digest_chunks
 from entrepot.errors import Invalid, Unavailable
 from entrepot.kit.extents import Extent, FileExtent, MemoryExtent
 
@@ -50,6 +50,10 @@ def expected(content: bytes) -> Digests:
         hashlib.md5(content).hexdigest(),
         zlib.crc32(content),
         len(content),
+        b"".join(
+            hashlib.sha256(content[start : start + CHUNK_BYTES]).digest()
+            for start in range(0, len(content), CHUNK_BYTES)
+        ),
     )
 
 
@@ -66,7 +70,7 @@ def read_extents(extents: list[Extent]) -> bytes:
     return b"".join(pieces)
 
 
-SIZES = [0, 1, 4096, MIB - 1, MIB, MIB + 1, 9 * MIB + 77]
+SIZES = [0, 1, 4096, MIB - 1, MIB, MIB + 1, 4 * MIB, 4 * MIB + 1, 8 * MIB, 9 * MIB + 77]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -76,6 +80,8 @@ def test_what_went_in_comes_out(store: BlobStore, size: int) -> None:
     assert digests == expected(content)
     with store.open(digests.sha256) as file:
         assert file.read() == content
+    with store.open(digests.sha256) as file:
+        assert digest_chunks(file) == digests.chunks
     assert store.size(digests.sha256) == size
     assert store.verify(digests.sha256)
     assert list(store.listing()) == [digests.sha256]

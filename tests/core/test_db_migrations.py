@@ -24,6 +24,7 @@ from entrepot.core import (
     delivery,
     entitlements,
     events,
+    manifests,
     orders,
     webhooks,
 )
@@ -45,6 +46,7 @@ CONCEPTS = (
     entitlements,
     events,
     jobs_tables,
+    manifests,
     orders,
     webhooks,
 )

@@ -3,17 +3,19 @@
 MD5 is the slowest of the three by far (about 0.7 GiB/s against 1.6 for SHA-256 and 50 for
 CRC-32), so it gets a thread of its own while the calling thread reads, writes and does the
 rest: hashlib and zlib_ng release the GIL. More threads gain nothing: MD5 cannot be split.
+The digests of chunks cost the calling thread a second SHA-256 over all but the first chunk,
+which about fills the time in which it would wait for MD5.
 """
 
 import hashlib
 from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Thread
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from zlib_ng import zlib_ng
 
-from entrepot.blobs.port import Digests
+from entrepot.blobs.port import CHUNK_BYTES, Digests
 from entrepot.errors import Invalid
 
 BLOCK_BYTES = 1 << 20
@@ -62,6 +64,49 @@ class _Md5Lane:
         return self._md5.hexdigest()
 
 
+class _Chunks:
+    """The SHA-256 of each chunk, from blocks that never cross the border of a chunk.
+
+    Of the first chunk the object's own digest says the same, so that small objects, which are
+    most, cost nothing more.
+    """
+
+    def __init__(self) -> None:
+        self._digests = bytearray()
+        self._current: Any = None
+        self._filled = 0
+
+    def add(self, view: memoryview, whole: Any) -> None:
+        """Take in the next block, after `whole`, the digest of the object so far, has done so."""
+        if self._current is not None:
+            self._current.update(view)
+        self._filled += len(view)
+        if self._filled == CHUNK_BYTES:
+            self._close(whole)
+
+    def finish(self, whole: Any) -> bytes:
+        """The digests; none of an empty object."""
+        if self._filled:
+            self._close(whole)
+        return bytes(self._digests)
+
+    def _close(self, whole: Any) -> None:
+        self._digests += (self._current or whole).digest()
+        self._current, self._filled = hashlib.sha256(), 0
+
+
+def digest_chunks(source: BinaryIO) -> bytes:
+    """Read `source` to its end; the SHA-256 of each chunk, 32 bytes each, one after the other."""
+    digests = bytearray()
+    block = bytearray(CHUNK_BYTES)
+    filled = CHUNK_BYTES
+    while filled == CHUNK_BYTES:
+        filled = _fill(source, block)
+        if filled:
+            digests += hashlib.sha256(memoryview(block)[:filled]).digest()
+    return bytes(digests)
+
+
 def too_large(size_max: int) -> Invalid:
     """The error for a source that has more than `size_max` bytes."""
     return Invalid(
@@ -81,7 +126,7 @@ def digest(
     `write` never sees a byte beyond `size_max`: Invalid is raised first.
     """
     sha256, crc32, size = hashlib.sha256(), 0, 0
-    lane = _Md5Lane()
+    lane, chunks = _Md5Lane(), _Chunks()
     try:
         filled = BLOCK_BYTES
         while filled == BLOCK_BYTES:
@@ -96,9 +141,10 @@ def digest(
             lane.give(block, filled)
             write(view)
             sha256.update(view)
+            chunks.add(view, sha256)
     finally:
         md5 = lane.finish()
-    return Digests(sha256.hexdigest(), md5, crc32, size)
+    return Digests(sha256.hexdigest(), md5, crc32, size, chunks.finish(sha256))
 
 
 def _fill(source: BinaryIO, block: bytearray) -> int:

@@ -16,6 +16,8 @@ from entrepot.errors import Invalid, Unavailable
 from entrepot.kit.extents import Extent
 
 IDENTITY = re.compile(r"[0-9a-f]{64}", re.ASCII)
+CHUNK_BYTES = 4 << 20
+"""The stretches that an object's chunk digests are of; the last may be shorter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class Digests:
     md5: str  # 32 lower-case hex digits: the download contract lists it, nothing trusts it
     crc32: int  # unsigned, as ZIP (APPNOTE 4.4.7) wants it
     size: int  # bytes
+    # The SHA-256 of each CHUNK_BYTES, 32 bytes each, one after the other; empty: not computed.
+    chunks: bytes = b""
 
 
 class BlobStore(Protocol):

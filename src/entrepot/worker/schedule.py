@@ -8,7 +8,12 @@ from functools import partial
 
 from entrepot.assembly import STALE_SECONDS, Hub
 from entrepot.core.accounts import purge_grants
-from entrepot.core.catalogue import drop_unused_bytes, sweep_bytes
+from entrepot.core.catalogue import (
+    drop_unused_bytes,
+    fill_in_chunks,
+    list_unchunked,
+    sweep_bytes,
+)
 from entrepot.core.conversions.results import PURGE_MAX, purge_results
 from entrepot.core.events import purge_events
 from entrepot.core.orders import (
@@ -54,6 +59,7 @@ class Schedule:
             self.tidy: MINUTE / 4,
             self.purge: 10 * MINUTE,
             self.sweep: DAY,
+            self.fill_in_chunks: HOUR,
             self.purge_webhooks: 10 * MINUTE,
             self.purge_audit: HOUR,
         }
@@ -169,6 +175,19 @@ class Schedule:
         self._in_portions(some_orders, ROWS_TAKE)
         self._in_portions(some_grants, ROWS_TAKE)
         self._in_portions(some_results, PURGE_MAX)
+
+    def fill_in_chunks(self) -> None:
+        """Digest the chunks of files that were stored before that was done at once."""
+        hub = self._hub
+        with hub.database.read() as tx:
+            lacking = list_unchunked(tx)
+        for sha256 in lacking:
+            try:
+                fill_in_chunks(hub.database, hub.blobs, [sha256])
+            except EntrepotError as error:
+                told = {"sha256": sha256, "reason": error.message}
+                _log.warning("the chunks of a file are not digested", extra=told)
+            self._pause(0.05)
 
     def purge_webhooks(self) -> None:
         """Forget deliveries of long ago; end webhooks that far too much waits for."""

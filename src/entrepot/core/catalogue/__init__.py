@@ -34,6 +34,7 @@ from entrepot.core.catalogue.assets import (
     replace_asset_file,
     title_in,
 )
+from entrepot.core.catalogue.chunks import chunk_digests, fill_in_chunks, list_unchunked
 from entrepot.core.catalogue.intake import drop_unused_bytes, hold_bytes
 from entrepot.core.catalogue.licences import (
     LicenceRevision,
@@ -150,6 +151,7 @@ __all__ = [
     "check_culture",
     "check_directory",
     "check_quality",
+    "chunk_digests",
     "count_assets",
     "count_licences",
     "count_products",
@@ -161,6 +163,7 @@ __all__ = [
     "discard_release",
     "download_values",
     "drop_unused_bytes",
+    "fill_in_chunks",
     "find_artifact",
     "find_asset",
     "find_licence",
@@ -179,6 +182,7 @@ __all__ = [
     "list_product_downloads",
     "list_products",
     "list_releases",
+    "list_unchunked",
     "make_available",
     "media_group_of",
     "note_facts",

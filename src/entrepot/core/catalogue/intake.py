@@ -13,8 +13,8 @@ from datetime import datetime
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from entrepot.blobs import BlobStore, Digests
-from entrepot.core.catalogue.tables import blobs
+from entrepot.blobs import CHUNK_BYTES, BlobStore, Digests
+from entrepot.core.catalogue.tables import blob_chunks, blobs
 from entrepot.db import Database, Tx
 from entrepot.errors import EntrepotError, Unavailable
 
@@ -46,9 +46,16 @@ def remember_blobs(tx: Tx, stored: Iterable[Digests], *, now: datetime) -> None:
         }
         for each in wanted.values()
     ]
+    chunks = [
+        {"sha256": each.sha256, "digests": each.chunks}
+        for each in wanted.values()
+        if each.size > CHUNK_BYTES and each.chunks
+    ]
     try:
         with tx.begin_nested():
             tx.execute(insert(blobs), rows)
+            if chunks:
+                tx.execute(insert(blob_chunks), chunks)
     except IntegrityError:
         # Another publisher stored some of them at the same moment, and has committed by now.
         if len(rows) > 1:

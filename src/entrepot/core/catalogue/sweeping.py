@@ -112,13 +112,14 @@ def _refers(table_name: str, column_name: str) -> ColumnElement[bool]:
 
 
 def _referrers(tx: Tx) -> list[tuple[str, str]]:
-    """Each table and column with a foreign key to bytes."""
+    """Each table and column with a foreign key to bytes, but for rows that go with them."""
     found = inspect(tx)
     return [
         (name, key["constrained_columns"][0])
         for name in sorted(found.get_table_names())
         for key in found.get_foreign_keys(name)
         if key["referred_table"] == blobs.name
+        and (key.get("options") or {}).get("ondelete") != "CASCADE"
     ]
 
 

@@ -6,12 +6,14 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     Table,
     Text,
     UniqueConstraint,
 )
 
 from entrepot.db.schema import Document, Flag, Instant, Number, metadata
+from entrepot.kit.ids import new_version
 
 licences = Table(
     "licences",
@@ -100,6 +102,15 @@ blobs = Table(
     Column("md5", Text, nullable=False),
     Column("crc32", Number, nullable=False),
     Column("created_at", Instant, nullable=False),
+    sqlite_strict=True,
+)
+
+# Of objects that have more than one chunk. Goes with the bytes: it does not keep them.
+blob_chunks = Table(
+    "blob_chunks",
+    metadata,
+    Column("sha256", Text, ForeignKey("blobs.sha256", ondelete="CASCADE"), primary_key=True),
+    Column("digests", LargeBinary, nullable=False),  # SHA-256 of each 4 MiB, 32 bytes each
     sqlite_strict=True,
 )
 
@@ -207,9 +218,15 @@ product_downloads = Table(
     Column("created_by", Number),  # a person's number; null for machines and imports
     Column("changed_at", Instant, nullable=False),
     Column("changed_by", Number),
+    # Another one whenever anything of the row changes: with its number it stands for the row.
+    Column("version", Text, nullable=False, default=new_version, onupdate=new_version),
     CheckConstraint("visibility IN ('public', 'contact', 'purchase')", name="visibility"),
     sqlite_strict=True,
     sqlite_autoincrement=True,
 )
-Index("ix_product_downloads_product_id_sequence", *product_downloads.c["product_id", "sequence"])
+# A page is read from it alone (product_download_lists).
+Index(
+    "ix_product_downloads_product_id_sequence",
+    *product_downloads.c["product_id", "sequence", "version"],
+)
 Index("ix_product_downloads_sha256", product_downloads.c.sha256)
