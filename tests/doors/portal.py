@@ -35,6 +35,8 @@ class Document(HTMLParser):
         self.ids: list[str] = []
         self.text = ""
         self.areas: dict[str, str] = {}
+        self.checked: set[str] = set()
+        self.at_fault: set[str] = set()
         self._open: list[str] = []
         self._area: str | None = None
         self.feed(html)
@@ -45,6 +47,11 @@ class Document(HTMLParser):
         values = {name: value or "" for name, value in attrs}
         assert not [name for name in values if name.startswith("on") or name == "style"]
         self.tags.append(tag)
+        if "checked" in values:
+            self.checked.add(values["name"])
+        if "aria-invalid" in values:
+            assert values.get("aria-describedby", "fault") == "fault"
+            self.at_fault.add(values["name"])
         if "id" in values:
             self.ids.append(values["id"])
         if tag == "form":

@@ -22,7 +22,7 @@ from entrepot.core.accounts import (
 )
 from entrepot.core.accounts.grant_tables import identities
 from tests import factories
-from tests.doors.portal import Browser, browsing, location
+from tests.doors.portal import Browser, Document, browsing, location
 
 NEW = {"email": "new@example.com", "given_name": "New", "family_name": "One"}
 ADMIN = (CUSTOMER, ORGANISATION_ADMIN)
@@ -104,6 +104,30 @@ def test_an_invitation_leads_to_a_password_once(world: World) -> None:
         entered = other.submit(sign_in, email=NEW["email"], password=factories.PASSWORD)
         assert location(entered) == "/"
     assert world.post("", **NEW).status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("wrong", "at_fault", "status"),
+    [
+        ({"email": "no address"}, {"email"}, 400),
+        ({"email": "member@example.com"}, {"email"}, 409),
+        ({"given_name": " "}, {"given_name"}, 400),
+        ({"family_name": "x" * 201}, {"family_name"}, 400),
+    ],
+)
+def test_a_member_who_cannot_be_added_is_still_typed(
+    world: World, wrong: dict[str, str], at_fault: set[str], status: int
+) -> None:
+    typed = NEW | {"given_name": 'N"> <b>', "administers": "on"} | wrong
+    answer = world.post("", **typed)
+    assert answer.status_code == status
+    page = Document(answer.text)
+    assert page.at_fault == at_fault
+    [form] = [form for form in page.forms if form.action == "/members"]
+    assert {name: form.fields[name] for name in NEW} == {name: typed[name] for name in NEW}
+    assert page.checked == {"administers"}
+    assert "member@example.com" in page.text
+    assert world.browser.submit(form, **NEW).status_code == 200
 
 
 def test_a_newer_invitation_ends_the_older_and_who_can_sign_in_gets_none(world: World) -> None:

@@ -88,6 +88,9 @@ def test_a_controlled_file_asks_for_its_country(world: World) -> None:
         product = factories.add_product(tx)
         factories.add_release(tx, product, repository="controlled-east")
         number = factories.grant(tx, world.organisation, product, allowed_countries=("DE",))
+    page = world.browser.read(f"/entitlements/{number}")
+    assert "Germany" in page.text
+    assert "countries" in page.ids
     form = world.browser.form_on(f"/entitlements/{number}", "/entitlements")
     assert form.fields["country"] == ""
     assert world.browser.submit(form).status_code == 403

@@ -8,8 +8,9 @@ import pytest
 
 from entrepot.assembly import Hub
 from entrepot.core.accounts import Principal, list_personal_tokens, make_personal_token
+from entrepot.core.accounts.personal_tokens import LIVE_MAX
 from tests import factories
-from tests.doors.portal import Browser, browsing, location
+from tests.doors.portal import Browser, Document, browsing, location
 
 PAGE = "/personal-tokens"
 API = "/e-product-entitlement-customer/v1/entitlements"
@@ -63,19 +64,51 @@ def test_a_token_is_made_shown_once_and_revoked(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "says"),
+    ("fields", "at_fault", "says"),
     [
-        ({"name": " "}, "name must not be empty"),
-        ({"days": "367"}, "1 to 366 days"),
-        ({"days": "many"}, "whole days"),
-        ({"networks": "10.0.0.1/8"}, "10.0.0.0/8"),
-        ({"scope.entitlements": "on", "scope.admin": "on"}, "does not have the scope"),
+        ({"name": " "}, {"name"}, "name must not be empty"),
+        ({"days": "367"}, {"days"}, "1 to 366 days"),
+        ({"days": "many"}, {"days"}, "whole days"),
+        ({"networks": "10.0.0.1/8"}, {"networks"}, "10.0.0.0/8"),
+        (
+            {"scope.entitlements": "on", "scope.admin": "on"},
+            {"scope.entitlements", "scope.orders", "scope.products", "scope.products.readonly"},
+            "does not have the scope",
+        ),
     ],
 )
-def test_what_is_wrong_is_said(world: World, fields: dict[str, str], says: str) -> None:
-    answer = world.browser.post(PAGE, fill_in(world, **fields))
+def test_what_is_wrong_is_said_and_nothing_has_to_be_typed_again(
+    world: World, fields: dict[str, str], at_fault: set[str], says: str
+) -> None:
+    typed = {"name": "Nightly <b>", "days": "31", "networks": '"> 192.0.2.0/24'} | fields
+    if "networks" not in at_fault:
+        typed["networks"] = "192.0.2.0/24"
+    answer = world.browser.post(PAGE, fill_in(world, **typed))
     assert answer.status_code == 400
-    assert says in answer.text
+    page = Document(answer.text)
+    assert says in page.text
+    assert page.at_fault == at_fault
+    [form] = [form for form in page.forms if form.action == PAGE]
+    assert form.fields["name"] == typed["name"]
+    assert form.fields["days"] == typed["days"]
+    assert page.areas["networks"] == typed["networks"]
+    assert page.checked == {"scope.entitlements"}
+    assert world.browser.submit(form, name="CI", days="7", networks="").status_code == 200
+
+
+def test_who_has_too_many_tokens_is_told_above_what_was_typed(world: World, hub: Hub) -> None:
+    sent = fill_in(world)
+    with hub.database.write() as tx:
+        for _ in range(LIVE_MAX):
+            make_personal_token(
+                tx, world.who.id, name="x", scopes=["orders"], actor="test", now=hub.now()
+            )
+    answer = world.browser.post(PAGE, sent)
+    assert answer.status_code == 409
+    page = Document(answer.text)
+    assert "Nightly <b>" in [form.fields.get("name") for form in page.forms]
+    assert "revoke" in page.text.lower()
+    assert "fault" in page.ids
 
 
 def test_nobody_revokes_the_token_of_another(world: World, hub: Hub) -> None:

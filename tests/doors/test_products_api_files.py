@@ -16,6 +16,7 @@ from entrepot.core.accounts.grant_tables import contacts
 from entrepot.core.delivery.tables import leases
 from entrepot.core.entitlements.tables import entitlements
 from entrepot.core.events.tables import events
+from entrepot.kit.countries import COUNTRY_NAMES
 from entrepot.web.products_api._files import CONSENT
 from tests import factories
 from tests.doors.products_world import (
@@ -34,7 +35,7 @@ FORM = {
     "name": "Ada Lovelace",
     "company": "Analytical Engines",
     "email": "Ada@Example.com",
-    "country": "de",
+    "country": "DE",
     "consent": "yes",
 }
 
@@ -185,14 +186,19 @@ class _Inputs(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.inputs: dict[str, dict[str, Any]] = {}
+        self.options: list[str] = []
         self.actions: list[str] = []
         self.addresses: list[str] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = dict(attrs)
-        if tag == "input":
+        if tag in ("input", "select"):
             self.inputs[str(found.get("name"))] = found
+        if tag == "option":
+            self.options.append(str(found["value"]))
+            if "selected" in found:
+                self.inputs["country"]["value"] = found["value"]
         if tag == "form":
             self.actions.append(str(found.get("action")))
         if tag == "a":
@@ -214,6 +220,8 @@ def test_a_browser_leaves_a_contact_once(shop: Shop, people: People) -> None:
         True,
     )
     assert CONSENT in page.text
+    assert sorted(seen.options) == ["", *sorted(COUNTRY_NAMES)]
+    assert '<option value="CI">Côte d’Ivoire</option>' in page.text
 
     refused = shop.ask("POST", path, data=FORM)
     assert refused.status_code == 403  # nobody says that the form is ours
@@ -230,6 +238,7 @@ def test_a_browser_leaves_a_contact_once(shop: Shop, people: People) -> None:
         kept = {key: each for key, each in FORM.items() if key not in (name, "consent")}
         shown = _Inputs(bad.text).inputs
         assert {key: shown[key]["value"] for key in kept} == kept
+        assert ("checked" in shown["consent"]) == (name != "consent")
 
     sent = shop.ask("POST", path, data=FORM, headers=FROM_HERE)
     assert (sent.status_code, sent.headers["location"]) == (303, path)

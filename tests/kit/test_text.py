@@ -2,12 +2,14 @@
 
 import string
 from datetime import UTC, datetime, timedelta, timezone
+from importlib import resources
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from entrepot.errors import Invalid
+from entrepot.kit.countries import COUNTRY_NAMES, country_choices
 from entrepot.kit.text import (
     COUNTRIES,
     check_country,
@@ -136,6 +138,16 @@ def test_countries_are_the_assigned_ones() -> None:
     assert len(COUNTRIES) == 249
     assert all(len(code) == 2 and code.isascii() and code.isupper() for code in COUNTRIES)
     assert {"XK", "UK", "EU", "AN", "ZZ", "SU"}.isdisjoint(COUNTRIES)
+
+
+def test_countries_are_named_as_the_time_zone_database_names_them() -> None:
+    table = resources.files("tzdata.zoneinfo").joinpath("iso3166.tab").read_text("utf-8")
+    rows = [line.split("\t") for line in table.splitlines() if not line.startswith("#")]
+    assert dict(rows) == COUNTRY_NAMES
+    names = [name for _, name in country_choices()]
+    assert sorted(names) == sorted(COUNTRY_NAMES.values())
+    # Where people look for it: not behind Zimbabwe.
+    assert names.index("Afghanistan") < names.index("Åland Islands") < names.index("Albania")
 
 
 @pytest.mark.parametrize("text", ["DE", "de", " De ", "dE\n"])

@@ -103,6 +103,7 @@ from entrepot.core.accounts.members import (
 )
 from entrepot.core.accounts.passwords import PasswordHash, hash_password
 from entrepot.core.accounts.personal_tokens import (
+    DAYS_DEFAULT,
     KnownToken,
     NewPersonalToken,
     find_personal_token,
@@ -172,6 +173,7 @@ __all__ = [
     "COMMAND_CLIENT_ID",
     "CONTACT_SECONDS",
     "CUSTOMER",
+    "DAYS_DEFAULT",
     "DEVICE_CODE",
     "DEVICE_SECONDS",
     "GRANTS",

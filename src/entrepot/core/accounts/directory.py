@@ -104,7 +104,11 @@ def add_user(
         with tx.begin_nested():
             number: int = tx.execute(insert(users).returning(users.c.id), values).scalar_one()
     except IntegrityError as error:
-        raise Conflict(f"There is a user {values['email']} already.", code="email-taken") from error
+        raise Conflict(
+            f"There is a user {values['email']} already.",
+            code="email-taken",
+            remedy="Use another address: each belongs to one account of this hub.",
+        ) from error
     record(tx, Event("user.added", actor, f"user:{number}", organisation_id), now=now)
     return number
 

@@ -17,6 +17,7 @@ from entrepot.core.entitlements import (
 )
 from entrepot.db import Tx
 from entrepot.errors import Denied, NotFound
+from entrepot.kit.countries import country_choices
 from entrepot.kit.paging import Page
 from entrepot.kit.text import check_country
 from entrepot.web.http import metrics
@@ -61,6 +62,7 @@ def entitlement_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
             entitlement=entitlement,
             releases=releases,
             denial=denial,
+            countries=country_choices() if _asks_for_country(releases) else (),
             quota=quota if quota.limited else None,
             links=PageLinks(page.number, PAGE_SIZE, total),
         )
@@ -83,6 +85,12 @@ def entitlement_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
         return entitlement, releases, total, None
 
     return [show_start, show_entitlement, _download_page(edge, pages)]
+
+
+def _asks_for_country(releases: list[Release]) -> bool:
+    return any(
+        "controlled" in artifact.repository for each in releases for artifact in each.artifacts
+    )
 
 
 def _download_page(edge: Edge, pages: Pages) -> HTTPRouteHandler:

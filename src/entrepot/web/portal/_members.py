@@ -1,7 +1,7 @@
 """Pages of an organisation's administrator: its members; and the page of an invitation."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from litestar import Request, Response, get, post
@@ -26,9 +26,10 @@ from entrepot.core.accounts import (
     set_member_roles,
 )
 from entrepot.db import Tx
-from entrepot.errors import Invalid, NotFound
+from entrepot.errors import Conflict, Invalid, NotFound
 from entrepot.kit.ids import parse_number
 from entrepot.web.http.edge import Edge
+from entrepot.web.http.errors import status_of
 from entrepot.web.http.forms import read_form
 from entrepot.web.pages.rendering import Pages
 from entrepot.web.pages.visitors import (
@@ -43,6 +44,7 @@ from entrepot.web.portal._personal_tokens import token_number
 
 PAGE, PAGE_SIZE = "/members", 50
 _ONE = f"{PAGE}/{{number:str}}"
+_FIELDS = ("email", "given_name", "family_name", "administers")
 
 
 def member_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
@@ -53,13 +55,23 @@ def member_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
 def _list_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
     hub = edge.hub
 
-    async def show(person: Person, number: int, invitation: str | None) -> Response[Any]:
+    async def show(
+        person: Person,
+        number: int,
+        invitation: str | None,
+        fault: Invalid | Conflict | None = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> Response[Any]:
         rows, total = await edge.read(
             lambda tx: list_members(tx, person.who, skip=(number - 1) * PAGE_SIZE, take=PAGE_SIZE)
         )
         return pages.page(
             "members.html",
             person.visitor,
+            status=200 if fault is None else status_of(fault),
+            fault=fault,
+            at_fault=_field_of(fault),
+            values={name: (fields or {}).get(name, "") for name in _FIELDS},
             who=person.who,
             members=rows,
             links=PageLinks(number, PAGE_SIZE, total),
@@ -75,17 +87,20 @@ def _list_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
     @post(PAGE)
     async def add_member(request: Request[Any, Any, Any]) -> Response[Any]:
         person, fields = await read_post(request, edge, page=PAGE)
-        _, secret = await edge.write(
-            lambda tx: invite_member(
-                tx,
-                person.who,
-                email=fields.get("email", ""),
-                given_name=fields.get("given_name", ""),
-                family_name=fields.get("family_name", ""),
-                roles=_roles(fields.get("administers")),
-                now=hub.now(),
+        try:
+            _, secret = await edge.write(
+                lambda tx: invite_member(
+                    tx,
+                    person.who,
+                    email=fields.get("email", ""),
+                    given_name=fields.get("given_name", ""),
+                    family_name=fields.get("family_name", ""),
+                    roles=_roles(fields.get("administers")),
+                    now=hub.now(),
+                )
             )
-        )
+        except (Invalid, Conflict) as fault:
+            return await show(person, 1, None, fault, fields)
         return await show(person, 1, _link(edge, secret))
 
     return [show_members, add_member]
@@ -193,6 +208,12 @@ def _invitation(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
         return pages.redirect(pages.url("sign-in"))
 
     return [show_invitation, take_invitation]
+
+
+def _field_of(fault: Invalid | Conflict | None) -> str:
+    if isinstance(fault, Invalid):
+        return fault.field
+    return "email" if fault is not None and fault.code == "email-taken" else ""
 
 
 def _link(edge: Edge, secret: str) -> str:

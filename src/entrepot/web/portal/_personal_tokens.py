@@ -8,15 +8,17 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
 from entrepot.core.accounts import (
+    DAYS_DEFAULT,
     NewPersonalToken,
     list_personal_tokens,
     make_personal_token,
     revoke_personal_token,
     scopes_of_roles,
 )
-from entrepot.errors import Invalid, NotFound
+from entrepot.errors import Conflict, Invalid, NotFound
 from entrepot.kit.ids import parse_number
 from entrepot.web.http.edge import Edge
+from entrepot.web.http.errors import status_of
 from entrepot.web.pages.rendering import Pages
 from entrepot.web.pages.visitors import Person, find_person, read_post
 
@@ -36,12 +38,21 @@ def personal_token_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
     """GET and POST /personal-tokens, POST /personal-tokens/{id}/revoke. A value is shown once."""
     hub = edge.hub
 
-    async def show(person: Person, made: NewPersonalToken | None = None) -> Response[Any]:
+    async def show(
+        person: Person,
+        made: NewPersonalToken | None = None,
+        fault: Invalid | Conflict | None = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> Response[Any]:
         tokens = await edge.read(lambda tx: list_personal_tokens(tx, person.who.id))
         allowed = scopes_of_roles(person.who.roles)
         return pages.page(
             "personal_tokens.html",
             person.visitor,
+            status=200 if fault is None else status_of(fault),
+            fault=fault,
+            at_fault=fault.field if isinstance(fault, Invalid) else "",
+            values=_values(fields or {}),
             tokens=tokens,
             now=hub.now(),
             made=made,
@@ -56,21 +67,22 @@ def personal_token_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
     @post(PAGE)
     async def make_token(request: Request[Any, Any, Any]) -> Response[Any]:
         person, fields = await read_post(request, edge, page=PAGE)
-        days = _days(fields)
-        made = await edge.write(
-            lambda tx: make_personal_token(
-                tx,
-                person.who.id,
-                name=fields.get("name", ""),
-                scopes=[
-                    name[len(_SCOPE_FIELD) :] for name in fields if name.startswith(_SCOPE_FIELD)
-                ],
-                days=days,
-                networks=fields.get("networks", "").replace(",", " ").split(),
-                actor=person.who.label,
-                now=hub.now(),
+        try:
+            days = _days(fields)
+            made = await edge.write(
+                lambda tx: make_personal_token(
+                    tx,
+                    person.who.id,
+                    name=fields.get("name", ""),
+                    scopes=_scopes(fields),
+                    days=days,
+                    networks=fields.get("networks", "").replace(",", " ").split(),
+                    actor=person.who.label,
+                    now=hub.now(),
+                )
             )
-        )
+        except (Invalid, Conflict) as fault:
+            return await show(person, fault=fault, fields=fields)
         return await show(person, made)
 
     @post(f"{PAGE}/{{number:str}}/revoke")
@@ -93,6 +105,20 @@ def token_number(text: str) -> int:
     if number is None:
         raise NotFound
     return number
+
+
+def _scopes(fields: Mapping[str, str]) -> list[str]:
+    return [name[len(_SCOPE_FIELD) :] for name in fields if name.startswith(_SCOPE_FIELD)]
+
+
+def _values(fields: Mapping[str, str]) -> dict[str, Any]:
+    """What stands in the form: as it was sent, so that nothing has to be typed twice."""
+    return {
+        "name": fields.get("name", ""),
+        "days": fields.get("days", str(DAYS_DEFAULT)),
+        "networks": fields.get("networks", ""),
+        "scopes": _scopes(fields),
+    }
 
 
 def _days(fields: Mapping[str, str]) -> int:

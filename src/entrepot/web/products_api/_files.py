@@ -24,6 +24,7 @@ from entrepot.core.accounts import (
 from entrepot.core.delivery import IssuedLink, issue_product_download_link
 from entrepot.db import Tx
 from entrepot.errors import Denied, EntrepotError, Invalid, NotFound, TooMany, Unauthenticated
+from entrepot.kit.countries import country_choices
 from entrepot.kit.ids import parse_number
 from entrepot.web.http import metrics
 from entrepot.web.http.callers import Caller, caller_of
@@ -45,6 +46,7 @@ CONSENT = (
     "to know who has its files, and that I can have them deleted at any time."
 )
 _FIELDS = ("name", "company", "email", "country")
+_AGREED = "yes"
 _FIELD_LENGTH_MAX = 254
 _HTML = "text/html"
 
@@ -119,7 +121,7 @@ class _Files:
             await find_visitor(request, self._edge)
             fields = dict(await read_form(request))
             told = {name: fields.get(name, "") for name in _FIELDS}
-            agreed = fields.get("consent") == "yes"
+            agreed = fields.get("consent") == _AGREED
             form = ContactForm(**told, consent=CONSENT if agreed else "")
             address, now = caller_of(request.scope, self._policy).address, self._hub.now()
             _, token = await self._edge.write(
@@ -200,6 +202,8 @@ class _Files:
             address=self._policy.path_prefix + _path(request),
             sign_in=self._sign_in(request),
             consent=CONSENT,
+            agreed=fields.get("consent") == _AGREED,
+            countries=country_choices(),
             values={name: fields.get(name, "")[:_FIELD_LENGTH_MAX] for name in _FIELDS},
         )
 
