@@ -196,3 +196,33 @@ def test_pages_follow_the_sequence(tx: Tx, size: int) -> None:
         assert total == 7
         found += [row.id for row in rows]
     assert found == expected
+
+
+def test_a_page_kept_in_memory_tells_every_change_at_once(tx: Tx) -> None:
+    home = product(tx)
+    numbers = [
+        add_product_download(tx, home, {}, file(name=f"{n}.txt"), actor="x", now=NOW)
+        for n in range(4)
+    ]
+
+    def shown() -> list[tuple[int, int, str | None, str]]:
+        rows, total = list_product_downloads(tx, home, ALL, Page(1, 500))
+        again, _ = list_product_downloads(tx, home, ALL, Page(1, 500))
+        assert total == len(rows)
+        assert all(one is two for one, two in zip(rows, again, strict=True))  # found, not made
+        return [(row.sequence, row.id, row.title, row.file_name) for row in rows]
+
+    a, b, c, d = numbers
+    assert [row[:2] for row in shown()] == [(1, a), (2, b), (3, c), (4, d)]
+    # Within the same millisecond each time: no clock tells that something is another.
+    change_product_download(tx, home, b, {"title": "B"}, actor="x", now=NOW)
+    assert shown()[1][2] == "B"
+    change_product_download(tx, home, b, {"title": "Bee"}, actor="x", now=NOW)
+    assert shown()[1][2] == "Bee"
+    change_product_download(tx, home, d, {}, place=1, actor="x", now=NOW)
+    assert [row[:2] for row in shown()] == [(1, d), (2, a), (3, b), (4, c)]
+    remove_product_download(tx, home, a, actor="x", now=NOW)
+    assert [row[:2] for row in shown()] == [(1, d), (2, b), (3, c)]
+    rows, total = list_product_downloads(tx, home, ALL, Page(2, 2))
+    assert ([row.id for row in rows], total) == ([c], 3)
+    assert list_product_downloads(tx, home, ALL, Page(9, 2)) == ([], 3)

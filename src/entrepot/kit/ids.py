@@ -32,3 +32,8 @@ def parse_number(text: str) -> int | None:
 def new_secret() -> str:
     """256 random bits, base64url without padding: 43 characters."""
     return secrets.token_urlsafe(32)
+
+
+def new_version() -> str:
+    """64 random bits, hexadecimal: what a row is like now, by another name after each change."""
+    return os.urandom(8).hex()

@@ -3,12 +3,17 @@
 A page comes from the database as one row, its downloads as JSON in it, with the total beside
 them. Python's SQLite lets go of the interpreter for every row and waits to have it back, and
 psycopg reads cell by cell: a hundred rows cost more than all else that a page needs.
+
+Of a page without filters only the names of its rows are asked for first, which an index gives:
+a row's number and its `version`, another one after each change. What is in memory by all these
+names is the page; else the rows are read.
 """
 
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -62,6 +67,7 @@ class ShownDownload:
     created_by: int | None
     changed_at: datetime
     changed_by: int | None
+    version: str  # the last one: `_made`
 
 
 _SHOWN = [_COLUMNS[name] for name in ShownDownload.__slots__]
@@ -82,6 +88,10 @@ def list_product_downloads(
         "skip": page.skip,
         "take": page.size,
     }
+    if wanted == _EVERY:
+        known = _known_page(tx, bound)
+        if known is not None:
+            return known
     dialect, visible = tx.dialect.name, wanted.visibility is not None
     if wanted.ids is None:
         bounded = wanted.first_id > 0 or wanted.last_id < INT64_MAX
@@ -92,6 +102,35 @@ def list_product_downloads(
         conditions = [*_conditions(bounded=True, visible=visible), _COLUMNS.id.in_(ids)]
         row = tx.execute(_statement(dialect, conditions), bound).one()
     return _made(row.cells), int(row.total)
+
+
+def _known_page(tx: Tx, bound: dict[str, Any]) -> tuple[list[ShownDownload], int] | None:
+    """The page if all of it is in memory. A product's sequence counts from 1 without gaps."""
+    skip, take = bound["skip"], bound["take"]
+    places = {"product_id": bound["product_id"], "first": skip + 1, "last": skip + take}
+    row = _names(tx.dialect.name).one_or_none(tx, places)
+    names = row.names.split(",") if row.names else []
+    kept = _kept  # another thread may begin anew with an empty one
+    try:
+        found = [kept[name] for name in names]
+    except KeyError:
+        return None
+    found.sort(key=_place)
+    return found, int(row.total or 0)
+
+
+@cache
+def _names(dialect: str) -> Prepared:
+    """One row: `names` of the page's rows, with commas between, and the last place as `total`."""
+    together = func.string_agg if dialect == "postgresql" else func.group_concat
+    mine = _COLUMNS.product_id == _bound("product_id")
+    name = cast(_COLUMNS.id, Text) + literal_column("':'") + _COLUMNS.version
+    last = select(func.max(_COLUMNS.sequence)).where(mine).scalar_subquery()
+    places = _COLUMNS.sequence.between(_bound("first"), _bound("last"))
+    page = select(
+        together(name, literal_column("','")).label("names"), last.label("total")
+    ).select_from(product_downloads)
+    return Prepared(page.where(mine, places))
 
 
 def _bound(name: str) -> BindParameter[int]:
@@ -128,27 +167,31 @@ def _statement(dialect: str, conditions: list[ColumnElement[bool]]) -> Select[An
 
 
 _split = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_kept: dict[bytes, ShownDownload] = {}
+_place = attrgetter("sequence", "id")
+_kept: dict[str, ShownDownload] = {}
+_EVERY = DownloadFilter()
 
 
 def _made(cells: str | None) -> list[ShownDownload]:
-    """Each download is made once, and then found by its cells: whatever changed reads otherwise.
+    """The rows as objects; one that is unchanged is the very object that it was before.
 
-    Not those with long descriptions: thousands of them would fill the memory.
+    Those with long descriptions are not kept: thousands of them would fill the memory.
     """
+    global _kept
     found = []
     for raw in _split(cells or "[]"):
-        key = bytes(raw)
-        one = _kept.get(key)
+        cells = msgspec.json.decode(raw)
+        name = f"{cells[0]}:{cells[-1]}"
+        one = _kept.get(name)
         if one is None:
-            one = _make(msgspec.json.decode(key))
+            one = _make(cells)
             if len(_kept) >= MADE_MAX:
-                _kept.clear()
-            if len(key) <= MADE_BYTES_MAX:
-                _kept[key] = one
+                _kept = {}
+            if len(bytes(raw)) <= MADE_BYTES_MAX:
+                _kept[name] = one
         found.append(one)
     # No database promises in which order it sums rows up.
-    found.sort(key=lambda one: (one.sequence, one.id))
+    found.sort(key=_place)
     return found
 
 

@@ -1,7 +1,9 @@
 """What a list is asked for: filters and paging (contract, "List"), each fault named."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NoReturn
 from urllib.parse import parse_qsl, urlencode
 
@@ -15,6 +17,7 @@ LIMIT_MAX = 500
 PAGE_MAX = 1_000_000_000
 NAMES = ("id:in", "id:min", "id:max", "id:after", "id:before", "visibility", "page", "limit")
 _FIELDS_MAX = IDS_MAX + len(NAMES)
+_PLAIN = re.compile(r"[a-z0-9:,&=]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +30,12 @@ class Asked:
 
     def query(self, page: int | None = None) -> str:
         """The query as it came, or with another page; the names keep their colons."""
-        if page is None:
-            return urlencode(self.pairs, safe=":,")
-        others = [(name, value) for name, value in self.pairs if name != "page"]
-        return urlencode([*others, ("page", str(page))], safe=":,")
+        pairs = self.pairs
+        if page is not None:
+            pairs = [*(pair for pair in pairs if pair[0] != "page"), ("page", str(page))]
+        # No value that was taken has `&` or `=` in it. `urlencode` costs ten times as much.
+        text = "&".join([f"{name}={value}" for name, value in pairs])
+        return text if _PLAIN.fullmatch(text) else urlencode(pairs, safe=":,")
 
 
 def parse_list(query_string: bytes) -> Asked:
@@ -39,6 +44,12 @@ def parse_list(query_string: bytes) -> Asked:
     `id:in` takes numbers with commas between and may be repeated; all of them count. Names may
     be percent-encoded like anything else in a query.
     """
+    if len(query_string) <= _SHORT:
+        return _parse_again(query_string)
+    return _parse(query_string)
+
+
+def _parse(query_string: bytes) -> Asked:
     pairs = _pairs(query_string)
     values: dict[str, str] = {}
     for name, value in pairs:
@@ -60,6 +71,10 @@ def parse_list(query_string: bytes) -> Asked:
     page = _number(values, "page", 1, PAGE_MAX, otherwise=1)
     limit = _number(values, "limit", 1, LIMIT_MAX, otherwise=LIMIT)
     return Asked(_filter(values, pairs), Page(page, limit), pairs)
+
+
+_SHORT = 100  # bytes: what people and programs ask for page by page, again and again
+_parse_again = lru_cache(maxsize=1024)(_parse)
 
 
 def _pairs(query_string: bytes) -> Sequence[tuple[str, str]]:

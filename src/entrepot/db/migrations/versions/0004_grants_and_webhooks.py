@@ -304,6 +304,7 @@ def _create_product_downloads() -> None:
         sa.Column("created_by", schema.Number, nullable=True),
         sa.Column("changed_at", schema.Instant(), nullable=False),
         sa.Column("changed_by", schema.Number, nullable=True),
+        sa.Column("version", sa.Text(), nullable=False),
         sa.CheckConstraint(
             "visibility IN ('public', 'contact', 'purchase')",
             name=op.f("ck_product_downloads_visibility"),
@@ -321,7 +322,7 @@ def _create_product_downloads() -> None:
     op.create_index(
         "ix_product_downloads_product_id_sequence",
         "product_downloads",
-        ["product_id", "sequence"],
+        ["product_id", "sequence", "version"],
         unique=False,
     )
     op.create_index("ix_product_downloads_sha256", "product_downloads", ["sha256"], unique=False)
