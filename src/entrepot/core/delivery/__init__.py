@@ -16,6 +16,7 @@ from entrepot.core.delivery.links import (
     IssuedLink,
     issue_artifact_link,
     issue_release_link,
+    issue_artifact_links,
 )
 from entrepot.core.delivery.order_links import issue_order_link, link_bucket, order_link
 from entrepot.core.delivery.packages import Package, lay_out_package
@@ -65,6 +66,7 @@ __all__ = [
     "issue_asset_link",
     "issue_order_link",
     "issue_product_download_link",
+    "issue_artifact_links",
     "issue_release_link",
     "key_id_of",
     "lay_out",

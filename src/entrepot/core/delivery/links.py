@@ -1,7 +1,7 @@
-"""Issuing links to artifacts, one by one or all of a release in one ZIP."""
+"""Issuing links to artifacts: to one, to each of a release, or to all of them in one ZIP."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,17 +10,20 @@ from sqlalchemy import insert
 
 from entrepot.core.accounts import Keyring, Principal
 from entrepot.core.delivery._signing import LEASE_BYTES, sign_link
-from entrepot.core.delivery.quotas import require_room
+from entrepot.core.delivery.quotas import require_room, require_room_for_each
 from entrepot.core.delivery.releases import release_file_name
 from entrepot.core.delivery.tables import leases
 from entrepot.core.entitlements import (
     ArtifactRequest,
+    Explanation,
+    PermittedArtifact,
     PermittedArtifacts,
+    Reference,
     permitted_artifact,
     permitted_artifacts,
     refer,
 )
-from entrepot.core.events import Event, record
+from entrepot.core.events import Event, record_all
 from entrepot.db import Prepared, Tx
 from entrepot.kit.context import request_id
 from entrepot.kit.ids import parse_uuid
@@ -88,22 +91,56 @@ def issue_artifact_link(
     The link is good for `seconds`, at most 600. Invalid: `declared_country` is no country;
     an empty one is none declared.
     """
-    request = _request(who, number, release_id, artifact_id, declared_country, embargoed)
+    request = link_request(who, refer(number), release_id, artifact_id, declared_country, embargoed)
     artifact = permitted_artifact(tx, request, now=now)
-    if artifact.limited:
-        named = f"artifact:{artifact.artifact_id}"
-        require_room(tx, artifact.entitlement_id, who.label, named, artifact.size, now=now)
-    return _issue(
+    require_room_for(tx, who, artifact, now=now)
+    [link] = _issue(
         tx,
         keyring,
         who,
         request,
-        artifact_id=artifact.artifact_id,
+        {artifact.artifact_id: artifact.file_name},
         licence_revision_id=artifact.licence_revision_id,
-        file_name=artifact.file_name,
         seconds=seconds,
         now=now,
     )
+    return link
+
+
+def issue_artifact_links(
+    tx: Tx,
+    keyring: Keyring,
+    who: Principal,
+    *,
+    number: str,
+    release_id: str,
+    only: Collection[str] = (),
+    declared_country: str | None,
+    embargoed: Sequence[str] = (),
+    seconds: int = LINK_SECONDS_MAX,
+    now: datetime,
+) -> tuple[list[IssuedLink], PermittedArtifacts]:
+    """A link to each artifact of a release, or to those in `only`; they come along, in order.
+
+    As `issue_artifact_link` for one after the other, but all or none: where one may not be had,
+    its refusal is the answer, and nothing is written.
+    """
+    request = link_request(who, refer(number), release_id, "", declared_country, embargoed)
+    granted = permitted_artifacts(tx, request, only=only, now=now)
+    if granted.limited:
+        wanted = {f"artifact:{file.artifact_id}": file.size for file in granted.files}
+        require_room_for_each(tx, granted.entitlement_id, who.label, wanted, now=now)
+    links = _issue(
+        tx,
+        keyring,
+        who,
+        request,
+        {file.artifact_id: file.file_name for file in granted.files},
+        licence_revision_id=granted.licence_revision_id,
+        seconds=seconds,
+        now=now,
+    )
+    return links, granted
 
 
 def issue_release_link(
@@ -123,38 +160,47 @@ def issue_release_link(
     As `issue_artifact_link`, where every artifact must be granted: an archive that lacks a
     file would pass for the whole release.
     """
-    request = _request(who, number, release_id, "", declared_country, embargoed)
+    request = link_request(who, refer(number), release_id, "", declared_country, embargoed)
     granted = permitted_artifacts(tx, request, now=now)
     if granted.limited:
         named = f"release:{granted.release_id}"
         require_room(tx, granted.entitlement_id, who.label, named, now=now)
-    link = _issue(
+    [link] = _issue(
         tx,
         keyring,
         who,
         request,
-        artifact_id=None,
+        {None: release_file_name(granted)},
         licence_revision_id=granted.licence_revision_id,
-        file_name=release_file_name(granted),
         seconds=seconds,
         now=now,
     )
     return link, granted
 
 
-def _request(
+def require_room_for(
+    tx: Tx, who: Principal, artifact: PermittedArtifact | Explanation, *, now: datetime
+) -> None:
+    """Denied where the entitlement's quota has no room for the artifact now; reserves nothing."""
+    if artifact.limited:
+        named = f"artifact:{artifact.artifact_id}"
+        require_room(tx, artifact.entitlement_id, who.label, named, artifact.size, now=now)
+
+
+def link_request(
     who: Principal,
-    number: str,
+    reference: Reference,
     release_id: str,
     artifact_id: str,
     declared_country: str | None,
     embargoed: Sequence[str],
 ) -> ArtifactRequest:
+    """What the predicate is asked for a link. Invalid: `declared_country` is no country."""
     return ArtifactRequest(
         organisation_id=who.organisation_id,
         user_id=who.user_id,
         api_client_id=who.api_client_id,
-        reference=refer(number),
+        reference=reference,
         release_id=release_id,
         artifact_id=artifact_id,
         country=who.country,
@@ -168,17 +214,16 @@ def _issue(
     keyring: Keyring,
     who: Principal,
     request: ArtifactRequest,
+    files: Mapping[str | None, str],
     *,
-    artifact_id: str | None,
     licence_revision_id: int | None,
-    file_name: str,
     seconds: int,
     now: datetime,
-) -> IssuedLink:
+) -> list[IssuedLink]:
+    """A lease and an event for each artifact in `files`, by its file's name; None: the ZIP."""
     release_id = parse_uuid(request.release_id)
-    lease_id, expires_at = begin_lease(seconds, now)
-    values: dict[str, Any] = {
-        "id": lease_id,
+    begun = [begin_lease(seconds, now) for _ in files]
+    shared: dict[str, Any] = {
         "principal": who.label,
         "user_id": who.user_id,
         "api_client_id": who.api_client_id,
@@ -186,28 +231,29 @@ def _issue(
         "entitlement_id": request.reference.entitlement_id,
         "child_product_id": request.reference.child_product_id,
         "release_id": release_id,
-        "artifact_id": artifact_id,
         "country": who.country,
         "declared_country": request.declared_country,
         "licence_revision_id": licence_revision_id,
         "issued_at": now,
-        "expires_at": expires_at,
         "request_id": request_id.get(),
     }
-    _INSERT.run(tx, values)
-    event = Event(
-        "link.issued",
-        who.label,
-        f"release:{release_id}" if artifact_id is None else f"artifact:{artifact_id}",
-        who.organisation_id,
-        {
-            "entitlement": str(request.reference.number),
-            "country": who.country,
-            "declared_country": request.declared_country,
-        },
-    )
-    record(tx, event, now=now)
-    return sign_lease(keyring, lease_id, expires_at, file_name, now=now)
+    data = {
+        "entitlement": str(request.reference.number),
+        "country": who.country,
+        "declared_country": request.declared_country,
+    }
+    rows, told = [], []
+    for (lease_id, ends_at), artifact_id in zip(begun, files, strict=True):
+        own = {"id": lease_id, "artifact_id": artifact_id, "expires_at": ends_at}
+        rows.append(shared | own)
+        subject = f"release:{release_id}" if artifact_id is None else f"artifact:{artifact_id}"
+        told.append(Event("link.issued", who.label, subject, who.organisation_id, data))
+    _INSERT.run_many(tx, rows)
+    record_all(tx, told, now=now)
+    return [
+        sign_lease(keyring, lease_id, ends_at, file_name, now=now)
+        for (lease_id, ends_at), file_name in zip(begun, files.values(), strict=True)
+    ]
 
 
 def _declared(country: str | None) -> str | None:

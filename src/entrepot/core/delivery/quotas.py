@@ -10,7 +10,7 @@ Exact with any number of processes: those that reserve of one entitlement take t
 row is written by one statement that holds the counts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -278,21 +278,24 @@ def _exhausted(tx: Tx, taking: Taking, *, now: datetime) -> Denied:
 
 
 def exhausted(quota: Quota) -> Denied:
-    """The refusal: what is left, and when some of it comes back."""
+    """The refusal: what there is, is used and is left of each limit, and when some comes back.
+
+    `details` has `downloads_max`, `_used` and `_left`, the same of `bytes` and `addresses`, for
+    the limits that are set; `returns_at` is empty where nothing comes back by itself.
+    """
     limits = {
         "downloads": (quota.downloads_max, quota.downloads_used),
         "bytes": (quota.bytes_max, quota.bytes_used),
         "addresses": (quota.addresses_max, quota.addresses_used),
     }
-    left = {
-        f"{name}_left": max(0, most - used)
-        for name, (most, used) in limits.items()
-        if most is not None
-    }
+    set_ = {name: (most, used) for name, (most, used) in limits.items() if most is not None}
+    counts: dict[str, int] = {}
+    for name, (most, used) in set_.items():
+        counts[f"{name}_max"] = most
+        counts[f"{name}_used"] = used
+        counts[f"{name}_left"] = max(0, most - used)
     told = ", ".join(
-        f"{left[f'{name}_left']} of {most} {name}"
-        for name, (most, _) in limits.items()
-        if most is not None
+        f"{counts[f'{name}_left']} of {most} {name}" for name, (most, _) in set_.items()
     )
     returns_at = "" if quota.returns_at is None else format_instant(quota.returns_at)
     when = (
@@ -304,7 +307,7 @@ def exhausted(quota: Quota) -> Denied:
         f"The quota of the entitlement has no room for this: {told} left.",
         code="quota-exhausted",
         remedy=f"{when} the publisher for more.",
-        details={"entitlement": quota.entitlement_id, "returns_at": returns_at, **left},
+        details={"entitlement": quota.entitlement_id, "returns_at": returns_at, **counts},
     )
 
 
@@ -316,20 +319,28 @@ def require_room(
     `named` is an object as transfers.py has it, or the beginning of one up to its `/`: of a ZIP
     whose layout is not known yet. For whoever issues a link; addresses are seen to later.
     """
+    require_room_for_each(tx, entitlement_id, principal, {named: size}, now=now)
+
+
+def require_room_for_each(
+    tx: Tx, entitlement_id: int, principal: str, wanted: Mapping[str, int], *, now: datetime
+) -> None:
+    """As `require_room` for each object that `wanted` names, with its size, by itself."""
     quota = find_quota(tx, entitlement_id, now=now)
     downloads = quota.downloads_max is not None and quota.downloads_used >= quota.downloads_max
-    too_large = quota.bytes_max is not None and quota.bytes_used + size > quota.bytes_max
-    if not (downloads or too_large):
-        return
     column = reservations.c
-    taken_already = exists().where(
-        _alive(entitlement_id, now),
-        column.principal == principal,
-        or_(column.object == named, column.object.startswith(f"{named}/", autoescape=True)),
-        or_(column.completed_at.is_(None), column.reserved_at > now - _SHARED),
-    )
-    if not tx.execute(select(taken_already)).scalar_one():
-        raise exhausted(quota)
+    for named, size in wanted.items():
+        too_large = quota.bytes_max is not None and quota.bytes_used + size > quota.bytes_max
+        if not (downloads or too_large):
+            continue
+        taken_already = exists().where(
+            _alive(entitlement_id, now),
+            column.principal == principal,
+            or_(column.object == named, column.object.startswith(f"{named}/", autoescape=True)),
+            or_(column.completed_at.is_(None), column.reserved_at > now - _SHARED),
+        )
+        if not tx.execute(select(taken_already)).scalar_one():
+            raise exhausted(quota)
 
 
 def give_back(tx: Tx, reservation_id: int, *, now: datetime) -> None:

@@ -8,19 +8,18 @@ from entrepot.core.orders.packages import PackageEntry, encode_package
 from entrepot.errors import Invalid
 from entrepot.kit.file_names import FILE_NAME_BYTES_MAX, check_file_name
 
-_ENDING = ".zip"
 _SPELT = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.+ ")
 
 
-def release_file_name(granted: PermittedArtifacts) -> str:
+def release_file_name(granted: PermittedArtifacts, ending: str = ".zip") -> str:
     """`<product code>-<release name>.zip`, what is not safe in a file name replaced by `_`."""
     whole = f"{granted.product_code}-{granted.release_name}"
-    stem = whole.encode()[: FILE_NAME_BYTES_MAX - len(_ENDING)].decode(errors="ignore")
+    stem = whole.encode()[: FILE_NAME_BYTES_MAX - len(ending)].decode(errors="ignore")
     try:
-        return check_file_name(stem + _ENDING, field="name")
+        return check_file_name(stem + ending, field="name")
     except Invalid:
         plain = "".join(char if char in _SPELT else "_" for char in stem)
-        return check_file_name(plain.strip(" .") + _ENDING, field="name")
+        return check_file_name(plain.strip(" .") + ending, field="name")
 
 
 def release_package(granted: PermittedArtifacts) -> Package:

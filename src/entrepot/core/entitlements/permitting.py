@@ -1,6 +1,6 @@
 """Releases and artifacts that the predicate grants, and why not where it does not."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -229,21 +229,33 @@ def permitted_artifact(tx: Tx, request: ArtifactRequest, *, now: datetime) -> Pe
     )
 
 
-def permitted_artifacts(tx: Tx, request: ArtifactRequest, *, now: datetime) -> PermittedArtifacts:
+def permitted_artifacts(
+    tx: Tx, request: ArtifactRequest, *, only: Collection[str] = (), now: datetime
+) -> PermittedArtifacts:
     """Ask the predicate for every artifact of a release (`artifact_id` does not count).
 
-    NotFound, or Denied with reason and remedy of the first that the caller may not have now.
+    `only`: these of them, by UUID; none given means all. NotFound, also where one of them is
+    not in the release, or Denied with reason and remedy of the first that the caller may not
+    have now.
     """
     bound = _bind(request, now)
     child = request.reference.child_product_id is not None
     rows = permission("artifacts", child=child).all(tx, bound)
+    if only:
+        wanted = {parse_uuid(artifact_id) for artifact_id in only}
+        rows = [row for row in rows if row.artifact_id in wanted]
+        if len(rows) != len(wanted):
+            raise NotFound
     if not rows:
         raise NotFound
     for row in rows:
         if row.verdict != GRANTED:
             raise _refusal(tx, request, row, bound)
     first = rows[0]
-    files = [PermittedFile(row.file_name, row.size, row.crc32, row.sha256) for row in rows]
+    files = [
+        PermittedFile(row.file_name, row.size, row.crc32, row.sha256, row.md5, row.artifact_id)
+        for row in rows
+    ]
     return PermittedArtifacts(
         first.entitlement_id,
         first.product_code,

@@ -330,7 +330,7 @@ def permission(level: Level, *, child: bool) -> Prepared:
             has_quota.label("limited"),
         ]
         if level == "artifacts":
-            columns += [blobs.c.crc32, releases.c.name.label("release_name")]
+            columns += [blobs.c.crc32, blobs.c.md5, releases.c.name.label("release_name")]
         rules = [ARTIFACT_RULES[0], *rules, *ARTIFACT_RULES[1:]]
     query = (
         select(*columns, verdict_of(*rules).label("verdict"))

@@ -175,6 +175,8 @@ class PermittedFile:
     size: int
     crc32: int
     sha256: str
+    md5: str
+    artifact_id: str
 
 
 @dataclass(frozen=True, slots=True)

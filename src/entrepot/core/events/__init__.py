@@ -2,7 +2,7 @@
 
 from entrepot.core.events.denials import Denial, Tally, record_denial
 from entrepot.core.events.exporting import FORMATS, MEDIA_TYPES, plain_event
-from entrepot.core.events.log import Event, record
+from entrepot.core.events.log import Event, record, record_all
 from entrepot.core.events.reading import Wanted, list_events, walk_events
 from entrepot.core.events.retention import purge_events
 
@@ -17,6 +17,7 @@ __all__ = [
     "plain_event",
     "purge_events",
     "record",
+    "record_all",
     "record_denial",
     "walk_events",
 ]

@@ -1,6 +1,6 @@
 """Writing to the log. A row is written in the transaction of the change it tells of."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -35,15 +35,21 @@ class Event:
 
 def record(tx: Tx, event: Event, *, now: datetime) -> None:
     """Append `event`, with the id of the request at hand where there is one."""
-    _INSERT.run(
-        tx,
-        {
-            "at": now,
-            "type": event.type,
-            "actor": event.actor,
-            "organisation_id": event.organisation_id,
-            "subject": event.subject,
-            "request_id": request_id.get(),
-            "data": event.data,
-        },
-    )
+    _INSERT.run(tx, _values(event, now))
+
+
+def record_all(tx: Tx, several: Iterable[Event], *, now: datetime) -> None:
+    """As `record` for each of them, in one go."""
+    _INSERT.run_many(tx, [_values(event, now) for event in several])
+
+
+def _values(event: Event, now: datetime) -> dict[str, Any]:
+    return {
+        "at": now,
+        "type": event.type,
+        "actor": event.actor,
+        "organisation_id": event.organisation_id,
+        "subject": event.subject,
+        "request_id": request_id.get(),
+        "data": event.data,
+    }

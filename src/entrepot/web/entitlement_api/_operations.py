@@ -1,6 +1,7 @@
 """What the OpenAPI document says of the operations beyond what Litestar can see itself."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -8,11 +9,20 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example, Operation, Parameter, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 
-from entrepot.web.entitlement_api._query import OFFSET_MAX, PAGE_SIZE, SEARCH_BYTES_MAX
+from entrepot.core.delivery import IssuedLink
+from entrepot.core.entitlements import PermittedArtifacts, PermittedFile
+from entrepot.web.entitlement_api._metalink import MEDIA_TYPE, Offered, write_metalink
+from entrepot.web.entitlement_api._query import (
+    ARTIFACTS_MAX,
+    OFFSET_MAX,
+    PAGE_SIZE,
+    SEARCH_BYTES_MAX,
+)
 from entrepot.web.entitlement_api._wire import (
     PATH,
     ArtifactItem,
     Characteristics,
+    Check,
     Compliance,
     Customer,
     DownloadUrl,
@@ -23,6 +33,11 @@ from entrepot.web.entitlement_api._wire import (
     Foundry,
     History,
     Named,
+    Permission,
+    PermissionArtifact,
+    PermissionPage,
+    PermissionProduct,
+    PermissionRelease,
     Product,
     Quality,
     ReleaseItem,
@@ -47,6 +62,15 @@ DECLARED_COUNTRY = Parameter(
     "artifact's `repository` contains `controlled`.",
     schema=Schema(type=OpenAPIType.STRING, min_length=2, max_length=2),
     examples={"Germany": Example(value="DE")},
+)
+
+ARTIFACTS = Parameter(
+    name="artifacts",
+    param_in="query",
+    description=f"Only these of the release's artifacts: at most {ARTIFACTS_MAX} UUIDs with commas "
+    "between them. Without it: all.",
+    schema=Schema(type=OpenAPIType.STRING),
+    examples={"one": Example(value="7db814ee-c1e3-4d68-a65d-a7e6b437e1ef")},
 )
 
 
@@ -82,6 +106,13 @@ ENTITLEMENT_SEARCH = search(
 RELEASE_SEARCH = search(
     "availableFrom, latestAvailable (true: only the newest)",
     '{"availableFrom":"2026-01-31T12:00:00Z","latestAvailable":true}',
+)
+
+
+PERMISSION_SEARCH = search(
+    "artifact.id, release.id, product.id (a product code; alone: its newest release), "
+    "release.name; at least one of the first three",
+    '{"product.id":"DS000B","release.name":"2022.2"}',
 )
 
 
@@ -249,5 +280,60 @@ RELEASE_ZIP = ReleaseZip(
     "DS000B-2022.2.zip",
     1_234_801,
 )
+PERMISSION = Permission(
+    False,
+    EntitlementId("169189"),
+    PermissionProduct("DS000B"),
+    PermissionRelease(_RELEASE_ID, "2022.2"),
+    PermissionArtifact(_ARTIFACT_ID, "studio-2022.2-linux.tgz", 1_234_567),
+    [
+        Check("entitlement", "passed", "The entitlement is valid.", begins=_MOMENT),
+        Check(
+            "maintenance",
+            "failed",
+            "The maintenance period ended on 2026-01-31; this release came later.",
+            "maintenance-ended",
+            "Renew the maintenance with the publisher to get later ones.",
+            ends=_MOMENT,
+        ),
+        Check("quota", "not-reached"),
+    ],
+    "maintenance-ended",
+)
+PERMISSIONS = PermissionPage(1, [PERMISSION])
 ENTITLEMENTS = EntitlementPage(1, [ENTITLEMENT])
 RELEASES = ReleasePage(1, [RELEASE])
+_NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+_FILE = PermittedFile(
+    ARTIFACT.file_name,
+    ARTIFACT.file_size,
+    0,
+    ARTIFACT.sha256,
+    ARTIFACT.md5,
+    ARTIFACT.id,
+)
+METALINK = ResponseSpec(
+    str,
+    generate_examples=False,
+    description="Metalink 4 (RFC 5854): each file with its digests and a link good for 10 minutes.",
+    media_type=MEDIA_TYPE,
+    examples=[
+        Example(
+            value=write_metalink(
+                PermittedArtifacts(
+                    169189, "DS000B", RELEASE.id, RELEASE.name, _NOON, None, [_FILE]
+                ),
+                [
+                    Offered(
+                        _FILE,
+                        IssuedLink(
+                            "1.5f3a.../studio-2022.2-linux.tgz", "", _NOON + timedelta(0, 600)
+                        ),
+                    )
+                ],
+                public_url=_HUB,
+                now=_NOON,
+            ).decode()
+        )
+    ],
+)

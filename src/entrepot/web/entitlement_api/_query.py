@@ -16,6 +16,7 @@ PAGE_SIZE = 10
 OFFSET_MAX = 1_000_000_000
 SEARCH_BYTES_MAX = 4096
 PARAMETERS_MAX = 16
+ARTIFACTS_MAX = 100
 
 T = TypeVar("T")
 
@@ -82,6 +83,24 @@ def _number(parameters: Mapping[str, str], name: str, most: int) -> int | None:
             remedy="offset is the page, counted from 1; limit the number of items on a page.",
         )
     return number
+
+
+def parse_artifacts(parameters: Mapping[str, str]) -> list[str]:
+    """The artifacts that `artifacts` names, none where it is not given; Invalid where too many.
+
+    What is no UUID is left for the predicate, to which it is one that is not there.
+    """
+    text = parameters.get("artifacts")
+    if text is None:
+        return []
+    named = text.split(",")
+    if len(named) > ARTIFACTS_MAX:
+        raise Invalid(
+            f"artifacts has {len(named)} ids; {ARTIFACTS_MAX} is the most.",
+            field="artifacts",
+            remedy="Leave it out for all files of the release, or ask for them in parts.",
+        )
+    return named
 
 
 def parse_entitlement_search(parameters: Mapping[str, str]) -> EntitlementFilter:

@@ -1,6 +1,6 @@
-"""The seven endpoints (contract, section 1) and one of ours, over the verbs of core."""
+"""The seven endpoints (contract, section 1) and ours, over the verbs of core."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, TypeAlias, TypeVar
 
 import msgspec
@@ -10,9 +10,12 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter
 from litestar.response.base import ASGIResponse
 
+from entrepot.blobs import CHUNK_BYTES
 from entrepot.core.accounts import Principal, require_scope
+from entrepot.core.catalogue.chunks import chunk_digests
 from entrepot.core.delivery import (
     issue_artifact_link,
+    issue_artifact_links,
     issue_release_link,
     lay_out_package,
     release_file_name,
@@ -30,7 +33,6 @@ from entrepot.core.entitlements import (
 )
 from entrepot.db import Tx
 from entrepot.errors import Denied, EntrepotError
-from entrepot.kit.text import check_country
 from entrepot.web.entitlement_api._errors import (
     CACHE_CONTROL,
     AnyRequest,
@@ -42,13 +44,21 @@ from entrepot.web.entitlement_api._errors import (
     licence_required,
 )
 from entrepot.web.entitlement_api._kept import Kept
+from entrepot.web.entitlement_api._metalink import (
+    ENDING,
+    MEDIA_TYPE,
+    Offered,
+    write_metalink,
+)
 from entrepot.web.entitlement_api._operations import (
     ARTIFACT,
+    ARTIFACTS,
     DECLARED_COUNTRY,
     DOWNLOAD_URL,
     ENTITLEMENT,
     ENTITLEMENT_SEARCH,
     ENTITLEMENTS,
+    METALINK,
     OFFSET,
     RELEASE,
     RELEASE_SEARCH,
@@ -58,8 +68,15 @@ from entrepot.web.entitlement_api._operations import (
     limit,
     with_parameters,
 )
+from entrepot.web.entitlement_api._permissions import (
+    PERMISSIONS_PATH,
+    declared_country,
+    explain_permission,
+    explain_permissions,
+)
 from entrepot.web.entitlement_api._query import (
     check_names,
+    parse_artifacts,
     parse_entitlement_search,
     parse_page,
     parse_parameters,
@@ -78,12 +95,12 @@ from entrepot.web.entitlement_api._wire import (
     Writer,
 )
 from entrepot.web.http.callers import Caller, caller_of
+from entrepot.web.http.disposition import attachment
 from entrepot.web.http.edge import Edge
 from entrepot.web.http.routing import DoorRouter
 
 SCOPE = "entitlements"
 _LISTING = ("offset", "limit", "search")
-_COUNTRY_HEADER = "declared-country-code"
 
 _RELEASES = "/{entitlement_id:str}/rights/download/releases"
 _RELEASE = _RELEASES + "/{release_id:str}"
@@ -108,14 +125,16 @@ class _Door:
         self.policy = edge.hub.policy
         self.writer = Writer(self.policy.public_url)
 
-    async def enter(self, request: AnyRequest) -> tuple[Principal, Caller, dict[str, str]]:
-        """The caller, who may use this API, and the query's parameters."""
+    async def enter(
+        self, request: AnyRequest, known: Sequence[str] = _LISTING
+    ) -> tuple[Principal, Caller, dict[str, str]]:
+        """The caller, who may use this API, and the query's parameters, all of them `known`."""
         scope = request.scope
         caller = caller_of(scope, self.policy)
         who = await self.edge.authenticate(caller)
         require_scope(who, SCOPE)
         parameters = parse_parameters(scope["query_string"])
-        check_names(parameters, _LISTING)
+        check_names(parameters, known)
         return who, caller, parameters
 
     async def read(self, verb: Callable[[Tx], Wire]) -> bytes:
@@ -138,11 +157,6 @@ class _Door:
 
 def _answer(body: bytes) -> ASGIResponse:
     return ASGIResponse(body=body, headers=_HEADERS, media_type="application/json")
-
-
-def _declared_country(caller: Caller) -> str | None:
-    code = caller.headers.get(_COUNTRY_HEADER)
-    return None if code is None else check_country(code, field=_COUNTRY_HEADER)
 
 
 def _list_entitlements(door: _Door) -> HTTPRouteHandler:
@@ -287,7 +301,7 @@ def _issue_link(door: _Door) -> HTTPRouteHandler:
         artifact_id: OfArtifact,
     ) -> ASGIResponse:
         who, caller, _ = await door.enter(request)
-        country = _declared_country(caller)
+        country = declared_country(caller)
         link = await door.decide(
             entitlement_id,
             door.edge.write(
@@ -324,7 +338,7 @@ def _issue_zip_link(door: _Door) -> HTTPRouteHandler:
         request: AnyRequest, entitlement_id: OfEntitlement, release_id: OfRelease
     ) -> ASGIResponse:
         who, caller, _ = await door.enter(request)
-        country = _declared_country(caller)
+        country = declared_country(caller)
         link, granted = await door.decide(
             entitlement_id,
             door.edge.write(
@@ -347,6 +361,60 @@ def _issue_zip_link(door: _Door) -> HTTPRouteHandler:
             link.path, granted.release_id, release_file_name(granted), archive.size
         )
         return _answer(_encode(body))
+
+    return handler
+
+
+def _write_metalink(door: _Door) -> HTTPRouteHandler:
+    hub, policy = door.edge.hub, door.policy
+
+    @get(
+        _RELEASE + "/metalink",
+        operation_id="writeReleaseMetalink",
+        summary="Links to the files of a release with their digests, for download managers",
+        operation_class=with_parameters(DECLARED_COUNTRY, ARTIFACTS),
+        responses=answers(None, "", 404, licence=True) | {200: METALINK},
+    )
+    async def handler(
+        request: AnyRequest, entitlement_id: OfEntitlement, release_id: OfRelease
+    ) -> ASGIResponse:
+        who, caller, parameters = await door.enter(request, (*_LISTING, ARTIFACTS.name))
+        only = parse_artifacts(parameters)
+        country = declared_country(caller)
+        now = hub.now()
+        links, granted = await door.decide(
+            entitlement_id,
+            door.edge.write(
+                lambda tx: issue_artifact_links(
+                    tx,
+                    hub.keys.current,
+                    who,
+                    number=entitlement_id,
+                    release_id=release_id,
+                    only=only,
+                    declared_country=country,
+                    embargoed=policy.embargoed,
+                    seconds=policy.link_seconds,
+                    now=now,
+                )
+            ),
+        )
+
+        def write(tx: Tx) -> bytes:
+            offered = [
+                Offered(
+                    file, link, chunk_digests(tx, file.sha256) if file.size > CHUNK_BYTES else ()
+                )
+                for file, link in zip(granted.files, links, strict=True)
+            ]
+            return write_metalink(granted, offered, public_url=policy.public_url, now=now)
+
+        name = attachment(release_file_name(granted, ENDING)).decode()
+        return ASGIResponse(
+            body=await door.edge.read(write),
+            headers=[*_HEADERS, ("content-disposition", name)],
+            media_type=MEDIA_TYPE,
+        )
 
     return handler
 
@@ -377,7 +445,7 @@ def _issue_transfer_spec(door: _Door) -> HTTPRouteHandler:
             release_id=release_id,
             artifact_id=artifact_id,
             country=who.country,
-            declared_country=_declared_country(caller),
+            declared_country=declared_country(caller),
             embargoed=door.policy.embargoed,
         )
         await door.decide(
@@ -395,9 +463,12 @@ _PATHS = (
     _RELEASES,
     _RELEASE,
     _RELEASE + "/zip",
+    _RELEASE + "/metalink",
     _ARTIFACT,
     _ARTIFACT + "/http",
     _ARTIFACT + "/fasp",
+    _ARTIFACT + "/permission",
+    PERMISSIONS_PATH,
 )
 # Litestar answers what no route matches outside of this router, in another error shape; and
 # a catch-all cannot stand beside a path parameter. So every place between them is listed.
@@ -433,7 +504,10 @@ _ENDPOINTS = (
     _show_artifact,
     _issue_link,
     _issue_zip_link,
+    _write_metalink,
     _issue_transfer_spec,
+    lambda door: explain_permission(door, _ARTIFACT + "/permission"),
+    explain_permissions,
 )
 
 

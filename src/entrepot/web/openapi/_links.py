@@ -41,14 +41,17 @@ WAYS: Mapping[str, tuple[Way, ...]] = {
     ),
     "showEntitlement": (Way(("listReleases",)),),
     "listReleases": (
-        Way(("showRelease", "issueReleaseZipUrl"), {"release_id": _body(_FIRST)}),
+        Way(
+            ("showRelease", "issueReleaseZipUrl", "writeReleaseMetalink"),
+            {"release_id": _body(_FIRST)},
+        ),
         Way(
             ("showArtifact",),
             {"release_id": _body(_FIRST), "artifact_id": _body("items/0/artifacts/0/id")},
         ),
     ),
     "showRelease": (
-        Way(("issueReleaseZipUrl",)),
+        Way(("issueReleaseZipUrl", "writeReleaseMetalink")),
         Way(("showArtifact",), {"artifact_id": _body("artifacts/0/id")}),
     ),
     "showArtifact": (Way(("issueDownloadUrl", "issueTransferSpec")),),
