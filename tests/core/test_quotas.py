@@ -95,6 +95,8 @@ def test_downloads_are_counted_by_principal_and_object(tx: Tx) -> None:
     error = one.refused("user:3")
     assert error.details == {
         "entitlement": one.entitlement,
+        "downloads_max": 3,
+        "downloads_used": 3,
         "downloads_left": 0,
         "returns_at": "2026-06-15T13:00:00.000Z",
     }

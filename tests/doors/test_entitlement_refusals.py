@@ -130,7 +130,12 @@ def _add_licence(tx: Tx, now: datetime) -> None:
 def _check_refusal(body: Made, status: int, verdict: str) -> None:
     licence = verdict == "licence-required"
     assert status == (401 if verdict == "account-disabled" else 403)
-    assert set(body) == FAULT_KEYS | ({"errorName", "agreementUrl"} if licence else set())
+    more = {"errorName", "agreementUrl"} if licence else set()
+    assert set(body) == FAULT_KEYS | {"details"} | more
+    if licence:
+        assert (body["details"]["licence"], body["details"]["revision"]) == ("TOOLS", 1)
+    if verdict == "entitlement-expired":
+        assert body["details"]["valid_to"] in body["errorDescription"]
     assert (body["errorCode"], body["reason"]) == (status, verdict)
     assert body["remedy"]
     assert body["errorDescription"].endswith(f" {body['remedy']}")
@@ -335,7 +340,8 @@ def test_a_token_without_the_scope_is_no_use_here(hub: Hub) -> None:
             offer = add_offer(tx, now=hub.now())
         refused = door.get(f"/{offer.number}", door.token(offer.who, ("publish", "admin")))
         assert (refused.status_code, refused.json()["reason"]) == (403, "scope-required")
-        assert set(refused.json()) == FAULT_KEYS
+        assert set(refused.json()) == FAULT_KEYS | {"details"}
+        assert refused.json()["details"] == {"scope": "entitlements"}
 
 
 def test_not_there_not_yours_and_nonsense_are_the_same_bytes(hub: Hub) -> None:

@@ -122,6 +122,11 @@ def test_bytes_reserve_and_questions_do_not(world: World) -> None:
     assert told["details"]["returns_at"]
     denied = world.door.get(f"{world.artifact()}/http", world.door.token(other))
     assert (denied.status_code, denied.json()["reason"]) == (403, "quota-exhausted")
+    assert denied.json()["details"] == told["details"]
+    counts = {"downloads_max": 2, "downloads_used": 2, "downloads_left": 0}
+    number, back = world.offer.number, told["details"]["returns_at"]
+    assert told["details"] == counts | {"entitlement": int(number), "returns_at": back}
+    assert "errorName" not in denied.json()  # edmgr would take it for data
     assert world.get(links[other], method="HEAD")[0] == 200
     with world.hub.database.read() as tx:
         denied_at = list(

@@ -6,7 +6,6 @@ can act on carries it: a licence that has to be accepted. Elsewhere it would tur
 """
 
 from typing import Any, TypeAlias
-from urllib.parse import quote, urlencode
 
 import msgspec
 from litestar import Request, Response
@@ -14,7 +13,7 @@ from litestar.exceptions import HTTPException
 from msgspec import UNSET
 
 from entrepot.errors import EntrepotError, Invalid, NotFound, TooMany, Unavailable
-from entrepot.web.entitlement_api._wire import Fault
+from entrepot.web.entitlement_api._wire import Fault, agreement_page
 from entrepot.web.http.errors import explain, headers_of, status_of
 
 LICENCE_ERROR_NAME = "download-error-eula-required"
@@ -36,11 +35,7 @@ class LicenceRequired(EntrepotError):  # noqa: N818 - as in the error tree
 
 def licence_required(refusal: EntrepotError, public_url: str, number: str) -> LicenceRequired:
     """The refusal with the portal's page for the licence, which leads on to the entitlement's."""
-    code = quote(str(refusal.details["licence"]), safe="")
-    query = urlencode(
-        {"revision": refusal.details["revision"], "return": f"/entitlements/{number}"}
-    )
-    return LicenceRequired(refusal, f"{public_url}/licences/{code}?{query}")
+    return LicenceRequired(refusal, agreement_page(public_url, refusal.details, number))
 
 
 def _answer(fault: Fault, headers: dict[str, str]) -> Response[bytes]:
@@ -54,7 +49,8 @@ def _answer(fault: Fault, headers: dict[str, str]) -> Response[bytes]:
 
 def _fault(error: EntrepotError, status: int) -> Fault:
     field = error.field if isinstance(error, Invalid) and error.field else UNSET
-    return Fault(status, explain(error), error.code, error.remedy, field)
+    details = dict(error.details) or UNSET
+    return Fault(status, explain(error), error.code, error.remedy, field=field, details=details)
 
 
 def _status_of(error: EntrepotError) -> int:

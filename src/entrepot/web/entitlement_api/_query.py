@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import parse_qsl
 
-from entrepot.core.entitlements import EntitlementFilter, ReleaseFilter
+from entrepot.core.entitlements import ChainFilter, EntitlementFilter, ReleaseFilter
 from entrepot.errors import Invalid
 from entrepot.kit.ids import parse_number
 from entrepot.kit.paging import Page
@@ -121,6 +121,24 @@ def parse_release_search(parameters: Mapping[str, str]) -> ReleaseFilter:
     )
 
 
+def parse_permission_search(parameters: Mapping[str, str]) -> ChainFilter:
+    """`search` of the permissions; Invalid where it names no artifact, release or product."""
+    found = _search(parameters, _PERMISSION_KEYS)
+    if not found.keys() & {"artifact.id", "release.id", "product.id"}:
+        raise Invalid(
+            "search names neither an artifact nor a release nor a product.",
+            field="search",
+            code="search-invalid",
+            remedy='Send search, such as {"product.id":"DS000B","release.name":"2022.2"}.',
+        )
+    return ChainFilter(
+        artifact_id=found.get("artifact.id"),
+        release_id=found.get("release.id"),
+        product_code=found.get("product.id"),
+        release_name=found.get("release.name"),
+    )
+
+
 def _line(value: Any, key: str) -> str:
     return check_line(_text(value, key), field=key)
 
@@ -150,6 +168,14 @@ _ENTITLEMENT_KEYS: Mapping[str, Callable[[Any, str], Any]] = {
 _RELEASE_KEYS: Mapping[str, Callable[[Any, str], Any]] = {
     "availableFrom": _instant,
     "latestAvailable": _flag,
+}
+
+
+_PERMISSION_KEYS: Mapping[str, Callable[[Any, str], Any]] = {
+    "artifact.id": _line,
+    "release.id": _line,
+    "product.id": _line,
+    "release.name": _line,
 }
 
 

@@ -3,15 +3,17 @@
 A field that may be missing is left out, never null: the field's common client fails on null.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Annotated, Any, TypeAlias
+from urllib.parse import quote, urlencode
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 from msgspec.json import Encoder
 
-from entrepot.core.entitlements import Artifact, Entitlement, ProductFacts, Release
+from entrepot.core import entitlements
+from entrepot.core.entitlements import Artifact, Entitlement, Explanation, ProductFacts, Release
 from entrepot.kit.text import format_instant
 
 PATH = "/e-product-entitlement-customer/v1/entitlements"
@@ -212,6 +214,82 @@ class ReleaseZip(Wire):
     file_size: int
 
 
+class Check(Wire):
+    """One question that the decision asks. `from` and `to` are the period that was looked at.
+
+    `reason` and `remedy` are there where it failed, and the facts that they name. An artifact
+    of a quality that is not included is not found at all, so `quality` never fails.
+    """
+
+    name: Annotated[
+        str,
+        Meta(
+            description="account, organisation, entitlement, export-control, quality, release, "
+            "maintenance, country, declared-country, licence or quota, in the order of asking."
+        ),
+    ]
+    state: Annotated[str, Meta(description="passed, failed or not-reached.")]
+    message: str | UnsetType = UNSET
+    reason: Annotated[str | UnsetType, Meta(description="As the refusal of a link gives it.")] = (
+        UNSET
+    )
+    remedy: str | UnsetType = UNSET
+    begins: Annotated[Moment | UnsetType, Meta(description="First moment of the period.")] = field(
+        default=UNSET, name="from"
+    )
+    ends: Annotated[Moment | UnsetType, Meta(description="Excluded; none: open.")] = field(
+        default=UNSET, name="to"
+    )
+    facts: dict[str, str | int | bool] | UnsetType = UNSET
+
+
+class PermissionProduct(Wire):
+    """The product that the release is of; `id` is its code."""
+
+    id: str
+
+
+class PermissionRelease(Wire):
+    """The release that the artifact lies in."""
+
+    id: str
+    name: str
+
+
+class PermissionArtifact(Wire):
+    """The artifact; `fileSize` in bytes."""
+
+    id: str
+    file_name: str
+    file_size: int
+
+
+class Permission(Wire):
+    """Whether a link to an artifact would be issued now, and why.
+
+    Nothing comes of asking: no lease, no use of a quota, no entry in the log. Where a check has
+    failed, `reason` is that of the first.
+    """
+
+    allowed: bool
+    entitlement: EntitlementId
+    product: PermissionProduct
+    release: PermissionRelease
+    artifact: PermissionArtifact
+    checks: Sequence[Check]
+    reason: str | UnsetType = UNSET
+    agreement_url: Annotated[
+        Uri | UnsetType, Meta(description="Where a licence is read and accepted by a person.")
+    ] = UNSET
+
+
+class PermissionPage(Wire):
+    """Permissions, at most 100, newest release first; and how many there are in all."""
+
+    total_number_of_items: int
+    items: Sequence[Permission]
+
+
 class Fault(Wire):
     """An error. `reason` is stable; `errorDescription` is message and remedy in one text."""
 
@@ -228,6 +306,10 @@ class Fault(Wire):
     agreement_url: Annotated[
         Uri | UnsetType, Meta(description="The page on which a person reads and accepts it.")
     ] = UNSET
+    details: Annotated[
+        dict[str, str | int | bool] | UnsetType,
+        Meta(description="What a refusal rests on, as data; which, follows from `reason`."),
+    ] = UNSET
 
 
 def _maybe(text: str | None) -> str | UnsetType:
@@ -240,6 +322,26 @@ _moment = lru_cache(maxsize=4096)(format_instant)
 
 def _maybe_moment(instant: datetime | None) -> str | UnsetType:
     return UNSET if instant is None else _moment(instant)
+
+
+def _check(given: entitlements.Check) -> Check:
+    return Check(
+        given.name,
+        given.state,
+        given.message or UNSET,
+        given.reason or UNSET,
+        given.remedy or UNSET,
+        _maybe_moment(given.begins),
+        _maybe_moment(given.ends),
+        dict(given.facts) or UNSET,
+    )
+
+
+def agreement_page(public_url: str, facts: Mapping[str, Any], number: str) -> str:
+    """The portal's page for the licence that `facts` name; it leads on to the entitlement's."""
+    code = quote(str(facts["licence"]), safe="")
+    query = urlencode({"revision": facts["revision"], "return": f"/entitlements/{number}"})
+    return f"{public_url}/licences/{code}?{query}"
 
 
 WRITTEN_MAX = 2048  # entitlements kept encoded
@@ -376,6 +478,26 @@ class Writer:
         """Body of the additive endpoint for all of a release."""
         message = f"Download Url for all files of {release_id}"
         return ReleaseZip(f"{self._base}/dl/{path}", message, file_name, file_size)
+
+    def permission_page(self, found: Iterable[Explanation], total: int) -> PermissionPage:
+        """Body of the additive endpoint that explains what a search finds."""
+        return PermissionPage(total, [self.permission(each) for each in found])
+
+    def permission(self, given: Explanation) -> Permission:
+        """Body of the additive endpoint that explains one artifact."""
+        licence = next((each for each in given.checks if each.reason == "licence-required"), None)
+        return Permission(
+            given.allowed,
+            EntitlementId(str(given.number)),
+            PermissionProduct(given.product_code),
+            PermissionRelease(given.release_id, given.release_name),
+            PermissionArtifact(given.artifact_id, given.file_name, given.size),
+            [_check(each) for each in given.checks],
+            UNSET if given.allowed else given.verdict,
+            UNSET
+            if licence is None
+            else agreement_page(self._base, licence.facts, str(given.number)),
+        )
 
     def download_url(self, path: str, artifact_id: str) -> DownloadUrl:
         """Body of endpoint 6."""
