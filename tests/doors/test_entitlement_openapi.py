@@ -16,6 +16,8 @@ OPERATIONS = {
     "showArtifact",
     "issueDownloadUrl",
     "issueReleaseZipUrl",
+    "explainPermission",
+    "explainPermissions",
     "issueTransferSpec",
     "writeReleaseMetalink",
 }
@@ -70,6 +72,8 @@ def test_parameters_are_documented(document: dict[str, Any]) -> None:
         "issueDownloadUrl": [*ids, "declared-country-code"],
         "issueReleaseZipUrl": [*ids[:2], "declared-country-code"],
         "issueTransferSpec": [*ids, "declared-country-code"],
+        "explainPermission": [*ids, "declared-country-code"],
+        "explainPermissions": ["search", "declared-country-code"],
         "writeReleaseMetalink": [*ids[:2], "declared-country-code", "artifacts"],
     }
 
@@ -106,6 +110,7 @@ def test_bodies_have_no_field_that_the_schemas_lack(hub: Hub) -> None:
             ("issueDownloadUrl", "200", door.get(f"{offer.artifact}/http", token)),
             ("issueReleaseZipUrl", "200", door.get(offer.zip, token)),
             ("issueTransferSpec", "501", door.get(f"{offer.artifact}/fasp", token)),
+            ("explainPermission", "200", door.get(f"{offer.artifact}/permission", token)),
             ("showEntitlement", "400", door.get("/1?x=1", token)),
             ("showEntitlement", "404", door.get("/1", token)),
             ("showEntitlement", "401", door.get("/1")),

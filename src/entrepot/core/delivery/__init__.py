@@ -10,13 +10,14 @@ from entrepot.core.delivery._signing import (
 )
 from entrepot.core.delivery.archive import Archive, lay_out
 from entrepot.core.delivery.asset_links import KEPT, issue_asset_link, rendition_file_name
+from entrepot.core.delivery.explaining import explain_artifact_link, explain_links
 from entrepot.core.delivery.lessees import Lessee, find_lessee
 from entrepot.core.delivery.links import (
     LINK_SECONDS_MAX,
     IssuedLink,
     issue_artifact_link,
-    issue_release_link,
     issue_artifact_links,
+    issue_release_link,
 )
 from entrepot.core.delivery.order_links import issue_order_link, link_bucket, order_link
 from entrepot.core.delivery.packages import Package, lay_out_package
@@ -58,15 +59,17 @@ __all__ = [
     "Transfer",
     "count_downloads",
     "covers",
+    "explain_artifact_link",
+    "explain_links",
     "find_lessee",
     "find_quota",
     "give_back",
     "invalid_link",
     "issue_artifact_link",
+    "issue_artifact_links",
     "issue_asset_link",
     "issue_order_link",
     "issue_product_download_link",
-    "issue_artifact_links",
     "issue_release_link",
     "key_id_of",
     "lay_out",

@@ -17,12 +17,22 @@ from entrepot.core.entitlements.asset_permission import (
     permitted_asset_for,
     products_with_any_right,
 )
+from entrepot.core.entitlements.chains import CHAINS_MAX, Chain, ChainFilter, find_chains
 from entrepot.core.entitlements.download_permission import (
     KnownProduct,
     PermittedDownload,
     Taker,
     permitted_product,
     permitted_product_download,
+)
+from entrepot.core.entitlements.explaining import (
+    FAILED,
+    NOT_REACHED,
+    PASSED,
+    QUESTIONS,
+    Check,
+    Explanation,
+    explain_artifact,
 )
 from entrepot.core.entitlements.granting import (
     Grant,
@@ -62,13 +72,22 @@ from entrepot.core.entitlements.views import (
 )
 
 __all__ = [
+    "CHAINS_MAX",
+    "FAILED",
+    "NOT_REACHED",
+    "PASSED",
+    "QUESTIONS",
     "REASONS",
     "STATUSES",
     "Acceptance",
     "Artifact",
     "ArtifactRequest",
+    "Chain",
+    "ChainFilter",
+    "Check",
     "Entitlement",
     "EntitlementFilter",
+    "Explanation",
     "Grant",
     "KnownProduct",
     "PermittedArtifact",
@@ -88,6 +107,8 @@ __all__ = [
     "change_entitlement",
     "child_number",
     "describe_artifact",
+    "explain_artifact",
+    "find_chains",
     "find_entitlement",
     "grant",
     "granted_products",

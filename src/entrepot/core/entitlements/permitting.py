@@ -207,13 +207,13 @@ def _permission_row(
 
 def permitted_artifact(tx: Tx, request: ArtifactRequest, *, now: datetime) -> PermittedArtifact:
     """Ask the predicate for one artifact; NotFound, or Denied with reason and remedy."""
-    bound = _bind(request, now) | {"artifact_id": parse_uuid(request.artifact_id)}
+    bound = bind_request(request, now) | {"artifact_id": parse_uuid(request.artifact_id)}
     child = request.reference.child_product_id is not None
     row = permission("artifact", child=child).one_or_none(tx, bound)
     if row is None:
         raise NotFound
     if row.verdict != GRANTED:
-        raise _refusal(tx, request, row, bound)
+        raise refusal(tx, request, row, bound, row.verdict)
     return PermittedArtifact(
         row.entitlement_id,
         row.product_id,
@@ -238,7 +238,7 @@ def permitted_artifacts(
     not in the release, or Denied with reason and remedy of the first that the caller may not
     have now.
     """
-    bound = _bind(request, now)
+    bound = bind_request(request, now)
     child = request.reference.child_product_id is not None
     rows = permission("artifacts", child=child).all(tx, bound)
     if only:
@@ -250,7 +250,7 @@ def permitted_artifacts(
         raise NotFound
     for row in rows:
         if row.verdict != GRANTED:
-            raise _refusal(tx, request, row, bound)
+            raise refusal(tx, request, row, bound, row.verdict)
     first = rows[0]
     files = [
         PermittedFile(row.file_name, row.size, row.crc32, row.sha256, row.md5, row.artifact_id)
@@ -268,7 +268,8 @@ def permitted_artifacts(
     )
 
 
-def _bind(request: ArtifactRequest, now: datetime) -> dict[str, Any]:
+def bind_request(request: ArtifactRequest, now: datetime) -> dict[str, Any]:
+    """What every level of the predicate but that of a release needs."""
     reference = request.reference
     bound: dict[str, Any] = {
         "now": now,
@@ -286,14 +287,17 @@ def _bind(request: ArtifactRequest, now: datetime) -> dict[str, Any]:
     return bound
 
 
-def _refusal(tx: Tx, request: ArtifactRequest, row: Any, bound: Mapping[str, Any]) -> Denied:
+def refusal(
+    tx: Tx, request: ArtifactRequest, row: Any, bound: Mapping[str, Any], verdict: str
+) -> Denied:
+    """The error for a verdict on an artifact, with everything that its text names."""
     details = period_details(row) | {
         "country": request.country,
         "declared_country": request.declared_country or "",
     }
-    if row.verdict == "licence-required":
+    if verdict == "licence-required":
         details |= licence_details(tx, row.licence_revision_id)
-    return denial(row.verdict, details | _newest_owned(tx, request.reference, bound, row.verdict))
+    return denial(verdict, details | _newest_owned(tx, request.reference, bound, verdict))
 
 
 def bound_codes(codes: Sequence[str]) -> str:

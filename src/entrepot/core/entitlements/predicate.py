@@ -231,6 +231,14 @@ ARTIFACT_RULES: tuple[Rule, ...] = (
     _LICENCE_REQUIRED,
 )
 
+# All that is asked of an artifact whose chain is whole, in the order in which it is asked.
+WHOLE_ARTIFACT_RULES: tuple[Rule, ...] = (
+    ARTIFACT_RULES[0],
+    *ENTITLEMENT_RULES,
+    *RELEASE_RULES,
+    *ARTIFACT_RULES[1:],
+)
+
 # For assets: as for an artifact, but no release stands between the file and its product.
 ASSET_RULES: tuple[Rule, ...] = (
     _ACCOUNT_DISABLED,
@@ -254,6 +262,19 @@ def verdict_of(*rules: Rule) -> ColumnElement[str]:
         *((rule.fails_when, _constant(rule.verdict)) for rule in rules),
         else_=_constant(GRANTED),
     )
+
+
+def failures_of(*rules: Rule) -> list[ColumnElement[int]]:
+    """A column for each rule, see `failure_column`: 1 where the rule fails, else 0."""
+    no, yes = literal_column("0", Integer()), literal_column("1", Integer())
+    return [
+        case((rule.fails_when, yes), else_=no).label(failure_column(rule.verdict)) for rule in rules
+    ]
+
+
+def failure_column(verdict: str) -> str:
+    """The name of the column that says whether the rule with this verdict fails."""
+    return "fails_" + verdict.replace("-", "_")
 
 
 def holds(*rules: Rule) -> Condition:
@@ -289,14 +310,15 @@ def of_reference(*, child: bool) -> Condition:
     return and_(*conditions)
 
 
-Level: TypeAlias = Literal["release", "artifact", "artifacts"]
+Level: TypeAlias = Literal["release", "artifact", "artifacts", "explained"]
 
 
 @cache
 def permission(level: Level, *, child: bool) -> Prepared:
     """One row with the verdict on one release or artifact; no row where the chain is broken.
 
-    The level `artifacts` gives a row for every one of the release, in the publisher's order.
+    The level `artifacts` gives a row for every one of the release, in the publisher's order;
+    `explained` is `artifact` with a column for each rule and what is told of them.
 
     Bind: now, organisation_id, entitlement_id, release_id; child_product_id for children;
     for artifacts also user_id, api_client_id, country, declared_country and embargoed
@@ -314,7 +336,7 @@ def permission(level: Level, *, child: bool) -> Prepared:
         releases.c.id.label("release_id"),
         releases.c.available_at,
     ]
-    rules = [*ENTITLEMENT_RULES, *RELEASE_RULES]
+    rules: tuple[Rule, ...] = (*ENTITLEMENT_RULES, *RELEASE_RULES)
     if level != "release":
         source = source.join(artifacts, artifacts.c.release_id == releases.c.id).join(
             blobs, blobs.c.sha256 == artifacts.c.sha256
@@ -331,13 +353,22 @@ def permission(level: Level, *, child: bool) -> Prepared:
         ]
         if level == "artifacts":
             columns += [blobs.c.crc32, blobs.c.md5, releases.c.name.label("release_name")]
-        rules = [ARTIFACT_RULES[0], *rules, *ARTIFACT_RULES[1:]]
+        if level == "explained":
+            columns += [
+                releases.c.name.label("release_name"),
+                releases.c.quality,
+                entitlements.c.compliance,
+                entitled.c.us_eccn,
+                entitled.c.eccn_restricted,
+                *failures_of(*WHOLE_ARTIFACT_RULES),
+            ]
+        rules = WHOLE_ARTIFACT_RULES
     query = (
         select(*columns, verdict_of(*rules).label("verdict"))
         .select_from(source)
         .where(of_reference(child=child), releases.c.id == _text("release_id"))
     )
-    if level == "artifact":
+    if level in ("artifact", "explained"):
         query = query.where(artifacts.c.id == _text("artifact_id"))
     elif level == "artifacts":
         query = query.order_by(artifacts.c.position)
