@@ -4,10 +4,12 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 import click
 
 from entrepot import __version__
+from entrepot.cli.completing import complete_profile
 from entrepot.cli.console import complain, say
 from entrepot.cli.setup import Setup
 
@@ -25,10 +27,12 @@ Environment:
   ENTREPOT_URL                       the hub
   ENTREPOT_TOKEN, EDM_ACCESS_TOKEN   an access token
   ENTREPOT_CLIENT_ID, ENTREPOT_CLIENT_SECRET   credentials of a machine
+  ENTREPOT_PROFILE, EDM_ENV          as -k
+  ENTREPOT_CACERT                    as --cacert
   ENTREPOT_ROOT, EDM_ROOT            folder of the sign-in (~/.entrepot)
   ENTREPOT_KEYRING                   off: the sign-in lies in a file there
   ENTREPOT_DOWNLOADS, EDM_DOWNLOADS  folder for downloads (~/Artifacts)
-  EDM_ENV, EDM_LOG_LEVEL             as -k and -v
+  EDM_LOG_LEVEL                      as -v
 """
 
 _COMMANDS = {
@@ -42,8 +46,11 @@ _COMMANDS = {
     "artifacts": "listing",
     "download": "download",
     "download-artifacts": "download",
+    "links": "linking",
     "select": "selecting",
     "order": "ordering",
+    "profile": "configuration",
+    "completion": "shells",
 }
 
 
@@ -61,6 +68,16 @@ class _LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in _COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            near = get_close_matches(name.lower(), _COMMANDS, n=3)
+            hint = f" Did you mean {' or '.join(near)}?" if near else ""
+            raise click.UsageError(f"There is no command {name[:80]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
 
 # Subcommands inherit the names of the help option.
 @click.group(
@@ -68,17 +85,29 @@ class _LazyGroup(click.Group):
 )
 @click.option(
     "-k",
+    "--profile",
     "--environment",
-    type=click.Choice(["prod", "qa"], case_sensitive=False),
-    help="Which of the two hubs you have set up.  [default: EDM_ENV, else prod]",
+    "profile",
+    metavar="NAME",
+    shell_complete=complete_profile,
+    help="Which hub, of those that `entrepot profile` knows; prod and qa are always there.  "
+    "[default: ENTREPOT_PROFILE, EDM_ENV, the one in use, prod]",
 )
 @click.option("--url", metavar="URL", help="Address of the hub, such as https://hub.example.com")
+@click.option(
+    "--cacert",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, readable=True, resolve_path=True),
+    help="Certificates (PEM) to trust in place of the system's.",
+)
 @click.option("-v", "--verbose", count=True, help="Say more; up to -vvv.")
 @click.version_option(__version__, prog_name="entrepot")
 @click.pass_context
-def cli(ctx: click.Context, environment: str | None, url: str | None, verbose: int) -> None:
+def cli(
+    ctx: click.Context, profile: str | None, url: str | None, cacert: str | None, verbose: int
+) -> None:
     """List what your organisation is entitled to, and download it verified."""
-    ctx.obj = Setup(environment, url, verbose, os.environ)
+    ctx.obj = Setup(profile, url, verbose, os.environ, cacert)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -11,6 +11,7 @@ from entrepot.cli.options import (
     format_option,
     hub_option,
     page_options,
+    product_argument,
     release_option,
 )
 from entrepot.cli.output import Column, print_json, print_table
@@ -30,7 +31,14 @@ from entrepot.cli.rows import (
 )
 from entrepot.cli.setup import Setup
 from entrepot.client.answers import JsonObject
-from entrepot.client.errors import NotFound
+from entrepot.client.errors import InvalidUse, NotFound
+from entrepot.client.finding import (
+    Wanted,
+    find_entitlement,
+    find_version,
+    list_products,
+    parse_wanted,
+)
 
 if TYPE_CHECKING:
     from entrepot.client import Client
@@ -119,20 +127,7 @@ def entitlement(
 def products(ctx: click.Context, form: str) -> None:
     """List the product codes and names that your entitlements are for."""
     with _setup(ctx).client() as client:
-        found = client.entitlements()
-    by_code: dict[str, JsonObject] = {}
-    for item in found:
-        for holder in (item, *virtual_entitlements(item)):
-            product = holder.get("product")
-            if not isinstance(product, dict) or not product.get("id"):
-                continue
-            code = str(product["id"])
-            entry = by_code.setdefault(
-                code, {"id": code, "name": product.get("name", ""), "entitlements": []}
-            )
-            if holder.get("id") not in entry["entitlements"]:
-                entry["entitlements"].append(holder.get("id"))
-    listed = [by_code[code] for code in sorted(by_code)]
+        listed = list_products(client)
 
     def row(entry: JsonObject) -> list[str]:
         ids = ", ".join(text(value) for value in entry["entitlements"])
@@ -142,19 +137,28 @@ def products(ctx: click.Context, form: str) -> None:
 
 
 @click.command(context_settings=COMMAND)
+@product_argument("[PRODUCT[@VERSION]]")
 @entitlement_option
 @click.option("-r", "--release-id", help="Only the release with this ID.")
 @format_option
 @hub_option
 @click.pass_context
-def releases(ctx: click.Context, entitlement_id: str, release_id: str | None, form: str) -> None:
-    """List the releases of an entitlement, newest first.
+def releases(
+    ctx: click.Context, what: str | None, entitlement_id: str, release_id: str | None, form: str
+) -> None:
+    """List the releases of a product, or of an entitlement, newest first.
 
-    Those of a group belong to its children, which are named then.
+    PRODUCT is a product's code, or the number of an entitlement; -e is another way to give the
+    latter. Those of a group belong to its children, which are named then.
     """
+    wanted = _wanted(what, release_id)
     with _setup(ctx).client() as client:
+        if wanted is not None:
+            entitlement_id = _entitlement_of(client, wanted.what)
         if release_id:
             found = [client.release(entitlement_id, release_id)]
+        elif wanted is not None and wanted.version:
+            found = [find_version(client, entitlement_id, wanted.version)]
         else:
             found = client.releases(entitlement_id)
         if not found and (children := _children(client, entitlement_id)):
@@ -164,6 +168,7 @@ def releases(ctx: click.Context, entitlement_id: str, release_id: str | None, fo
 
 
 @click.command(context_settings=COMMAND)
+@product_argument("[PRODUCT[@VERSION]]")
 @entitlement_option
 @release_option
 @click.option("-a", "--artifact-id", help="Only the artifact with this ID.")
@@ -171,16 +176,42 @@ def releases(ctx: click.Context, entitlement_id: str, release_id: str | None, fo
 @hub_option
 @click.pass_context
 def artifacts(
-    ctx: click.Context, entitlement_id: str, release_id: str, artifact_id: str | None, form: str
+    ctx: click.Context,
+    what: str | None,
+    entitlement_id: str,
+    release_id: str,
+    artifact_id: str | None,
+    form: str,
 ) -> None:
-    """List the files of a release."""
+    """List the files of a release.
+
+    Of a PRODUCT by its code, at VERSION or the newest; or by -e and -r.
+    """
+    wanted = _wanted(what, release_id)
     with _setup(ctx).client() as client:
+        if wanted is not None:
+            entitlement_id = _entitlement_of(client, wanted.what)
+            if not release_id:
+                release = find_version(client, entitlement_id, wanted.version)
+                release_id = str(release.get("id", ""))
         if artifact_id:
             found = [client.artifact(entitlement_id, release_id, artifact_id)]
         else:
             found = client.artifacts(entitlement_id, release_id)
     nothing = f"Release {release_id} has no artifact."
     _show(found, form, ARTIFACT_COLUMNS, artifact_row, nothing)
+
+
+def _wanted(what: str | None, release_id: str | None) -> Wanted | None:
+    """What the argument says; a version and -r at once would be two answers to one question."""
+    wanted = parse_wanted(what) if what else None
+    if wanted is not None and wanted.version and release_id:
+        raise InvalidUse("A version and -r are two ways to say one thing: leave one of them out.")
+    return wanted
+
+
+def _entitlement_of(client: "Client", what: str) -> str:
+    return str(find_entitlement(client, what).get("id", ""))
 
 
 def _setup(ctx: click.Context) -> Setup:

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
+from entrepot.cli.completing import complete_product
 from entrepot.cli.console import is_interactive
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -42,6 +43,14 @@ def page_options(function: _Function) -> _Function:
     return offset(limit(function))
 
 
+def product_argument(metavar: str) -> Callable[[_Function], _Function]:
+    """A product's code, with a version where the metavar says so; may be left out for -e."""
+    # Eager, so that it is known by the time that -e and -r would be asked for.
+    return click.argument(
+        "what", metavar=metavar, required=False, is_eager=True, shell_complete=complete_product
+    )
+
+
 def entitlement_option(function: _Function) -> _Function:
     """-e, asked for on a terminal"""
     return _asked("-e", "--entitlement-id", "Entitlement ID")(function)
@@ -53,22 +62,43 @@ def release_option(function: _Function) -> _Function:
 
 
 def hub_option(function: _Function) -> _Function:
-    """--url after the command as well as before it"""
-    return click.option(
+    """--url and --cacert after the command as well as before it"""
+    url = click.option(
         "--url", metavar="URL", expose_value=False, callback=_take_url, help="Address of the hub."
-    )(function)
+    )
+    return url(cacert_option(expose_value=False, callback=_take_cacert)(function))
+
+
+def cacert_option(**more: Any) -> Callable[[_Function], _Function]:
+    """--cacert FILE, which has to be there"""
+    return click.option(
+        "--cacert",
+        metavar="FILE",
+        type=click.Path(exists=True, dir_okay=False, readable=True, resolve_path=True),
+        help="Certificates (PEM) to trust in place of the system's.",
+        **more,
+    )
 
 
 def _take_url(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
-    if value:
-        ctx.obj = ctx.find_root().obj.with_url(value)
+    ctx.meta["entrepot.url"] = value or ctx.meta.get("entrepot.url")  # for completing
+    if value and ctx.obj is not None:
+        ctx.obj = ctx.obj.having(url=value)
+
+
+def _take_cacert(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+    ctx.meta["entrepot.cacert"] = value or ctx.meta.get("entrepot.cacert")
+    if value and ctx.obj is not None:
+        ctx.obj = ctx.obj.having(cacert=value)
 
 
 def _asked(short: str, long: str, label: str) -> Callable[[_Function], _Function]:
     def ask(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
         if value:
+            if ctx.params.get("what") and param.name == "entitlement_id":
+                raise click.UsageError("Give the product or -e, not both.", ctx)
             return value
-        if ctx.resilient_parsing:
+        if ctx.resilient_parsing or ctx.params.get("what"):
             return ""
         if value == "" or not is_interactive():
             raise click.MissingParameter(ctx=ctx, param=param)

@@ -1,18 +1,31 @@
-"""How downloads are shown: bars on a terminal, one line per event elsewhere, all on stderr."""
+"""How downloads are shown: bars on a terminal, lines elsewhere, JSON lines for programs, nothing.
 
+For people on stderr; JSON on stdout, where it is the command's data. docs/reference/events.md
+has every event and its fields.
+"""
+
+import json
 import sys
+from collections.abc import Mapping
+from enum import Enum
 from threading import Lock
+from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+import click
 
 from entrepot.cli.console import say
 from entrepot.cli.rows import size_text
 from entrepot.client.batch import Outcome
 from entrepot.client.downloader import Watcher
-from entrepot.client.errors import LicenceNeeded
+from entrepot.client.errors import ClientError, LicenceNeeded
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
+
+
+_PROGRESS_SECONDS_MIN = 1.0  # between two events on one file
 
 
 class Display(Protocol):
@@ -34,9 +47,52 @@ class Display(Protocol):
     ) -> None: ...
 
 
-def open_display() -> Display:
-    """Bars where stderr is a terminal, else lines."""
+class Report(Enum):
+    """Whom a command reports to: `people`, programs that read `json`, or nobody but `errors`."""
+
+    PEOPLE = "people"
+    JSON = "json"
+    ERRORS = "errors"
+
+    def say(self, text: str, *, color: str | None = None) -> None:
+        """A message for people."""
+        if self is Report.PEOPLE:
+            say(text, color=color)
+
+    def tell(self, event: str, **fields: Any) -> None:
+        """An event for programs: one line of JSON on stdout, at once."""
+        if self is Report.JSON:
+            told = {key: value for key, value in fields.items() if value is not None}
+            click.echo(json.dumps({"event": event, **told}))
+            sys.stdout.flush()
+
+    def print_path(self, path: object) -> None:
+        """The path of a complete file, which is the data of the command unless that is JSON."""
+        if self is not Report.JSON:
+            click.echo(str(path))
+
+
+def open_display(report: Report = Report.PEOPLE) -> Display:
+    """For people bars where stderr is a terminal, else lines."""
+    if report is Report.JSON:
+        return _Events()
+    if report is Report.ERRORS:
+        return _Failures()
     return _Bars() if sys.stderr.isatty() else _Lines()
+
+
+def error_fields(error: ClientError) -> Mapping[str, Any]:
+    """What an event says of an error."""
+    url = error.agreement_url if isinstance(error, LicenceNeeded) else ""
+    told = {
+        "error": type(error).__name__,
+        "exit_code": int(error.exit_code),
+        "message": error.message,
+        "remedy": error.remedy,
+        "reason": error.reason,
+        "agreement_url": url,
+    }
+    return {key: value for key, value in told.items() if value != ""}
 
 
 def outcome_text(outcome: Outcome) -> str:
@@ -88,6 +144,63 @@ class _Lines(Watcher):
         trace: TracebackType | None,
     ) -> None:
         """Nothing to close."""
+
+
+class _Failures(_Lines):
+    """For CI that wants to hear of errors only; the summary at the end tells them."""
+
+    def started(self, name: str, size: int | None) -> None:
+        """Nothing."""
+
+    def trouble(self, name: str, message: str, pause_seconds: float) -> None:
+        """Nothing: what is tried again is no error yet."""
+
+    def finished(self, outcome: Outcome) -> None:
+        """Nothing."""
+
+
+class _Events(_Lines):
+    """For programs: a line of JSON an event."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told_at: dict[str, float] = {}
+        self._sizes: dict[str, int | None] = {}
+
+    def started(self, name: str, size: int | None) -> None:
+        with self._lock:
+            self._told_at[name] = monotonic()
+            self._sizes[name] = size
+            Report.JSON.tell("started", file=name, size=size)
+
+    def at(self, name: str, done: int) -> None:
+        if monotonic() - self._told_at.get(name, 0.0) < _PROGRESS_SECONDS_MIN:
+            return
+        with self._lock:
+            self._told_at[name] = monotonic()
+            Report.JSON.tell("progress", file=name, done=done, size=self._sizes.get(name))
+
+    def trouble(self, name: str, message: str, pause_seconds: float) -> None:
+        with self._lock:
+            pause = round(pause_seconds, 3)
+            Report.JSON.tell("trouble", file=name, message=message, pause_seconds=pause)
+
+    def finished(self, outcome: Outcome) -> None:
+        with self._lock:
+            if outcome.error is not None:
+                Report.JSON.tell("failed", file=outcome.name, **error_fields(outcome.error))
+                return
+            done = outcome.downloaded
+            assert done is not None, "an outcome has one of the two"
+            Report.JSON.tell(
+                "finished",
+                file=outcome.name,
+                path=str(done.path),
+                size=done.size,
+                verified=done.verified,
+                skipped=done.skipped,
+                seconds=round(done.seconds, 3),
+            )
 
 
 class _Bars(_Lines):

@@ -23,22 +23,34 @@ _LEVELS = ("critical", "error", "warning", "info", "debug")
 class Setup:
     """The global options, kept until a command needs them."""
 
-    environment: str | None
+    name: str | None
     url: str | None
     verbose: int
     variables: Mapping[str, str]
+    cacert: str | None = None
     warned: set[str] = field(default_factory=set)
 
-    def with_url(self, url: str) -> "Setup":
-        """The same with another address of the hub."""
-        return replace(self, url=url)
+    def having(self, *, url: str | None = None, cacert: str | None = None) -> "Setup":
+        """The same with another address of the hub, or another file of authorities."""
+        return replace(self, url=url or self.url, cacert=cacert or self.cacert)
 
     def profile(self) -> "Profile":
         """The chosen profile. Raises InvalidUse, LocalFileError."""
         from entrepot.client.profiles import load_profile
 
         self.start_logging()
-        return load_profile(self.environment, self.url, self.variables)
+        return load_profile(self.name, self.url, self.variables, cacert=self.cacert)
+
+    def times(
+        self,
+        connect_seconds: float = 10.0,
+        stall_seconds: float = 30.0,
+        call_seconds: float = 300.0,
+    ) -> "Times":
+        """How patient to be, and whom this profile trusts."""
+        from entrepot.client.connections import Times
+
+        return Times(connect_seconds, stall_seconds, call_seconds, self.profile().cacert)
 
     def hub(self) -> "Address":
         """The address of the hub, with a warning where tokens would travel in the clear."""
@@ -67,9 +79,9 @@ class Setup:
         token: str | None = None,
     ) -> "Client":
         """A client for the hub, signed in as far as known."""
-        from entrepot.client import Client, Times
+        from entrepot.client import Client
 
-        times = times or Times()
+        times = times or self.times()
         hub = self.hub()
         return Client(
             hub.url,

@@ -2,14 +2,13 @@
 
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 import click
 
 from entrepot.cli.console import is_interactive, say
 from entrepot.cli.options import COMMAND, hub_option
 from entrepot.cli.setup import Setup
-from entrepot.client import Backoff, Client, ClientError, Denied, NotFound, NotSignedIn, Times
+from entrepot.client import Backoff, Client, ClientError, Denied, NotFound, NotSignedIn
 from entrepot.client.auth import revoke, sign_in_with_password
 from entrepot.client.connections import Address
 from entrepot.client.device import (
@@ -48,7 +47,7 @@ def login(ctx: click.Context, *, browser: bool, scope: str | None) -> None:
     if ctx.invoked_subcommand is not None:
         return
     setup = _setup(ctx)
-    hub, times = setup.hub(), Times()
+    hub, times = setup.hub(), setup.times()
     try:
         begun = begin_device_sign_in(hub, times, scope=scope or SCOPE)
     except (Denied, NotFound) as error:
@@ -90,7 +89,7 @@ def token(ctx: click.Context, token: str | None) -> None:
     hub = setup.hub()
     given = clean_token(_read_token(ctx, token))
     claims = read_claims(given)
-    _try_token(hub, given, claims)
+    _try_token(setup, hub, given, claims)
     _save(setup, hub, Grant(given))
     owner = f" as {claims.owner}" if claims.owner else ""
     say(f"Signed in at {hub.origin}{owner}; {_ending(claims)}.", color="green")
@@ -114,7 +113,7 @@ def credentials(ctx: click.Context, username: str | None, password: str | None) 
     if password is None:
         password = _read_secret("Password")
     try:
-        grant = sign_in_with_password(hub, str(username), password, Times())
+        grant = sign_in_with_password(hub, str(username), password, setup.times())
     except (Denied, NotFound) as error:
         raise Denied(
             "This hub does not take a user name and password from a command: that way of signing "
@@ -131,7 +130,7 @@ def credentials(ctx: click.Context, username: str | None, password: str | None) 
 def show_token(ctx: click.Context) -> None:
     """Print the token in use, and what it says of itself."""
     setup = _setup(ctx)
-    held = setup.tokens(setup.hub(), Times()).token()
+    held = setup.tokens(setup.hub(), setup.times()).token()
     if held.startswith(PERSONAL_PREFIX):
         say("This is a personal token: what it may do, and until when, is on the hub's token page.")
     claims = read_claims(held)
@@ -154,18 +153,19 @@ def logout(ctx: click.Context) -> None:
     profile = setup.profile()
     keyring = SystemKeyring(setup.variables)
     if profile.address is not None:
-        _revoke(profile.root, profile.name, profile.address, keyring)
+        _revoke(setup, profile.address, keyring)
     delete_sign_in(profile.root, profile.name, keyring)
     say("Signed out; the saved token is deleted.", color="green")
     _mention_environment(setup)
 
 
-def _revoke(root: Path, profile: str, hub: Address, keyring: SystemKeyring) -> None:
+def _revoke(setup: Setup, hub: Address, keyring: SystemKeyring) -> None:
     """Signing out must work here even where the hub cannot be told."""
+    profile = setup.profile()
     try:
-        grant = TokenStore(root, profile, hub, keyring).load()
+        grant = TokenStore(profile.root, profile.name, hub, keyring).load()
         if grant is not None:
-            revoke(hub, grant, Times(connect_seconds=5.0, stall_seconds=10.0, call_seconds=20.0))
+            revoke(hub, grant, setup.times(5.0, 10.0, 20.0))
     except ClientError as error:
         say(
             f"Warning: the hub could not be told ({error.message}) "
@@ -202,11 +202,11 @@ def _read_secret(label: str) -> str:
     return sys.stdin.readline(TOKEN_CHARS_MAX + 2).rstrip("\r\n")
 
 
-def _try_token(hub: Address, given: str, claims: Claims) -> None:
+def _try_token(setup: Setup, hub: Address, given: str, claims: Claims) -> None:
     """Ask the hub whether it takes the token; what was saved before is kept if it does not."""
     patience = Backoff(attempts=2)
     try:
-        with Client(hub.url, given, call_backoff=patience) as client:
+        with Client(hub.url, given, times=setup.times(), call_backoff=patience) as client:
             client.entitlements(page=1, limit=1)
     except NotSignedIn as error:
         why = "it has expired" if claims.expired(datetime.now(UTC)) else error.message

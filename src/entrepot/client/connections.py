@@ -4,9 +4,11 @@ Nothing here knows a token.
 """
 
 import ipaddress
+import os
 import socket
 import ssl
 from dataclasses import dataclass
+from functools import lru_cache
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -22,11 +24,15 @@ _SAFE_IN_URL = "%/:=&?~+!$,;'@()*-._"
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """How long a connection may take, may be silent, and how long one JSON call may last."""
+    """How long a connection may take, may be silent, and how long one JSON call may last.
+
+    `cacert`: a file of certificates (PEM) to trust in place of the system's.
+    """
 
     connect_seconds: float = 10.0
     stall_seconds: float = 30.0
     call_seconds: float = 300.0
+    cacert: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +137,8 @@ class Connection:
         if proxy is not None and proxy.hostname:
             host, port = proxy.hostname, proxy.port or 8080
         if address.scheme == "https":
-            context = ssl.create_default_context()
             self._http: HTTPConnection = HTTPSConnection(
-                host, port, timeout=times.connect_seconds, context=context
+                host, port, timeout=times.connect_seconds, context=trusting(times.cacert)
             )
             if proxy is not None:
                 self._http.set_tunnel(address.host, address.port, headers=_proxy_headers(proxy))
@@ -178,12 +183,36 @@ class Connection:
         self._http.close()
 
 
+def trusting(cacert: str | None) -> ssl.SSLContext:
+    """What checks the certificate of a hub: against the file, else as this machine does.
+
+    Read once for all connections. Raises InvalidUse for a file that holds no certificates.
+    """
+    variables = tuple(os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
+    return _context(cacert, variables)
+
+
+@lru_cache(maxsize=8)
+def _context(cacert: str | None, _variables: tuple[str | None, ...]) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=cacert)
+    except (OSError, ValueError) as error:
+        if cacert is None:
+            raise
+        why = getattr(error, "strerror", "") or error
+        raise InvalidUse(
+            f"No certificates can be read from {cacert} ({why}).",
+            remedy="Give a file of certificates in PEM.",
+        ) from error
+
+
 def unreachable(error: OSError | HTTPException, origin: str) -> Unreachable:
     """The network error in words that name the host and what to do."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return Unreachable(
             f"The certificate of {origin} is not trusted: {error.verify_message}.",
-            remedy="Check the address; for a private authority set SSL_CERT_FILE.",
+            remedy="Check the address; for a private authority give its file: --cacert FILE "
+            "(or ENTREPOT_CACERT, or SSL_CERT_FILE).",
             worth_retrying=False,
         )
     remedy = "Check the address and the network, then run the same command again."

@@ -1,0 +1,241 @@
+"""One run of a download: what is planned, fetched, put right where somebody can, and told."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import click
+
+from entrepot.cli.accepting import accept_named
+from entrepot.cli.console import complain, is_interactive, say
+from entrepot.cli.progress import Report, error_fields, open_display
+from entrepot.cli.setup import Setup
+from entrepot.cli.transferring import Manner
+from entrepot.client import Client, ClientError, Downloaded, LicenceNeeded, NotFound, NotSignedIn
+from entrepot.client.answers import JsonObject
+from entrepot.client.aspera import download_by_aspera
+from entrepot.client.batch import Item, Outcome, check_room_for_all, download_items, plan_names
+from entrepot.client.client import is_controlled
+from entrepot.client.names import safe_name
+from entrepot.client.partial import make_folder
+from entrepot.client.tokens import clean_token
+from entrepot.client.verification import expected_of
+
+
+@contextmanager
+def reporting(report: Report) -> Iterator[None]:
+    """Programs that read events hear of an error that ends the command, too."""
+    try:
+        yield
+    except ClientError as error:
+        report.tell("ended", **error_fields(error))
+        raise
+
+
+@dataclass(slots=True)
+class Run:
+    """One run of the command: what to fetch, how, and the token a person may have added."""
+
+    setup: Setup
+    entitlement_id: str
+    release_id: str
+    manner: Manner
+    by_aspera: bool = False
+    new_token: str | None = None
+    zipped: JsonObject | None = None
+
+    def client(self) -> Client:
+        """A client that is as patient as the options say."""
+        manner = self.manner
+        return self.setup.client(
+            times=manner.times, transfer_backoff=manner.backoff, token=self.new_token
+        )
+
+    def plan(self, artifacts: Sequence[JsonObject]) -> list[Item]:
+        """The artifacts with their names; everything that can fail early fails here."""
+        if not artifacts:
+            raise NotFound(f"Release {self.release_id} has no artifact.")
+        items = plan_names(artifacts)
+        for item in items:
+            if item.error is None and item.name != item.artifact.get("fileName"):
+                given = str(item.artifact.get("fileName"))
+                self.manner.report.say(
+                    f"The name {given[:300]!r} is not used as it is; the file is {item.name}"
+                )
+        make_folder(self.manner.folder)
+        check_room_for_all(items, self.manner.folder)
+        return items
+
+    def plan_zip(self, entitlement: JsonObject, release: JsonObject) -> list[Item]:
+        """The one ZIP; what its entries must be is checked before anything is fetched."""
+        product = entitlement.get("product")
+        code = product.get("id") if isinstance(product, dict) else None
+        named = f"{code or self.entitlement_id}-{release.get('name') or self.release_id}.zip"
+        artifacts = release.get("artifacts")
+        if not isinstance(artifacts, list) or not artifacts:
+            raise NotFound(f"Release {self.release_id} has no artifact.")
+        make_folder(self.manner.folder)
+        self.zipped = release
+        return [Item({}, safe_name(named))]
+
+    def fetch(self, items: Sequence[Item]) -> list[Outcome]:
+        """Fetch all; what was allowed for, or a person can put right, is tried again."""
+        report = self.manner.report
+        report.tell(
+            "planned",
+            entitlement=self.entitlement_id,
+            release=self.release_id,
+            folder=str(self.manner.folder),
+            files=[item.name for item in items],
+        )
+        outcomes = self._fetch_once(items)
+        if self.manner.licences and _lack_licence(outcomes):
+            outcomes = self._accept_and_go_on(items, outcomes)
+        while is_interactive() and report is Report.PEOPLE:
+            again = self._put_right(items, outcomes)
+            if not again:
+                break
+            outcomes = self._fetch_again(items, outcomes, again)
+        return outcomes
+
+    def _fetch_once(self, items: Sequence[Item]) -> list[Outcome]:
+        with self.client() as client, open_display(self.manner.report) as display:
+
+            def download_one(item: Item) -> Downloaded:
+                if self.zipped is not None:
+                    return client.download_zip(
+                        self.entitlement_id,
+                        self.zipped,
+                        self.manner.folder,
+                        name=item.name,
+                        country=self.manner.country,
+                        watcher=display.watcher,
+                    )
+                if self.by_aspera and not is_controlled(item.artifact):
+                    return self._by_aspera(client, item)
+                return client.download(
+                    self.entitlement_id,
+                    self.release_id,
+                    item.artifact,
+                    self.manner.folder,
+                    name=item.name,
+                    country=self.manner.country,
+                    watcher=display.watcher,
+                    rate=self.manner.rate,
+                    connections=self.manner.connections,
+                )
+
+            return download_items(
+                items, download_one, jobs=self.manner.jobs, stop=client.stop, done=display.finished
+            )
+
+    def _fetch_again(
+        self, items: Sequence[Item], outcomes: Sequence[Outcome], again: set[int]
+    ) -> list[Outcome]:
+        fresh = iter(self._fetch_once([items[index] for index in sorted(again)]))
+        return [
+            next(fresh) if index in again else outcome for index, outcome in enumerate(outcomes)
+        ]
+
+    def _accept_and_go_on(self, items: Sequence[Item], outcomes: list[Outcome]) -> list[Outcome]:
+        """Accept the licence that is named; where another is asked for, that is the error."""
+        lacking = _lack_licence(outcomes)
+        manner = self.manner
+        with self.client() as client:
+            error = accept_named(client, self.entitlement_id, manner.licences, manner.report)
+        if error is None:
+            return self._fetch_again(items, outcomes, lacking)
+        known = next(iter(lacking))
+        first = outcomes[known].error
+        if isinstance(first, LicenceNeeded) and not error.agreement_url:
+            error.agreement_url = first.agreement_url
+        return [
+            Outcome(outcome.name, None, error) if index in lacking else outcome
+            for index, outcome in enumerate(outcomes)
+        ]
+
+    def _by_aspera(self, client: Client, item: Item) -> Downloaded:
+        artifact_id = str(item.artifact.get("id", ""))
+        spec = client.transfer_spec(self.entitlement_id, self.release_id, artifact_id)
+        target = self.manner.folder / item.name
+        return download_by_aspera(spec, target, expected_of(item.artifact), client.stop)
+
+    def _put_right(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> set[int]:
+        """Ask about licences and an ended token; the indexes of what is worth another try."""
+        again: set[int] = set()
+        licences: dict[str, bool] = {}
+        ended: bool | None = None
+        for index in range(len(items)):
+            error = outcomes[index].error
+            if isinstance(error, LicenceNeeded):
+                url = error.agreement_url
+                if url not in licences:
+                    licences[url] = _ask_for_licence(error)
+                if licences[url]:
+                    again.add(index)
+            elif isinstance(error, NotSignedIn):
+                if ended is None:
+                    ended = self._ask_for_token(error)
+                if ended:
+                    again.add(index)
+        return again
+
+    def _ask_for_token(self, error: NotSignedIn) -> bool:
+        complain(error)
+        answer: str = click.prompt(
+            "Paste a new token to go on (Enter alone stops)",
+            default="",
+            show_default=False,
+            hide_input=True,
+            err=True,
+        )
+        self.new_token = clean_token(answer) if answer.strip() else None
+        return self.new_token is not None
+
+
+def carry_out(ctx: click.Context, run: Run, plan: Callable[[], Sequence[Item]]) -> None:
+    """Plan and fetch, print the paths of what is complete, and end with the right code."""
+    report = run.manner.report
+    with reporting(report):
+        outcomes = run.fetch(plan())
+    for outcome in outcomes:
+        if outcome.downloaded is not None:
+            report.print_path(outcome.downloaded.path)
+    failed = [outcome for outcome in outcomes if outcome.error is not None]
+    code = int(failed[0].error.exit_code) if failed and failed[0].error else 0
+    report.tell("ended", exit_code=code, complete=len(outcomes) - len(failed), failed=len(failed))
+    if failed:
+        _summarise(failed, len(outcomes))
+        ctx.exit(code)
+    report.say("All done!", color="green")
+
+
+def _lack_licence(outcomes: Sequence[Outcome]) -> set[int]:
+    return {at for at, one in enumerate(outcomes) if isinstance(one.error, LicenceNeeded)}
+
+
+def _ask_for_licence(error: LicenceNeeded) -> bool:
+    """Show where the licence is, open it if wanted, and wait for the person."""
+    complain(error)
+    if error.agreement_url.startswith(("https://", "http://")) and click.confirm(
+        "Open it in your web browser?", default=True, err=True
+    ):
+        import webbrowser
+
+        webbrowser.open(error.agreement_url)
+    return click.confirm("Accepted: go on with the download?", default=True, err=True)
+
+
+def _summarise(failed: Sequence[Outcome], count: int) -> None:
+    say(f"{len(failed)} of {count} failed:", color="red")
+    alike: dict[str, list[Outcome]] = {}
+    for outcome in failed:
+        assert outcome.error is not None, "only failed ones come here"
+        alike.setdefault(outcome.error.message, []).append(outcome)
+    for outcomes in alike.values():
+        first = outcomes[0].error
+        assert first is not None
+        complain(first)
+        if isinstance(first, LicenceNeeded):
+            say("It is needed for:\n" + "\n".join(f"  {outcome.name}" for outcome in outcomes))
+    say("Run the same command again: files that are complete are not fetched twice.")
