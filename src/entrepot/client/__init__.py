@@ -19,6 +19,7 @@ from entrepot.client.errors import (
     NotSignedIn,
     OrderEnded,
     Unreachable,
+    Untrusted,
 )
 from entrepot.client.order_events import OrderEvent
 from entrepot.client.order_requests import Wishes
@@ -55,6 +56,7 @@ __all__ = [
     "Stop",
     "Times",
     "Unreachable",
+    "Untrusted",
     "Watcher",
     "Wishes",
 ]

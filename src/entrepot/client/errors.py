@@ -12,6 +12,7 @@
     |   `-- DiskFull         9   no room for the file
     |-- Incomplete          10   an order ended, and some of its files could not be made
     |-- OrderEnded          11   an order failed, was cancelled, or has expired
+    |-- Untrusted            12   the signature of a release does not verify, or is missing
     |-- BadAnswer            1   the hub answered something this client does not understand
     `-- Cancelled          130   stopped by Ctrl-C
 
@@ -37,6 +38,7 @@ class ExitCode(IntEnum):
     LOCAL_FILE = 9
     INCOMPLETE = 10
     ORDER_ENDED = 11
+    UNTRUSTED = 12
     INTERRUPTED = 130
 
 
@@ -137,6 +139,12 @@ class OrderEnded(ClientError):  # noqa: N818
     """An order failed, was cancelled, or has expired: there is nothing to download."""
 
     exit_code = ExitCode.ORDER_ENDED
+
+
+class Untrusted(ClientError):  # noqa: N818
+    """What the publisher signed is missing, does not verify, is too old, or says otherwise."""
+
+    exit_code = ExitCode.UNTRUSTED
 
 
 class BadAnswer(ClientError):  # noqa: N818

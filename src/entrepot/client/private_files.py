@@ -1,4 +1,4 @@
-"""Small JSON files that only their owner may read: tokens and profiles."""
+"""Files replaced in one step: secrets that only their owner may read, and plain ones."""
 
 import contextlib
 import json
@@ -49,23 +49,50 @@ def read_private(path: Path) -> dict[str, Any]:
 def write_private(path: Path, value: dict[str, Any]) -> None:
     """Replace `path` in one step, mode 0600, folder 0700. Raises LocalFileError."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(value, file, indent=2)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(path)
-        except BaseException:
-            fresh.unlink(missing_ok=True)
-            raise
+        _replace(path, json.dumps(value, indent=2).encode(), file_mode=0o600, folder_mode=0o700)
     except OSError as error:
         raise LocalFileError(
             f"Cannot write {path}: {error.strerror}.",
             remedy="Make the folder writable or set ENTREPOT_ROOT to another one.",
         ) from error
+
+
+def read_plain(path: Path, bytes_max: int) -> bytes:
+    """A file that is no secret. Raises LocalFileError, also where it is larger than that."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(bytes_max + 1)
+    except OSError as error:
+        raise LocalFileError(f"Cannot read {path}: {error.strerror}.") from error
+    if len(data) > bytes_max:
+        raise LocalFileError(f"{path} is larger than {bytes_max} bytes, the most that it may be.")
+    return data
+
+
+def write_plain(path: Path, data: bytes) -> None:
+    """Replace `path`, which is no secret, in one step. Raises LocalFileError."""
+    try:
+        _replace(path, data, file_mode=0o666, folder_mode=0o777)
+    except OSError as error:
+        raise LocalFileError(
+            f"Cannot write {path}: {error.strerror}.",
+            remedy="Make the folder writable or choose another one.",
+        ) from error
+
+
+def _replace(path: Path, data: bytes, *, file_mode: int, folder_mode: int) -> None:
+    path.parent.mkdir(mode=folder_mode, parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file_mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
 
 
 @contextlib.contextmanager
