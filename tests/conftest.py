@@ -24,8 +24,10 @@ SPEAKS_HTTP = {"client", "doors", "security", "system", "web"}
 # `node-packages`: node, and what `npm ci` installs in tests/node.
 COMMANDS = {
     "7z": ("7z", "7zz"),
+    "aria2c": ("aria2c",),
     "bsdtar": ("bsdtar",),
     "chromium": ("chromium", "chromium-browser"),
+    "curl": ("curl",),
     "git": ("git",),
     "node": ("node",),
     "nginx": ("nginx",),
