@@ -223,6 +223,70 @@ def test_an_organisation_hears_of_itself_and_staff_of_all(database: Database) ->
     assert planned(database) == 0
 
 
+def test_whoever_heard_everything_hears_nothing_once_the_role_is_gone(database: Database) -> None:
+    with database.write() as tx:
+        home = factories.add_organisation(tx)
+        people = [
+            factories.add_user(tx, home, roles=["organisation-admin", "publisher"])
+            for _ in range(2)
+        ]
+        shop = machine(tx, "products", roles=["publisher"], organisation=home)
+        spec = WebhookSpec(URL, ["order/*", "release/*"])
+        demoted, gone = (webhooks.add_webhook(tx, BOX, each, spec, now=NOW).id for each in people)
+        kept = webhooks.add_webhook(tx, BOX, shop, WebhookSpec(URL, ["release/*"]), now=NOW).id
+        by_operator = subscribe(tx, "order/*", organisation=home, everything=True).id
+    happen(database, "order.placed", organisation=101)
+    happen(database, "release.available")
+    assert planned(database) == 2 + 2 + 1 + 1
+    with database.write() as tx:
+        admin = people[0].label
+        accounts.set_roles(tx, people[0].id, ["organisation-admin"], actor=OPERATOR, now=NOW)
+        accounts.disable_user(tx, people[1].id, actor=OPERATOR, now=NOW)
+    happen(database, "order.completed", organisation=101)
+    assert planned(database) == 1
+    assert told(database, demoted) == told(database, gone) == ["order/placed", "release/available"]
+    assert told(database, kept) == ["release/available"]
+    assert told(database, by_operator) == ["order/placed", "order/completed"]
+    with database.write() as tx:
+        row = webhooks.find_webhook(tx, demoted)
+        assert row.disabled_at == NOW
+        assert row.disabled_why.startswith(f"{admin} made it and may not hear")
+        assert webhooks.find_webhook(tx, kept).disabled_at is None
+        assert {each.id for each in webhooks.list_due(tx, now=NOW)} == {kept, by_operator}
+        # Enabled with the role still gone, it stops again at the next event; with it, it goes on.
+        webhooks.enable_webhook(tx, demoted, actor=OPERATOR, now=NOW)
+    happen(database, "order.failed", organisation=101)
+    assert planned(database) == 1
+    with database.write() as tx:
+        assert webhooks.find_webhook(tx, demoted).disabled_at == NOW
+        accounts.set_roles(tx, people[0].id, ["publisher"], actor=OPERATOR, now=NOW)
+        webhooks.enable_webhook(tx, demoted, actor=OPERATOR, now=NOW)
+    happen(database, "order.failed", organisation=101)
+    assert planned(database) == 2
+
+
+def test_only_who_may_hear_everything_touches_a_webhook_that_does(tx: Tx) -> None:
+    home = factories.add_organisation(tx)
+    # Of events that the administrator may hear of, too, as far as they are the organisation's.
+    number = subscribe(tx, "order/*", organisation=home, everything=True).id
+    admin = factories.add_user(tx, home, roles=["organisation-admin"])
+    for verb in (
+        lambda: webhooks.change_webhook(
+            tx, number, who=admin, patterns=["order/*"], actor=admin.label, now=NOW
+        ),
+        lambda: webhooks.change_webhook(tx, number, who=admin, url=URL, actor=admin.label, now=NOW),
+        lambda: webhooks.rotate_secret(tx, BOX, number, who=admin, actor=admin.label, now=NOW),
+        lambda: webhooks.remove_webhook(tx, number, who=admin, actor=admin.label, now=NOW),
+    ):
+        with pytest.raises(NotFound):
+            verb()
+    publisher = factories.add_user(tx, home, roles=["publisher"])
+    assert webhooks.rotate_secret(
+        tx, BOX, number, who=publisher, actor=publisher.label, now=NOW
+    ).secret
+    webhooks.remove_webhook(tx, number, who=publisher, actor=publisher.label, now=NOW)
+
+
 def test_nothing_is_told_of_the_time_before_while_disabled_or_blocked(database: Database) -> None:
     happen(database, "order.placed", organisation=101)
     with database.write() as tx:

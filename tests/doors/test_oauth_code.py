@@ -1,8 +1,9 @@
 """Authorization code with PKCE, consent, refresh: a person lets a program act for them."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from sqlalchemy import select, update
@@ -11,6 +12,7 @@ from entrepot.assembly import Hub
 from entrepot.core import accounts
 from entrepot.core.accounts.grant_tables import authorization_codes
 from entrepot.core.accounts.tables import sessions
+from entrepot.web.oauth._stamps import read_stamp
 from tests import factories
 from tests.doors.oauth_world import (
     CALLBACK,
@@ -346,6 +348,32 @@ def test_a_program_may_want_a_fresh_sign_in(world: World) -> None:
         identity = claims_of(world.redeem(told["code"]).json()["id_token"])
         assert identity["iat"] - identity["auth_time"] < 60
     assert "code" in sent_back(world.browser.get(world.request(max_age="3600")))
+
+
+def test_nobody_is_spared_the_sign_in_by_what_an_address_says(world: World) -> None:
+    world.enter()
+    world.code()
+    with world.hub.database.write() as tx:
+        tx.execute(update(sessions).values(created_at=world.hub.now() - DAY / 2))
+    asked = world.request(prompt="login")
+
+    def led_away(request: str) -> bool:
+        return location(world.browser.get(request)).startswith("/sign-in")
+
+    (back,) = parse_qs(urlsplit(location(world.browser.get(asked))).query)["next"]
+    stamp = parse_qs(urlsplit(back).query)["signed_in_after"][0]
+    for made_up in ("0", "1", "", "x", stamp[:-1], stamp.swapcase(), "x" * 400):
+        assert led_away(f"{asked}&signed_in_after={quote(made_up)}"), made_up
+    # A proof that was made for another request, and one that somebody kept for later.
+    other = world.request(prompt="login", state="another")
+    world.enter()
+    assert led_away(f"{other}&signed_in_after={quote(stamp)}")
+    later = world.hub.now() + timedelta(minutes=16)
+    params = {name: values[0] for name, values in parse_qs(urlsplit(back).query).items()}
+    box = world.hub.keys.box
+    assert read_stamp(box, params, world.hub.now()) is not None
+    assert read_stamp(box, params, later) is None
+    assert "code" in world.decide(back)
 
 
 def test_a_session_that_ends_before_the_decision_leads_back_to_the_request(world: World) -> None:

@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
 from entrepot.assembly import Hub
 from entrepot.core.accounts import Principal, principal_of, verify_token
 from entrepot.core.delivery import redeem_link, verify_link
+from entrepot.core.events.tables import events
 from entrepot.db import Database
 from tests import factories
 from tests.doors.portal import Browser, Document, browsing, location
@@ -239,6 +241,22 @@ def test_the_token_page_gives_a_token_that_works(world: World) -> None:
     assert str(hub.now().year) in page.text
     assert answer.headers["cache-control"] == "no-store"
     assert "script-src 'self';" in answer.headers["content-security-policy"]
+
+
+def test_a_token_of_the_page_ends_with_signing_out_everywhere(world: World) -> None:
+    hub, browser = world.browser.hub, world.browser
+    answer = browser.submit(browser.form_on("/token", "/token"))
+    sent = {"authorization": f"Bearer {Document(answer.text).areas['token'].strip()}"}
+    listed = "/e-product-entitlement-customer/v1/entitlements"
+    assert browser.http.get(listed, headers=sent).status_code == 200
+    form = next(form for form in browser.read("/programs").forms if "everywhere" in form.fields)
+    assert location(browser.submit(form)) == "/"
+    refused = browser.http.get(listed, headers=sent)
+    assert (refused.status_code, refused.json()["reason"]) == (401, "token-revoked")
+    assert location(browser.get("/token")).startswith("/sign-in")
+    with hub.database.read() as tx:
+        kinds = set(tx.execute(select(events.c.type)).scalars())
+    assert {"family.revoked", "user.signed-out-everywhere"} <= kinds
 
 
 def test_every_page_carries_the_headers_and_loads_only_its_own(world: World) -> None:

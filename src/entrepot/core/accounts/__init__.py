@@ -65,11 +65,13 @@ from entrepot.core.accounts.directory import (
     set_password,
     set_roles,
 )
+from entrepot.core.accounts.ending import sign_out_everywhere
 from entrepot.core.accounts.families import (
     REFRESH_SECONDS,
     Granted,
     add_refresh_token,
     begin_family,
+    begin_own_family,
     new_family,
     revoke_families,
     revoke_family,
@@ -227,6 +229,7 @@ __all__ = [
     "add_user",
     "admit",
     "begin_family",
+    "begin_own_family",
     "block_organisation",
     "check_client",
     "check_password",
@@ -314,6 +317,7 @@ __all__ = [
     "set_password",
     "set_roles",
     "sign_in",
+    "sign_out_everywhere",
     "spend_refresh",
     "use_assertion",
     "verify_id_token",

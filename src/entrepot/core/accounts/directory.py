@@ -5,14 +5,14 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from entrepot.core.accounts.families import revoke_families
+from entrepot.core.accounts.ending import drop_invited_password, end_access
 from entrepot.core.accounts.hashing import hash_secret as hash_secret
 from entrepot.core.accounts.passwords import PasswordHash
-from entrepot.core.accounts.principals import CUSTOMER, check_roles
-from entrepot.core.accounts.tables import organisations, sessions, users
+from entrepot.core.accounts.principals import CUSTOMER, OPERATOR, PUBLISHER, check_roles
+from entrepot.core.accounts.tables import organisations, users
 from entrepot.core.events import Event, record
 from entrepot.db import Tx
 from entrepot.errors import Conflict, Invalid, NotFound
@@ -132,18 +132,26 @@ def set_password(
     `password` is as `hash_password` gives it, which is to be called before the transaction.
     """
     row = find_user(tx, user_id)
-    tx.execute(update(users).where(users.c.id == user_id).values(password_hash=password))
-    tx.execute(delete(sessions).where(sessions.c.user_id == user_id))
-    revoke_families(tx, user_id=user_id, now=now)
+    values = {"password_hash": password, "password_invited": False}
+    tx.execute(update(users).where(users.c.id == user_id).values(**values))
+    end_access(tx, user_id, now=now)
     record(tx, Event("user.password-set", actor, f"user:{user_id}", row.organisation_id), now=now)
 
 
 def set_roles(tx: Tx, user_id: int, roles: Iterable[str], *, actor: str, now: datetime) -> None:
-    """Replace the roles of a person."""
+    """Replace the roles of a person.
+
+    With the first role that an administrator of an organisation may not give, a password that
+    came by invitation ends (`drop_invited_password`).
+    """
     row, names = find_user(tx, user_id), check_roles(roles)
     tx.execute(update(users).where(users.c.id == user_id).values(roles=names))
     event = Event("user.roles-set", actor, f"user:{user_id}", row.organisation_id, {"roles": names})
     record(tx, event, now=now)
+    if {PUBLISHER, OPERATOR}.intersection(names):
+        drop_invited_password(
+            tx, user_id, why="promoted", actor=actor, organisation_id=row.organisation_id, now=now
+        )
 
 
 def disable_user(tx: Tx, user_id: int, *, disabled: bool = True, actor: str, now: datetime) -> None:
@@ -155,7 +163,6 @@ def disable_user(tx: Tx, user_id: int, *, disabled: bool = True, actor: str, now
         .values(disabled_at=now if disabled else None, disabled_by=actor if disabled else None)
     )
     if disabled:
-        tx.execute(delete(sessions).where(sessions.c.user_id == user_id))
-        revoke_families(tx, user_id=user_id, now=now)
+        end_access(tx, user_id, now=now)
     kind = "user.disabled" if disabled else "user.enabled"
     record(tx, Event(kind, actor, f"user:{user_id}", row.organisation_id), now=now)

@@ -57,6 +57,22 @@ def begin_family(tx: Tx, granted: Granted, *, now: datetime) -> None:
     tx.execute(insert(token_families), values)
 
 
+def begin_own_family(
+    tx: Tx, user_id: int, scopes: Sequence[str], *, expires_at: datetime, now: datetime
+) -> str:
+    """A family of the one token that a person makes without any program; returns its id."""
+    family = new_family()
+    values = {
+        "id": family,
+        "user_id": user_id,
+        "scopes": list(scopes),
+        "created_at": now,
+        "expires_at": expires_at,
+    }
+    tx.execute(insert(token_families), values)
+    return family
+
+
 def add_refresh_token(tx: Tx, family: str, scopes: Sequence[str], *, now: datetime) -> str:
     """A new refresh token of a family, good for 30 days; only its hash is kept."""
     token, expires_at = new_secret(), now + timedelta(seconds=REFRESH_SECONDS)

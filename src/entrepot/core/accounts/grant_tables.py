@@ -14,7 +14,9 @@ token_families = Table(
     "token_families",
     metadata,
     Column("id", Text, primary_key=True),  # 16 random bytes, hexadecimal
-    Column("api_client_id", Number, ForeignKey("api_clients.id"), nullable=False),
+    Column(
+        "api_client_id", Number, ForeignKey("api_clients.id")
+    ),  # null: a token that the person made on the portal
     Column("user_id", Number, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
     Column("scopes", Document, nullable=False),
     Column("created_at", Instant, nullable=False),

@@ -20,6 +20,7 @@ from sqlalchemy import Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from entrepot.core.accounts.directory import add_user, find_organisation, find_user, fold_email
+from entrepot.core.accounts.ending import drop_invited_password
 from entrepot.core.accounts.grant_tables import identities
 from entrepot.core.accounts.principals import Principal, load_user
 from entrepot.core.accounts.providers import ROLES, MembershipRule, Provider
@@ -160,6 +161,14 @@ def _join_or_make(
                 "signed_in_at": now,
             }
             tx.execute(insert(identities), values)
+            drop_invited_password(
+                tx,
+                user_id,
+                why="joined",
+                actor=f"user:{user_id}",
+                organisation_id=organisation.id,
+                now=now,
+            )
     except (Conflict, IntegrityError) as error:
         # Another window of the same person was quicker.
         known = _find_identity(tx, provider, vouched)

@@ -167,11 +167,15 @@ def accept_invitation(tx: Tx, secret: str, password: PasswordHash, *, now: datet
     `password` is as `hash_password` gives it, which is to be called before the transaction.
     """
     row = find_invitation(tx, secret, now=now)
+    # Whoever joins or promotes the person at this moment goes first, and then it has ended.
+    tx.execute(select(users.c.id).where(users.c.id == row.id).with_for_update())
+    row = find_invitation(tx, secret, now=now)
     # Counts once, whoever else holds the same link at this moment.
     used = tx.execute(delete(invitations).where(invitations.c.token_hash == hash_secret(secret)))
     if used.rowcount != 1:
         raise _ended()
-    tx.execute(update(users).where(users.c.id == row.id).values(password_hash=password))
+    values = {"password_hash": password, "password_invited": True}
+    tx.execute(update(users).where(users.c.id == row.id).values(**values))
     event = Event("user.password-set", f"user:{row.id}", f"user:{row.id}", row.organisation_id)
     record(tx, event, now=now)
     return str(row.email)

@@ -26,6 +26,8 @@ users = Table(
     Column("organisation_id", Number, ForeignKey("organisations.id"), nullable=False, index=True),
     Column("roles", Document, nullable=False),  # list of role names
     Column("password_hash", Text),  # argon2id; null: cannot sign in by password
+    # The password was set by whoever held an invitation: an administrator may have been it.
+    Column("password_invited", Flag, nullable=False, server_default=false()),
     Column("disabled_at", Instant),
     Column("disabled_by", Text),  # principal; with `disabled_at`
     Column("created_at", Instant, nullable=False),

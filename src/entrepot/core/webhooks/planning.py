@@ -10,6 +10,7 @@ the same: there is one for each webhook and event.
 
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,11 +21,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from entrepot.core.accounts.tables import api_clients, organisations
 from entrepot.core.events.tables import events
+from entrepot.core.webhooks.makers import LAPSED, still_hears_everything
 from entrepot.core.webhooks.patterns import matches, spell
 from entrepot.core.webhooks.signing import new_message_id
+from entrepot.core.webhooks.subscriptions import disable_webhook
 from entrepot.core.webhooks.tables import deliveries, progress, webhooks
 from entrepot.db import Database, Tx
 from entrepot.db.schema import is_set
+from entrepot.errors import NotFound
 from entrepot.kit.clock import Now
 from entrepot.kit.text import format_instant
 
@@ -45,6 +49,7 @@ class Listener:
     everything: bool
     events: Sequence[str]
     created_at: datetime
+    created_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +97,13 @@ class Planner:
             query = select(events).where(events.c.id > self._high).order_by(events.c.id)
             fresh = list(tx.execute(query.limit(EVENTS_TAKE)))
             listeners = list_listeners(tx) if late or fresh else []
+            lapsed = [each for each in listeners if not _may_hear(tx, each)]
+        listeners = [each for each in listeners if each not in lapsed]
         planned = _planned(listeners, [*late, *fresh], self._now())
         # Remembered once the deliveries are there: where that fails, the next call begins here.
         gaps, high = self._gaps_after([row.id for row in late], [row.id for row in fresh], seconds)
         low = min((gap.first - 1 for gap in gaps), default=high)
-        made = self._write(planned, low, seconds)
+        made = self._write(planned, lapsed, low, seconds)
         self._gaps, self._high = gaps, high
         return made, len(fresh) == EVENTS_TAKE
 
@@ -127,13 +134,21 @@ class Planner:
             high = number
         return [gap for gap in gaps if seconds - gap.noticed < GAP_SECONDS_MAX], high
 
-    def _write(self, planned: Sequence[dict[str, Any]], low: int, seconds: float) -> int:
+    def _write(
+        self,
+        planned: Sequence[dict[str, Any]],
+        lapsed: Sequence[Listener],
+        low: int,
+        seconds: float,
+    ) -> int:
         keep = low > self._kept and (
             low - self._kept >= EVENTS_TAKE or seconds - self._kept_at >= KEEP_SECONDS
         )
-        if not planned and not keep:
+        if not planned and not lapsed and not keep:
             return 0
         with self._database.write() as tx:
+            for each in lapsed:
+                _stop(tx, each, self._now())
             made = _insert(tx, planned)
             tx.execute(
                 update(progress)
@@ -169,13 +184,27 @@ def active() -> Any:
 def list_listeners(tx: Tx) -> list[Listener]:
     """Every webhook that hears of what happens now."""
     query = (
-        select(*webhooks.c["id", "organisation_id", "everything", "events", "created_at"])
+        select(
+            *webhooks.c["id", "organisation_id", "everything", "events", "created_at", "created_by"]
+        )
         .join(organisations, organisations.c.id == webhooks.c.organisation_id)
         .outerjoin(api_clients, api_clients.c.id == webhooks.c.api_client_id)
         .where(active())
         .order_by(webhooks.c.id)
     )
     return [Listener(*row) for row in tx.execute(query)]
+
+
+def _may_hear(tx: Tx, listener: Listener) -> bool:
+    if not listener.everything:
+        return True
+    return still_hears_everything(tx, listener.created_by, listener.events)
+
+
+def _stop(tx: Tx, listener: Listener, now: datetime) -> None:
+    with suppress(NotFound):  # removed meanwhile
+        why = LAPSED.format(listener.created_by)
+        disable_webhook(tx, listener.id, why=why, actor="system", now=now)
 
 
 def _planned(

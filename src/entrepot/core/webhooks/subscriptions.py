@@ -221,11 +221,10 @@ def change_webhook(
         values["events"] = check_patterns(patterns)
     if who is not None:
         # Whoever may not subscribe to what it hears may not send that elsewhere either.
-        heard = hears_everything(who, values.get("events", row.events))
+        if patterns is None or row.everything:
+            _require_hearing(who, row)
         if patterns is not None:
-            values["everything"] = heard
-        elif row.everything and not heard:
-            raise NotFound(f"There is no webhook {number}.")
+            values["everything"] = hears_everything(who, values["events"])
     _update(tx, row, "webhook.changed", values, actor=actor, now=now)
 
 
@@ -235,7 +234,7 @@ def rotate_secret(
     """A new secret; the former one signs beside it for 24 hours, and no longer before that."""
     row = find_webhook(tx, number, organisation_id=who.organisation_id if who else None)
     if who is not None:
-        hears_everything(who, row.events)
+        _require_hearing(who, row)
     sealed = tx.execute(select(webhooks.c.secret).where(webhooks.c.id == number)).scalar_one()
     secret = new_secret()
     until = now + timedelta(hours=FORMER_SECRET_HOURS)
@@ -278,7 +277,7 @@ def remove_webhook(
     """
     row = find_webhook(tx, number, organisation_id=who.organisation_id if who else None)
     if who is not None:
-        hears_everything(who, row.events)
+        _require_hearing(who, row)
     values = {
         "disabled_at": now,
         "disabled_why": REMOVED,
@@ -287,6 +286,12 @@ def remove_webhook(
         "changed_at": now,
     }
     _update(tx, row, "webhook.removed", values, actor=actor, now=now)
+
+
+def _require_hearing(who: Principal, row: Row[Any]) -> None:
+    """Denied or NotFound unless `who` might subscribe to all that the webhook hears."""
+    if not hears_everything(who, row.events) and row.everything:
+        raise NotFound(f"There is no webhook {row.id}.")
 
 
 def _update(

@@ -1,6 +1,7 @@
 """GET and POST /oauth/authorize: the page where a person lets a program act for them."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -10,11 +11,9 @@ from litestar.handlers import HTTPRouteHandler
 from entrepot.core.accounts import find_organisation, is_loopback, origin_of, session_since
 from entrepot.db import Tx
 from entrepot.errors import Invalid
-from entrepot.kit.clock import to_millis
 from entrepot.web.http.edge import Edge
 from entrepot.web.http.forms import FORM_FIELDS_MAX, read_form
 from entrepot.web.oauth._authorizing import (
-    SIGNED_IN_AFTER,
     Ask,
     Outcome,
     SendBack,
@@ -25,6 +24,7 @@ from entrepot.web.oauth._authorizing import (
     look,
 )
 from entrepot.web.oauth._scopes import MEANINGS
+from entrepot.web.oauth._stamps import STAMP, STAMP_LENGTH_MAX, stamped
 from entrepot.web.pages.rendering import Pages
 from entrepot.web.pages.visitors import FORM_TOKEN, Visitor, find_visitor, read_post
 
@@ -36,6 +36,10 @@ _PAGE = "/oauth/authorize"
 def authorize_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
     """The authorization endpoint, and its alias of the contract."""
     hub = edge.hub
+
+    def mark(params: Mapping[str, str], now: datetime) -> str:
+        """The request as it comes back from the sign-in page."""
+        return f"{_PAGE}?{urlencode(stamped(hub.keys.box, params, now))}"
 
     @get(PATHS)
     async def show_authorize(request: Request[Any, Any, Any]) -> Response[Any]:
@@ -52,8 +56,8 @@ def authorize_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
             asked = outcome
             outcome = await edge.write(lambda tx: allow(tx, hub, asked, now))
         if isinstance(outcome, Ask):
-            return _consent_page(pages, visitor, outcome, owner, to_millis(now))
-        return _go(pages, params, outcome, to_millis(now))
+            return _consent_page(pages, visitor, outcome, owner, mark(outcome.params, now))
+        return _go(pages, outcome, mark(params, now))
 
     @post(PATHS)
     async def take_authorize(request: Request[Any, Any, Any]) -> Response[Any]:
@@ -74,14 +78,15 @@ def authorize_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
 
         outcome = await edge.write(decide)
         assert not isinstance(outcome, Ask)
-        return _go(pages, params, outcome, to_millis(now))
+        return _go(pages, outcome, mark(params, now))
 
     return [show_authorize, take_authorize]
 
 
 def _parse(query: str) -> Mapping[str, str]:
     """The parameters of a request; Invalid where it is too long or one comes twice."""
-    if len(query) > REQUEST_LENGTH_MAX:
+    ours = STAMP_LENGTH_MAX if f"{STAMP}=" in query else 0
+    if len(query) > REQUEST_LENGTH_MAX + ours:
         raise Invalid(f"An authorization request has at most {REQUEST_LENGTH_MAX} characters.")
     try:
         pairs = parse_qsl(
@@ -105,10 +110,7 @@ def _owner(tx: Tx, ask: Ask) -> str:
     return "" if number is None else str(find_organisation(tx, number).name)
 
 
-def _consent_page(
-    pages: Pages, visitor: Visitor, ask: Ask, owner: str, millis: int
-) -> Response[Any]:
-    again = dict(ask.params) | {SIGNED_IN_AFTER: str(millis)}
+def _consent_page(pages: Pages, visitor: Visitor, ask: Ask, owner: str, back: str) -> Response[Any]:
     origin = origin_of(ask.redirect_uri)
     return pages.page(
         "consent.html",
@@ -120,18 +122,14 @@ def _consent_page(
         meanings=[MEANINGS[scope] for scope in ask.scopes],
         request=urlencode(ask.params),
         target="this machine" if is_loopback(ask.redirect_uri) else origin,
-        other=pages.url("sign-in", again="", next=f"{_PAGE}?{urlencode(again)}"),
+        other=pages.url("sign-in", again="", next=back),
     )
 
 
-def _go(
-    pages: Pages, params: Mapping[str, str], outcome: SendBack | SignIn, millis: int
-) -> Response[Any]:
+def _go(pages: Pages, outcome: SendBack | SignIn, back: str) -> Response[Any]:
     if isinstance(outcome, SignIn):
-        after = dict(params) | {SIGNED_IN_AFTER: str(millis)}
         again = "" if outcome.again else None
-        address = pages.url("sign-in", again=again, next=f"{_PAGE}?{urlencode(after)}")
-        return pages.redirect(address)
+        return pages.redirect(pages.url("sign-in", again=again, next=back))
     # 303, so that no form is ever posted on to the client (RFC 9700 section 4.12).
     headers = {
         "location": outcome.address,

@@ -24,18 +24,15 @@ from entrepot.core.accounts import (
 )
 from entrepot.db import Tx
 from entrepot.errors import Invalid
-from entrepot.kit.clock import from_millis
 from entrepot.web.oauth._clients import Client
 from entrepot.web.oauth._errors import printable
 from entrepot.web.oauth._scopes import open_to
 from entrepot.web.oauth._server import Asked, HubRequest, HubServer
+from entrepot.web.oauth._stamps import STAMP, read_stamp
 
 NONCE_LENGTH_MAX = 512
-# Ours, added on the way by the sign-in page: milliseconds since 1970.
-SIGNED_IN_AFTER = "signed_in_after"
 _PROMPTS = {"none", "login", "consent", "select_account"}
 _SECONDS_DIGITS_MAX = 9
-_MILLIS_DIGITS_MAX = 13
 
 
 class _OpenIdError(OAuth2Error):  # type: ignore[misc]
@@ -98,8 +95,9 @@ def look(
         return _refuse(hub, kept, error)
     client: Client = grant.request.client
     try:
+        after = read_stamp(hub.keys.box, kept, now)
         return _decide(
-            tx, client, grant.redirect_uri, grant.request.scope.split(), kept, someone, now
+            tx, client, grant.redirect_uri, grant.request.scope.split(), kept, someone, after, now
         )
     except OAuth2Error as error:
         error.redirect_uri = grant.redirect_uri
@@ -113,11 +111,11 @@ def _decide(
     scopes: list[str],
     params: Mapping[str, str],
     someone: Someone | None,
+    after: datetime | None,
     now: datetime,
 ) -> SignIn | Ask:
     prompts = _check(params)
     silent = "none" in prompts
-    after = _number(params, SIGNED_IN_AFTER, _MILLIS_DIGITS_MAX)
     if someone is None or not _fresh(params, prompts, someone.since, after, now):
         if silent:
             raise _OpenIdError("login_required", "Nobody is signed in, or not lately enough.")
@@ -134,7 +132,7 @@ def _decide(
     known = consented and not is_loopback(redirect_uri) and "consent" not in prompts
     if silent and not known:
         raise _OpenIdError("consent_required", "The person has to be asked first.")
-    known = known and (silent or after is None)
+    known = known and (silent or STAMP not in params)
     return Ask(client, redirect_uri, open_scopes, params, someone, known)
 
 
@@ -158,11 +156,11 @@ def _fresh(
     params: Mapping[str, str],
     prompts: set[str],
     since: datetime,
-    after: int | None,
+    after: datetime | None,
     now: datetime,
 ) -> bool:
     """Whether the sign-in is as recent as was asked for."""
-    if after is not None and since >= from_millis(after):
+    if after is not None and since >= after:
         return True
     age_max = _number(params, "max_age", _SECONDS_DIGITS_MAX)
     if age_max is not None and (now - since).total_seconds() > age_max:

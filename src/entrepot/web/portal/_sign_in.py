@@ -6,7 +6,12 @@ from typing import Any
 from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
-from entrepot.core.accounts import close_session, name_account, sign_in
+from entrepot.core.accounts import (
+    close_session,
+    name_account,
+    sign_in,
+    sign_out_everywhere,
+)
 from entrepot.core.events import Denial
 from entrepot.errors import Unauthenticated
 from entrepot.web.http.callers import caller_of
@@ -30,7 +35,7 @@ CHECKS_AT_ONCE = 2
 
 
 def sign_in_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
-    """GET and POST /sign-in, POST /sign-out."""
+    """GET and POST /sign-in, POST /sign-out (with `everywhere`: of every session and program)."""
     hub = edge.hub
     providers = hub.policy.identity_providers
     line = asyncio.Semaphore(CHECKS_AT_ONCE)
@@ -89,9 +94,13 @@ def sign_in_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
 
     @post("/sign-out")
     async def take_sign_out(request: Request[Any, Any, Any]) -> Response[Any]:
-        person, _ = await read_post(request, edge, page="/")
-        session = person.visitor.session or ""
-        await edge.write(lambda tx: close_session(tx, session))
+        person, fields = await read_post(request, edge, page="/")
+        session, who, now = person.visitor.session or "", person.who, hub.now()
+        if fields.get("everywhere"):
+            await edge.write(lambda tx: sign_out_everywhere(tx, who.id, now=now))
+            edge.forget_tokens()
+        else:
+            await edge.write(lambda tx: close_session(tx, session))
         return pages.redirect(address_of("/"), session_cookie(hub.policy, None))
 
     return [show_sign_in, take_sign_in, take_sign_out]

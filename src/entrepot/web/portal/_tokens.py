@@ -1,11 +1,12 @@
 """The page where a person makes an access token to paste into a command."""
 
+from datetime import timedelta
 from typing import Any
 
 from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
-from entrepot.core.accounts import AccessToken, issue_token
+from entrepot.core.accounts import SCOPES, AccessToken, begin_own_family, issue_token
 from entrepot.core.events import Event, record
 from entrepot.db import Tx
 from entrepot.web.http.edge import Edge
@@ -31,12 +32,17 @@ def token_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
 
     def issue(tx: Tx, person: Person) -> AccessToken:
         who, now = person.who, hub.now()
+        # A new password, or signing out everywhere, ends it with the family.
+        scopes = [scope for scope in SCOPES if scope in who.scopes]
+        ends = now + timedelta(seconds=hub.policy.token_seconds)
+        family = begin_own_family(tx, who.id, scopes, expires_at=ends, now=now)
         token = issue_token(
             tx,
             hub.keys.current,
             who,
             issuer=hub.policy.public_url,
             seconds=hub.policy.token_seconds,
+            family=family,
             now=now,
         )
         data = {"scopes": token.scopes}

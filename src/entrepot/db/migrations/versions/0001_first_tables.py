@@ -289,6 +289,7 @@ def _create_users() -> None:
         sa.Column("organisation_id", schema.Number, nullable=False),
         sa.Column("roles", schema.Document(), nullable=False),
         sa.Column("password_hash", sa.Text(), nullable=True),
+        sa.Column("password_invited", schema.Flag(), nullable=False, server_default=sa.false()),
         sa.Column("disabled_at", schema.Instant(), nullable=True),
         sa.Column("created_at", schema.Instant(), nullable=False),
         sa.ForeignKeyConstraint(

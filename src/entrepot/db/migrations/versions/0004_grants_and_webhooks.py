@@ -332,7 +332,7 @@ def _create_token_families() -> None:
     op.create_table(
         "token_families",
         sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("api_client_id", schema.Number, nullable=False),
+        sa.Column("api_client_id", schema.Number, nullable=True),
         sa.Column("user_id", schema.Number, nullable=False),
         sa.Column("scopes", schema.Document(), nullable=False),
         sa.Column("created_at", schema.Instant(), nullable=False),
