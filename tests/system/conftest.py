@@ -4,10 +4,12 @@ Tests share the hub and run in any order, so each leaves its state as it found i
 only what belongs to it alone: a licence is accepted by a person whom no other test uses.
 """
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from entrepot.core.accounts import find_user, issue_token, load_user
 from entrepot.daemon.desk import Desk
@@ -24,18 +26,41 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+def filled(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The data of a sandbox that was served once: filling one takes seconds of a processor.
+
+    One for all workers of the run; each hub gets a copy.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "filled"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            making = folder.with_name("filling")
+            with running_hub(making, web_processes="1"):
+                pass
+            making.rename(folder)
+    return folder
+
+
+@pytest.fixture
+def data(filled: Path, tmp_path: Path) -> Path:
+    """The data folder for a hub of the test's own, a sandbox nobody has used."""
+    return Path(shutil.copytree(filled, tmp_path / "data"))
+
+
+@pytest.fixture(scope="session")
+def hub(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """A sandbox with two web processes."""
-    with running_hub(tmp_path_factory.mktemp("system") / "data") as hub:
+    folder = tmp_path_factory.mktemp("system") / "data"
+    with running_hub(Path(shutil.copytree(filled, folder))) as hub:
         yield hub
 
 
 @pytest.fixture(scope="session")
-def media_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+def media_hub(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """A sandbox of its own for orders: assets are added to it, and its worker is killed."""
-    with running_hub(
-        tmp_path_factory.mktemp("media") / "data", web_processes="1", worker_slots="2"
-    ) as hub:
+    folder = Path(shutil.copytree(filled, tmp_path_factory.mktemp("media") / "data"))
+    with running_hub(folder, web_processes="1", worker_slots="2") as hub:
         yield hub
 
 

@@ -27,10 +27,10 @@ def authority(tmp_path: Path) -> Path:
     return tmp_path / "authority.pem"
 
 
-def serving(authority: Path, **settings: str) -> Any:
+def serving(data: Path, authority: Path, **settings: str) -> Any:
     folder, port = authority.parent, free_port()
     return running_hub(
-        folder / "data",
+        data,
         port=port,
         tls=ssl.create_default_context(cafile=authority),
         tls_cert=str(folder / "hub.pem"),
@@ -50,9 +50,9 @@ def trusting(hub: Hub, authority: Path, home: str, command: list[str]) -> Custom
 
 
 def test_a_password_is_enough_where_the_setting_is_on_and_never_where_it_is_off(
-    authority: Path,
+    data: Path, authority: Path
 ) -> None:
-    with serving(authority, password_grant="on") as hub:
+    with serving(data, authority, password_grant="on") as hub:
         password = hub.user(ADA)["password"]
         edmgr = trusting(hub, authority, "edmgr", EDMGR)
         wrong = edmgr.run("login", "credentials", "-u", ADA, "--password", "wrong")
@@ -80,7 +80,7 @@ def test_a_password_is_enough_where_the_setting_is_on_and_never_where_it_is_off(
         assert json.loads(path.read_text())["prod"]["refresh_token"] != first
         assert ours.run("logout").code == 0
 
-    with serving(authority) as hub:
+    with serving(data, authority) as hub:
         edmgr = trusting(hub, authority, "late", EDMGR)
         refused = edmgr.run("login", "credentials", "-u", ADA, "--password", password)
         assert "This hub offers the grants" in refused.out + refused.err, refused

@@ -172,7 +172,7 @@ def test_each_kind_of_failure_has_its_exit_code(ada: Customer, minted: Any) -> N
         refused(ada.run("entitlements", ENTREPOT_TOKEN=token), ExitCode.NOT_SIGNED_IN)
 
 
-def test_a_revocation_stops_a_download_in_its_middle(tmp_path: Path) -> None:
+def test_a_revocation_stops_a_download_in_its_middle(data: Path, tmp_path: Path) -> None:
     """Held for 5 s after the revocation, then cut: the next range is refused, and so is a new
     link; nothing is left under the file's name."""
     revoked: list[Ran] = []
@@ -183,9 +183,7 @@ def test_a_revocation_stops_a_download_in_its_middle(tmp_path: Path) -> None:
 
     with (
         breaking_line(revoke) as line,
-        running_hub(
-            tmp_path / "data", public_url=f"http://127.0.0.1:{line.port}", web_processes="1"
-        ) as hub,
+        running_hub(data, public_url=f"http://127.0.0.1:{line.port}", web_processes="1") as hub,
     ):
         line.target = ("127.0.0.1", int(hub.bind.split(":")[1]))
         expected = newest(hub, "plain", OKABE, "EP100")[0]
@@ -203,12 +201,12 @@ def test_a_revocation_stops_a_download_in_its_middle(tmp_path: Path) -> None:
         assert not (who.home / "files" / expected["file_name"]).exists()
 
 
-def test_a_link_that_dies_meanwhile_is_replaced(tmp_path: Path) -> None:
+def test_a_link_that_dies_meanwhile_is_replaced(data: Path, tmp_path: Path) -> None:
     """Links live for two seconds here; the line is cut later than that."""
     with (
         breaking_line(lambda: time.sleep(2.2)) as line,
         running_hub(
-            tmp_path / "data",
+            data,
             public_url=f"http://127.0.0.1:{line.port}",
             link_seconds="2",
             web_processes="1",

@@ -22,7 +22,7 @@ members = [{{ domain = "vega.example", organisation = "Vega Aerodata" }}]
 """
 
 
-def test_a_person_comes_by_the_provider_to_a_programs_request(tmp_path: Path) -> None:
+def test_a_person_comes_by_the_provider_to_a_programs_request(data: Path, tmp_path: Path) -> None:
     port = free_port()
     hub_url = f"http://127.0.0.1:{port}"
     secret, path = tmp_path / "vega.secret", tmp_path / "providers.toml"
@@ -32,7 +32,7 @@ def test_a_person_comes_by_the_provider_to_a_programs_request(tmp_path: Path) ->
         path.write_text(FILE.format(issuer=provider.issuer, client_id=CLIENT_ID, secret=secret))
         provider.person = ADA | {"email": "ada@vega.example"}
         with running_hub(
-            tmp_path / "data",
+            data,
             port=port,
             web_processes="1",
             workers="0",

@@ -167,9 +167,9 @@ def test_anything_changed_is_refused_with_what_to_do(hub: Hub, link: str) -> Non
     assert hub.ask(link, method="HEAD").status == 200
 
 
-def test_an_expired_link_is_gone(tmp_path: Path) -> None:
+def test_an_expired_link_is_gone(data: Path) -> None:
     """On a hub whose links live for two seconds."""
-    with running_hub(tmp_path / "data", link_seconds="2", web_processes="1") as hub:
+    with running_hub(data, link_seconds="2", web_processes="1") as hub:
         artifact = hub.artifacts(hub.entitlement("plain", HALDEN)["id"])[0]
         for _ in range(5):  # a busy machine may take longer than that for the first one
             link = hub.link(artifact, hub.user(ADA)["token"])

@@ -248,8 +248,8 @@ def without_sandbox() -> Sequence[str]:
 
 
 @pytest.fixture
-def hub_without_sandbox(tmp_path: Path) -> Iterator[Hub]:
-    with running_hub(tmp_path / "data", prefix=without_sandbox(), web_processes="1") as hub:
+def hub_without_sandbox(data: Path) -> Iterator[Hub]:
+    with running_hub(data, prefix=without_sandbox(), web_processes="1") as hub:
         yield hub
 
 

@@ -56,9 +56,9 @@ def _requests(items: Sequence[Mapping[str, Any]]) -> int:
 
 
 @pytest.mark.needs("node-packages")
-def test_newman_finds_nothing_wrong_with_a_sandbox(tmp_path: Path) -> None:
+def test_newman_finds_nothing_wrong_with_a_sandbox(data: Path, tmp_path: Path) -> None:
     # A hub of its own: the run makes and changes things of every kind.
-    with running_hub(tmp_path / "data", web_processes="1") as hub:
+    with running_hub(data, web_processes="1") as hub:
         environment = tmp_path / "environment.json"
         environment.write_text(json.dumps(environment_of(hub.world)))
         run = _run(environment, tmp_path / "report.json")

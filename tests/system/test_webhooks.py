@@ -62,9 +62,9 @@ def subjects(path: Path) -> set[str]:
 
 
 @pytest.fixture
-def told_hub(tmp_path: Path) -> Iterator[Hub]:
+def told_hub(data: Path) -> Iterator[Hub]:
     """A sandbox that may deliver to this machine."""
-    with running_hub(tmp_path / "data", web_processes="1", outbound_private="on") as hub:
+    with running_hub(data, web_processes="1", outbound_private="on") as hub:
         yield hub
 
 
