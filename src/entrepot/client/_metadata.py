@@ -2,7 +2,6 @@
 
 import logging
 import shutil
-import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from entrepot.client.proofs import Proof, fingerprint
 from entrepot.client.retries import Backoff
 from entrepot.client.trust import FIRST_USE, ROOT_BYTES_MAX, Pin, Trust, check_root
 
-PATH = ("manifests", "v1")
+PATH = ("e-product-entitlement-customer", "v1", "entitlements", "manifests")
 ROOTS_MAX = 64  # that the client follows in one go
 _LIMITS = UpdaterConfig(
     max_root_rotations=ROOTS_MAX,
@@ -230,10 +229,12 @@ def _target(opened: _Opened, folder: Path, product: str, name: str, bytes_max: i
             f"The manifest is larger than {bytes_max} bytes, the most that is read.",
             reason="manifest-too-large",
         )
+    path = folder / "manifests" / name
     try:
-        with opened.lock, tempfile.TemporaryDirectory(dir=folder) as place:
-            path = opened.updater.download_target(info, str(Path(place, "manifest.json")))
-            return read_plain(Path(path), bytes_max)
+        with opened.lock:
+            if opened.updater.find_cached_target(info, str(path)) is None:
+                opened.updater.download_target(info, str(path))
+            return read_plain(path, bytes_max)
     except (exceptions.RepositoryError, exceptions.DownloadError) as error:
         raise _in_words(error, opened.fetcher, product) from error
 

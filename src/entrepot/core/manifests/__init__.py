@@ -1,3 +1,31 @@
-"""Signed manifests of releases: metadata by TUF, one repository per product."""
+"""Signed manifests of releases: metadata by TUF, one repository per product.
 
-from entrepot.core.manifests import tables as tables
+What is re-exported here is read while somebody waits. What signs (`key_files`, `papers`, `roots`,
+`signing`, `online`) brings python-tuf along, so that whoever needs it imports it where it is used.
+"""
+
+from entrepot.core.manifests.lives import Lives
+from entrepot.core.manifests.reading import (
+    ROOT,
+    SNAPSHOT,
+    TARGETS,
+    TIMESTAMP,
+    SignedState,
+    find_manifest,
+    find_metadata,
+    list_signed_products,
+    signed_state,
+)
+
+__all__ = [
+    "ROOT",
+    "SNAPSHOT",
+    "TARGETS",
+    "TIMESTAMP",
+    "Lives",
+    "SignedState",
+    "find_manifest",
+    "find_metadata",
+    "list_signed_products",
+    "signed_state",
+]

@@ -1,0 +1,181 @@
+"""What the hub signs by itself: which metadata is the newest, and that it still is.
+
+Its key can neither name a file nor a key: whoever steals it can show old releases of a product
+for as long as their targets metadata lives, and nothing else.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from securesystemslib.signer import CryptoSigner, SSlibKey
+from sqlalchemy import delete, insert, select
+from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Timestamp
+
+from entrepot.core.accounts import SecretBox
+from entrepot.core.manifests.key_files import load_signer
+from entrepot.core.manifests.lives import Lives
+from entrepot.core.manifests.papers import from_text, to_text
+from entrepot.core.manifests.reading import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, newest
+from entrepot.core.manifests.tables import manifest_keys, manifest_roles
+from entrepot.db import Tx
+from entrepot.errors import Unavailable
+from entrepot.kit.text import format_instant
+
+ONLINE = "online"
+SIGNED_AT = "x-entrepot-signed-at"  # read by the client, to say as of when something was current
+_KEPT = {TARGETS: 5, SNAPSHOT: 5, TIMESTAMP: 1}  # newest versions; every root is kept
+
+
+def next_online_key(
+    tx: Tx, box: SecretBox, product_id: int, *, other_than: str | None, now: datetime
+) -> SSlibKey:
+    """An online key for a new root: one that was made for it and not used yet, or a new one."""
+    held = select(manifest_keys).where(
+        manifest_keys.c.product_id == product_id, manifest_keys.c.role == ONLINE
+    )
+    for row in tx.execute(held.order_by(manifest_keys.c.created_at.desc())):
+        if row.key_id != other_than and not _named_by_a_root(tx, product_id, row.key_id):
+            return load_signer(box.unseal(row.private), None).public_key
+    signer = CryptoSigner(Ed25519PrivateKey.generate())
+    keep_key(tx, box, product_id, ONLINE, signer, now=now)
+    return signer.public_key
+
+
+def _named_by_a_root(tx: Tx, product_id: int, key_id: str) -> bool:
+    roots = select(manifest_roles.c.document).where(
+        manifest_roles.c.product_id == product_id, manifest_roles.c.role == ROOT
+    )
+    return any(key_id in document for document in tx.execute(roots).scalars())
+
+
+def keep_key(
+    tx: Tx, box: SecretBox, product_id: int, role: str, signer: CryptoSigner, *, now: datetime
+) -> None:
+    """Keep a private key on the hub, sealed; a key that is kept already is kept once."""
+    key_id = signer.public_key.keyid
+    of_key = (manifest_keys.c.product_id == product_id, manifest_keys.c.key_id == key_id)
+    tx.execute(delete(manifest_keys).where(*of_key))
+    values = {
+        "product_id": product_id,
+        "key_id": key_id,
+        "role": role,
+        "private": box.seal(signer.private_bytes),
+        "created_at": now,
+    }
+    tx.execute(insert(manifest_keys).values(values))
+
+
+def kept_signers(tx: Tx, box: SecretBox, product_id: int, role: str) -> list[CryptoSigner]:
+    """The keys of a role that the hub holds for the product."""
+    query = select(manifest_keys.c.private).where(
+        manifest_keys.c.product_id == product_id, manifest_keys.c.role == role
+    )
+    sealed = tx.execute(query.order_by(manifest_keys.c.key_id)).scalars()
+    return [load_signer(box.unseal(each), None) for each in sealed]
+
+
+def issue_snapshot(tx: Tx, box: SecretBox, product_id: int, *, lives: Lives, now: datetime) -> None:
+    """Say anew which targets metadata is the newest, and that this is so now."""
+    targets = newest(tx, product_id, TARGETS)
+    if targets is None:
+        return
+    before = newest(tx, product_id, SNAPSHOT)
+    # The digest as well: a hub that loses its online key must not be able to swap old targets.
+    named = MetaFile.from_data(targets.version, targets.document.encode(), ["sha256"])
+    snapshot = Snapshot(
+        version=1 if before is None else before.version + 1,
+        expires=now + lives.snapshot,
+        meta={"targets.json": named},
+    )
+    _sign_and_keep(tx, box, product_id, Metadata(snapshot), now=now)
+    issue_timestamp(tx, box, product_id, lives=lives, now=now)
+
+
+def issue_timestamp(
+    tx: Tx, box: SecretBox, product_id: int, *, lives: Lives, now: datetime
+) -> None:
+    """Say that the newest snapshot is still the newest."""
+    snapshot = newest(tx, product_id, SNAPSHOT)
+    if snapshot is None:
+        return
+    before = newest(tx, product_id, TIMESTAMP)
+    timestamp = Timestamp(
+        version=1 if before is None else before.version + 1,
+        expires=now + lives.timestamp,
+        snapshot_meta=MetaFile.from_data(snapshot.version, snapshot.document.encode(), ["sha256"]),
+        unrecognized_fields={SIGNED_AT: format_instant(now)},
+    )
+    _sign_and_keep(tx, box, product_id, Metadata(timestamp), now=now)
+
+
+def _sign_and_keep(
+    tx: Tx, box: SecretBox, product_id: int, metadata: Metadata[Any], *, now: datetime
+) -> None:
+    row = newest(tx, product_id, ROOT)
+    assert row is not None, "targets are only kept under a root"
+    root: Metadata[Root] = from_text(row.document)
+    signers = kept_signers(tx, box, product_id, ONLINE)
+    wanted = root.signed.roles[metadata.signed.type].keyids
+    fitting = [signer for signer in signers if signer.public_key.keyid in wanted]
+    if not fitting:
+        raise Unavailable(
+            "The hub does not hold the key that signs snapshots and timestamps of this product.",
+            code="manifest-online-key-missing",
+            remedy="Make another one: `entrepotd keys root PRODUCT --renew-online --key FILE`.",
+        )
+    for signer in fitting:
+        metadata.sign(signer, append=True)
+    keep_metadata(tx, product_id, metadata, now=now)
+
+
+def keep_metadata(tx: Tx, product_id: int, metadata: Metadata[Any], *, now: datetime) -> None:
+    """Write signed metadata down, and forget versions of long ago."""
+    signed = metadata.signed
+    values = {
+        "product_id": product_id,
+        "role": signed.type,
+        "version": signed.version,
+        "document": to_text(metadata),
+        "expires_at": signed.expires,
+        "created_at": now,
+    }
+    tx.execute(insert(manifest_roles).values(values))
+    kept = _KEPT.get(signed.type)
+    if kept is not None:
+        tx.execute(
+            delete(manifest_roles).where(
+                manifest_roles.c.product_id == product_id,
+                manifest_roles.c.role == signed.type,
+                manifest_roles.c.version <= signed.version - kept,
+            )
+        )
+
+
+def list_due(tx: Tx, *, lives: Lives, take: int, now: datetime) -> list[int]:
+    """Products whose snapshot or timestamp has less than half of its life left."""
+    roles = manifest_roles.c
+    due = ((roles.role == TIMESTAMP) & (roles.expires_at < now + lives.timestamp / 2)) | (
+        (roles.role == SNAPSHOT) & (roles.expires_at < now + lives.snapshot / 2)
+    )
+    newer = manifest_roles.alias()
+    newest_only = ~(
+        select(newer.c.version)
+        .where(
+            newer.c.product_id == roles.product_id,
+            newer.c.role == roles.role,
+            newer.c.version > roles.version,
+        )
+        .exists()
+    )
+    query = select(roles.product_id).distinct().where(due, newest_only)
+    return list(tx.execute(query.order_by(roles.product_id).limit(take)).scalars())
+
+
+def renew(tx: Tx, box: SecretBox, product_id: int, *, lives: Lives, now: datetime) -> None:
+    """Give the product a fresh timestamp, and a fresh snapshot where that is due."""
+    snapshot = newest(tx, product_id, SNAPSHOT)
+    if snapshot is not None and snapshot.expires_at < now + lives.snapshot / 2:
+        issue_snapshot(tx, box, product_id, lives=lives, now=now)
+    else:
+        issue_timestamp(tx, box, product_id, lives=lives, now=now)

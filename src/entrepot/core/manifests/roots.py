@@ -1,0 +1,192 @@
+"""A product's root: which keys count for what, and how many of them have to sign.
+
+A new root is signed by as many keys as the one before it asks for and as it asks for itself, so
+that clients walk from the root that they trust to the newest without asking anybody.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from securesystemslib.signer import Key, SSlibKey
+from sqlalchemy import Row
+from tuf.api.metadata import Metadata, Root, Targets
+
+from entrepot.core.accounts import SecretBox
+from entrepot.core.catalogue import find_product
+from entrepot.core.events import Event, record
+from entrepot.core.manifests.lives import Lives
+from entrepot.core.manifests.online import issue_snapshot, keep_metadata, next_online_key
+from entrepot.core.manifests.papers import Paper, from_text
+from entrepot.core.manifests.reading import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, newest
+from entrepot.db import Tx
+from entrepot.errors import Conflict, Invalid
+
+KEYS_MAX = 16  # of one role
+
+
+@dataclass(frozen=True, slots=True)
+class RootSpec:
+    """What a new root changes; what is not said stays as it is.
+
+    `root_keys` and `targets_keys` replace those that were. `renew_online` makes the hub a new
+    key for snapshots and timestamps.
+    """
+
+    root_keys: Sequence[SSlibKey] = ()
+    targets_keys: Sequence[SSlibKey] = ()
+    root_threshold: int | None = None
+    targets_threshold: int | None = None
+    renew_online: bool = False
+    lives: Lives = field(default_factory=Lives)
+
+
+def current_root(tx: Tx, product_id: int) -> Metadata[Root] | None:
+    """The newest root, or None where the product has none."""
+    row = newest(tx, product_id, ROOT)
+    return None if row is None else from_text(row.document)
+
+
+def prepare_root(tx: Tx, box: SecretBox, product: str, spec: RootSpec, *, now: datetime) -> Paper:
+    """The next root of a product, to be signed; the hub's own key is made on the way.
+
+    Where other keys sign targets from then on, the newest targets are to be signed anew as well.
+    """
+    found = find_product(tx, product)
+    current = current_root(tx, found.id)
+    keys: dict[str, Sequence[Key]] = {
+        ROOT: spec.root_keys or _keys_of(current, ROOT),
+        TARGETS: spec.targets_keys or _keys_of(current, TARGETS),
+    }
+    online = _online_key(tx, box, found.id, current, renew=spec.renew_online, now=now)
+    thresholds = {
+        ROOT: spec.root_threshold or _threshold(current, ROOT),
+        TARGETS: spec.targets_threshold or _threshold(current, TARGETS),
+    }
+    for role, count in thresholds.items():
+        _check_role(role, keys[role], count)
+    root = Root(
+        version=1 if current is None else current.signed.version + 1,
+        expires=now + spec.lives.root,
+        consistent_snapshot=True,
+    )
+    for role, those in {**keys, SNAPSHOT: [online], TIMESTAMP: [online]}.items():
+        for key in those:
+            root.add_key(key, role)
+        root.roles[role].threshold = thresholds.get(role, 1)
+    prepared = Metadata(root)
+    targets = _targets_again(tx, found.id, prepared, spec.lives, now)
+    return Paper(found.code, current, prepared, targets)
+
+
+def _keys_of(current: Metadata[Root] | None, role: str) -> list[Key]:
+    if current is None:
+        return []
+    return [current.signed.keys[keyid] for keyid in current.signed.roles[role].keyids]
+
+
+def _threshold(current: Metadata[Root] | None, role: str) -> int:
+    return 1 if current is None else current.signed.roles[role].threshold
+
+
+def _check_role(role: str, keys: Sequence[Key], threshold: int) -> None:
+    distinct = {key.keyid for key in keys}
+    if not 1 <= len(distinct) <= KEYS_MAX:
+        raise Invalid(
+            f"A product has 1 to {KEYS_MAX} {role} keys.",
+            field=f"{role}-key",
+            remedy=f"Name one: --{role}-key FILE.",
+        )
+    if not 1 <= threshold <= len(distinct):
+        raise Invalid(
+            f"{threshold} of {len(distinct)} {role} keys cannot be asked for.",
+            field=f"{role}-threshold",
+            remedy="The threshold is at most the number of keys.",
+        )
+
+
+def _online_key(
+    tx: Tx,
+    box: SecretBox,
+    product_id: int,
+    current: Metadata[Root] | None,
+    *,
+    renew: bool,
+    now: datetime,
+) -> Key:
+    if current is not None and not renew:
+        return _keys_of(current, TIMESTAMP)[0]
+    old = _keys_of(current, TIMESTAMP)
+    return next_online_key(tx, box, product_id, other_than=old[0].keyid if old else None, now=now)
+
+
+def _targets_again(
+    tx: Tx, product_id: int, root: Metadata[Root], lives: Lives, now: datetime
+) -> Metadata[Targets] | None:
+    """The newest targets under the next version, where the new root does not take them as is."""
+    row = newest(tx, product_id, TARGETS)
+    if row is None:
+        return None
+    held: Metadata[Targets] = from_text(row.document)
+    if root.signed.get_verification_result(TARGETS, held.signed_bytes, held.signatures):
+        return None
+    again = Targets(
+        version=held.signed.version + 1,
+        expires=now + lives.targets,
+        targets=held.signed.targets,
+    )
+    return Metadata(again)
+
+
+def install_root(
+    tx: Tx, box: SecretBox, paper: Paper, *, lives: Lives, actor: str, now: datetime
+) -> int:
+    """Put a signed root in force, with its targets if it brings some; returns its version.
+
+    Conflict where signatures lack or another root came in between, Invalid for one that would
+    not work.
+    """
+    assert paper.root is not None
+    product = find_product(tx, paper.product)
+    current = current_root(tx, product.id)
+    _check_next(paper.root.signed, current, now)
+    mine = Paper(paper.product, current, paper.root, paper.targets)
+    mine.require_signed()
+    keep_metadata(tx, product.id, paper.root, now=now)
+    _bring_targets(tx, product, mine, now)
+    # By the key that the new root names, whether or not it is another one.
+    issue_snapshot(tx, box, product.id, lives=lives, now=now)
+    version = paper.root.signed.version
+    event = Event("manifest.root", actor, f"product:{product.id}", data={"version": version})
+    record(tx, event, now=now)
+    return version
+
+
+def _bring_targets(tx: Tx, product: Row, paper: Paper, now: datetime) -> None:  # type: ignore[type-arg]
+    held = newest(tx, product.id, TARGETS)
+    if paper.targets is not None:
+        if held is None or paper.targets.signed.version != held.version + 1:
+            raise _overtaken(product.code)
+        old: Metadata[Targets] = from_text(held.document)
+        if old.signed.targets != paper.targets.signed.targets:
+            raise _overtaken(product.code)
+        keep_metadata(tx, product.id, paper.targets, now=now)
+    elif held is not None and paper.root is not None:
+        old = from_text(held.document)
+        if not paper.root.signed.get_verification_result(TARGETS, old.signed_bytes, old.signatures):
+            raise _overtaken(product.code)
+
+
+def _check_next(root: Root, current: Metadata[Root] | None, now: datetime) -> None:
+    if root.version != (1 if current is None else current.signed.version + 1):
+        raise _overtaken("the product")
+    if root.expires <= now:
+        raise Invalid("The root has expired already.", field="paper", remedy="Prepare it again.")
+
+
+def _overtaken(product: str) -> Conflict:
+    return Conflict(
+        f"What was signed for {product} has been overtaken by something newer.",
+        code="manifest-overtaken",
+        remedy="Prepare and sign it again.",
+    )

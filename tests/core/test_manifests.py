@@ -1,0 +1,293 @@
+"""Signed manifests in the core: keys, signing, what the hub renews, and what it refuses."""
+
+import io
+import json
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from securesystemslib.signer import CryptoSigner
+from sqlalchemy import select
+
+from entrepot.blobs import BlobStore, LocalBlobStore
+from entrepot.core import catalogue
+from entrepot.core.accounts import SecretBox
+from entrepot.core.manifests import Lives, find_manifest, find_metadata, signed_state
+from entrepot.core.manifests.key_files import (
+    load_signer,
+    make_key,
+    read_public,
+    write_public,
+)
+from entrepot.core.manifests.online import issue_snapshot, list_due, renew
+from entrepot.core.manifests.papers import Paper, from_text, read_paper, sign_paper
+from entrepot.core.manifests.roots import RootSpec, install_root, prepare_root
+from entrepot.core.manifests.signing import (
+    Signed,
+    install_targets,
+    prepare_targets,
+    sign_releases,
+)
+from entrepot.core.manifests.tables import manifest_keys, manifests
+from entrepot.db import Database
+from entrepot.errors import Conflict, Invalid, NotFound
+from tests import factories
+from tests.factories import NOW, OPERATOR
+
+BOX = SecretBox("a secret key of thirty-two letters")
+LIVES = Lives()
+PASSWORD = "twelve letters or more"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> BlobStore:
+    store = LocalBlobStore(tmp_path / "blobs", reserve_bytes=0)
+    store.prepare()
+    return store
+
+
+class Publisher:
+    """A product with its keys, and a hub to publish and sign on."""
+
+    def __init__(self, database: Database, store: BlobStore) -> None:
+        self.database, self.store, self.now = database, store, NOW
+        self.root, self.targets = CryptoSigner.generate_ed25519(), CryptoSigner.generate_ed25519()
+        with database.write() as tx:
+            factories.add_product(tx, "SIGNED")
+            self.product_id = catalogue.find_product(tx, "SIGNED").id
+
+    def prepare(self, spec: RootSpec) -> Paper:
+        with self.database.write() as tx:
+            return prepare_root(tx, BOX, "SIGNED", spec, now=self.now)
+
+    def install(self, paper: Paper, *signers: CryptoSigner) -> int:
+        sign_paper(paper, signers)
+        with self.database.write() as tx:
+            return install_root(tx, BOX, paper, lives=LIVES, actor=OPERATOR, now=self.now)
+
+    def begin(self) -> None:
+        keys = RootSpec([self.root.public_key], [self.targets.public_key])
+        assert self.install(self.prepare(keys), self.root) == 1
+
+    def publish(self, name: str, data: bytes = b"data") -> str:
+        return catalogue.publish(
+            self.database,
+            self.store,
+            product="SIGNED",
+            release=catalogue.ReleaseSpec(name),
+            sources=[catalogue.Source(catalogue.ArtifactSpec("a"), lambda: io.BytesIO(data))],
+            actor=OPERATOR,
+            now=lambda: self.now,
+        )
+
+    def sign(self, *wanted: str, key: CryptoSigner | None = None) -> Signed:
+        return sign_releases(
+            self.database,
+            self.store,
+            BOX,
+            "SIGNED",
+            wanted,
+            [key or self.targets],
+            publisher="Example",
+            lives=LIVES,
+            actor=OPERATOR,
+            now=lambda: self.now,
+        )
+
+    def named(self) -> dict[str, str]:
+        """What the newest targets name: release -> digest."""
+        with self.database.read() as tx:
+            newest = from_text(find_metadata(tx, self.product_id, "targets", None)).signed
+        return {name: file.hashes["sha256"] for name, file in newest.targets.items()}
+
+
+@pytest.fixture
+def publisher(database: Database, store: BlobStore) -> Publisher:
+    return Publisher(database, store)
+
+
+def test_releases_come_and_go(publisher: Publisher) -> None:
+    publisher.begin()
+    first, second = publisher.publish("1"), publisher.publish("2")
+    with publisher.database.read() as tx, pytest.raises(NotFound):
+        find_metadata(tx, publisher.product_id, "root", None)  # a root alone promises nothing
+    assert publisher.sign(first) == Signed(1, (first,), (), 1)
+    assert publisher.sign() == Signed(2, (second,), (), 2)
+    assert publisher.sign() == Signed(3, (), (), 2)
+
+    with publisher.database.write() as tx:
+        catalogue.withdraw_release(tx, first, actor=OPERATOR, now=NOW)
+    assert publisher.sign() == Signed(4, (), (first,), 1)
+    [(name, digest)] = publisher.named().items()
+    assert name == f"{second}.json"
+    with publisher.database.read() as tx:
+        told = json.loads(find_manifest(tx, publisher.product_id, second, digest))
+        with pytest.raises(NotFound):
+            find_manifest(tx, publisher.product_id, second, "0" * 64)
+        with pytest.raises(NotFound):
+            find_manifest(tx, publisher.product_id + 1, second, digest)
+    assert told["release"]["name"] == "2"
+    assert told["files"][0]["size"] == 4
+    with pytest.raises(NotFound):
+        publisher.sign(first)
+
+
+def test_a_release_named_by_its_id_is_described_anew(publisher: Publisher) -> None:
+    publisher.begin()
+    release = publisher.publish("1")
+    publisher.sign()
+    with publisher.database.write() as tx:
+        catalogue.add_licence(tx, code="TERMS", name="T", text="t", actor=OPERATOR, now=NOW)
+        spec = catalogue.ProductSpec("SIGNED", "Signed", licence_code="TERMS")
+        catalogue.change_product(tx, "SIGNED", spec, actor=OPERATOR, now=NOW)
+    before = publisher.named()
+    publisher.sign()
+    assert publisher.named() == before
+    publisher.sign(release)
+    assert publisher.named().keys() == before.keys()
+    assert publisher.named() != before
+    publisher.now += timedelta(days=2)
+    for _ in range(6):  # as many versions as are kept, so that nothing names the old one
+        publisher.sign()
+    with publisher.database.read() as tx:
+        assert len(tx.execute(select(manifests)).all()) == 1
+
+
+def test_only_the_keys_that_the_root_names_count(publisher: Publisher) -> None:
+    with pytest.raises(Conflict, match="no signing keys"):
+        publisher.sign()
+    publisher.begin()
+    publisher.publish("1")
+    with pytest.raises(Invalid) as refused:
+        publisher.sign(key=publisher.root)
+    assert refused.value.code == "manifest-key-unknown"
+    paper = prepare_targets(
+        publisher.database, publisher.store, "SIGNED", publisher="E", lives=LIVES, now=lambda: NOW
+    )
+    with pytest.raises(Conflict) as unsigned:
+        _install(publisher, paper)
+    assert unsigned.value.code == "manifest-unsigned"
+
+
+def _install(publisher: Publisher, paper: Paper) -> Signed:
+    return install_targets(
+        publisher.database, BOX, paper, lives=LIVES, actor=OPERATOR, now=lambda: NOW
+    )
+
+
+def test_a_paper_goes_to_another_machine_and_back(publisher: Publisher) -> None:
+    publisher.begin()
+    release = publisher.publish("1")
+    paper = prepare_targets(
+        publisher.database, publisher.store, "SIGNED", publisher="E", lives=LIVES, now=lambda: NOW
+    )
+    away = read_paper(paper.encode())
+    away.sign(publisher.targets)
+    back = read_paper(away.encode())
+    changed = replace(back, documents=dict.fromkeys(back.documents, "{}"))
+    with pytest.raises(Invalid, match="not the one that was signed"):
+        _install(publisher, changed)
+    # The root that a paper brings along is not believed.
+    other = CryptoSigner.generate_ed25519()
+    forged = read_paper(paper.encode())
+    forged.current.signed.roles["targets"].keyids = []  # type: ignore[union-attr]
+    forged.current.signed.add_key(other.public_key, "targets")  # type: ignore[union-attr]
+    forged.sign(other)
+    with pytest.raises(Conflict):
+        _install(publisher, forged)
+    assert _install(publisher, back).added == (release,)
+    with pytest.raises(Conflict) as overtaken:
+        _install(publisher, back)
+    assert overtaken.value.code == "manifest-overtaken"
+    for wrong in ("", "[]", '{"kind":1}', paper.encode().replace("entrepot-signing", "other")):
+        with pytest.raises(Invalid):
+            read_paper(wrong)
+
+
+def test_roots_are_signed_by_the_old_keys_and_the_new(publisher: Publisher) -> None:
+    publisher.begin()
+    publisher.publish("1")
+    publisher.sign()
+    second, third = CryptoSigner.generate_ed25519(), CryptoSigner.generate_ed25519()
+    two = RootSpec([second.public_key, third.public_key], root_threshold=2)
+    paper = publisher.prepare(two)
+    for signers in ((second, third), (publisher.root, second)):
+        with pytest.raises(Conflict, match="lacks signatures"):
+            publisher.install(read_paper(paper.encode()), *signers)
+    assert publisher.install(paper, publisher.root, second, third) == 2
+
+    # Other targets keys: what was signed is signed anew, in the same step.
+    fresh = CryptoSigner.generate_ed25519()
+    paper = publisher.prepare(RootSpec(targets_keys=[fresh.public_key]))
+    assert paper.targets is not None
+    with pytest.raises(Conflict):
+        publisher.install(read_paper(paper.encode()), second, third)
+    assert publisher.install(paper, second, third, fresh) == 3
+    with pytest.raises(Invalid):
+        publisher.sign()
+    assert publisher.sign(key=fresh).version == 3
+    with pytest.raises(Invalid):
+        publisher.prepare(RootSpec(root_threshold=3))
+    with pytest.raises(Conflict, match="overtaken"):
+        publisher.install(paper, second, third, fresh)
+
+
+def test_the_hub_renews_what_it_signs_by_itself(publisher: Publisher) -> None:
+    publisher.begin()
+    publisher.publish("1")
+    publisher.sign()
+    database, product_id = publisher.database, publisher.product_id
+
+    def due(now: object) -> list[int]:
+        with database.read() as tx:
+            return list_due(tx, lives=LIVES, take=10, now=now)  # type: ignore[arg-type]
+
+    assert due(NOW) == []
+    later = NOW + timedelta(hours=13)
+    assert due(later) == [product_id]
+    with database.write() as tx:
+        renew(tx, BOX, product_id, lives=LIVES, now=later)
+    with database.read() as tx:
+        state = signed_state(tx, product_id)
+    assert state.versions == {"root": 1, "targets": 1, "snapshot": 1, "timestamp": 2}
+    assert due(later) == []
+    week = NOW + timedelta(days=4)
+    with database.write() as tx:
+        renew(tx, BOX, product_id, lives=LIVES, now=week)
+    with database.read() as tx:
+        assert signed_state(tx, product_id).versions["snapshot"] == 2
+        assert find_metadata(tx, product_id, "snapshot", 1)
+        with pytest.raises(NotFound):
+            find_metadata(tx, product_id, "timestamp", 2)
+    assert due(week) == []
+
+    # Another key of the hub's own, by a new root.
+    paper = publisher.prepare(RootSpec(renew_online=True))
+    again = publisher.prepare(RootSpec(renew_online=True))
+    publisher.install(paper, publisher.root)
+    with database.read() as tx:
+        held = tx.execute(select(manifest_keys.c.key_id)).scalars().all()
+        newest = from_text(find_metadata(tx, product_id, "timestamp", None))
+    assert len(held) == 2
+    assert again.root is not None
+    assert again.root.signed.roles["timestamp"].keyids == list(newest.signatures)
+    with database.write() as tx:
+        issue_snapshot(tx, BOX, product_id, lives=LIVES, now=week)
+
+
+def test_key_files() -> None:
+    pem, public = make_key(PASSWORD)
+    assert load_signer(pem, PASSWORD).public_key == public
+    assert read_public(write_public(public)) == public
+    for wrong in (None, "another password"):
+        with pytest.raises(Invalid):
+            load_signer(pem, wrong)
+    for short in ("", "short"):
+        with pytest.raises(Invalid):
+            make_key(short)
+    _, other = make_key(PASSWORD)
+    swapped = write_public(public).replace(public.keyval["public"], other.keyval["public"])
+    for text in ("", "{}", "[]", swapped, write_public(public).replace("ed25519", "rsa")):
+        with pytest.raises(Invalid):
+            read_public(text)
