@@ -20,6 +20,8 @@ OPERATIONS = {
     "explainPermissions",
     "issueTransferSpec",
     "writeReleaseMetalink",
+    "showRequiredLicence",
+    "acceptRequiredLicence",
 }
 
 
@@ -46,6 +48,7 @@ def test_every_operation_and_each_of_its_answers_is_documented(document: dict[st
         success = "501" if name == "issueTransferSpec" else "200"
         wanted = {success, "400", "401", "403", "429", "503"}
         wanted |= set() if name == "listEntitlements" else {"404"}
+        wanted |= {"409"} if name == "acceptRequiredLicence" else set()
         assert set(operation["responses"]) == wanted
         assert operation["security"] == [{"oauth2": ["entitlements"]}, {"bearer": []}]
         for answer in operation["responses"].values():
@@ -74,6 +77,8 @@ def test_parameters_are_documented(document: dict[str, Any]) -> None:
         "issueTransferSpec": [*ids, "declared-country-code"],
         "explainPermission": [*ids, "declared-country-code"],
         "explainPermissions": ["search", "declared-country-code"],
+        "showRequiredLicence": ids[:1],
+        "acceptRequiredLicence": ids[:1],
         "writeReleaseMetalink": [*ids[:2], "declared-country-code", "artifacts"],
     }
 

@@ -2,11 +2,14 @@
 
 from entrepot.core.entitlements.agreements import (
     Acceptance,
+    Required,
     Signature,
     accept_licence,
+    accept_required_licence,
     acceptance,
     list_signatures,
     permitted_licence,
+    required_licence,
 )
 from entrepot.core.entitlements.asset_permission import (
     asset_condition,
@@ -42,6 +45,7 @@ from entrepot.core.entitlements.granting import (
     list_all_entitlements,
     revoke,
 )
+from entrepot.core.entitlements.manifest_permission import permitted_manifest, permitted_metadata
 from entrepot.core.entitlements.owned import (
     STATUSES,
     list_entitlements,
@@ -99,9 +103,11 @@ __all__ = [
     "Reference",
     "Release",
     "ReleaseFilter",
+    "Required",
     "Signature",
     "Taker",
     "accept_licence",
+    "accept_required_licence",
     "acceptance",
     "asset_condition",
     "change_entitlement",
@@ -124,11 +130,14 @@ __all__ = [
     "permitted_asset_for",
     "permitted_entitlement",
     "permitted_licence",
+    "permitted_manifest",
+    "permitted_metadata",
     "permitted_product",
     "permitted_product_download",
     "permitted_release",
     "products_with_any_right",
     "refer",
+    "required_licence",
     "revoke",
     "take_apart",
 ]

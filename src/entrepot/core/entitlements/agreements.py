@@ -1,7 +1,11 @@
-"""Accepting licences, for oneself or for the whole organisation, by revision."""
+"""Accepting licences, for oneself or for the whole organisation, by revision.
+
+A machine accepts for itself alone: whoever runs it has read the text, and names the revision.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import exists, insert, or_, select
 
@@ -9,16 +13,22 @@ from entrepot.core.accounts import ORGANISATION_ADMIN, Principal
 from entrepot.core.accounts.tables import users
 from entrepot.core.catalogue import LicenceRevision, find_revision
 from entrepot.core.catalogue.tables import licence_revisions, licences, product_members, products
-from entrepot.core.entitlements.tables import acceptances, entitlements
+from entrepot.core.entitlements.owned import refer
+from entrepot.core.entitlements.predicate import (
+    entitlement_source,
+    of_reference,
+    required_revision,
+)
+from entrepot.core.entitlements.tables import acceptances, client_acceptances, entitlements
 from entrepot.core.events import Event, record
 from entrepot.db import Tx
 from entrepot.db.schema import is_set
-from entrepot.errors import Denied, NotFound
+from entrepot.errors import Conflict, Denied, NotFound
 
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """How a revision stands for one person."""
+    """How a revision stands for one person, or for one machine (`by_person`: by itself)."""
 
     by_person: bool
     by_organisation: bool
@@ -68,9 +78,92 @@ def acceptance(tx: Tx, who: Principal, revision_id: int) -> Acceptance:
         )
     ).all()
     return Acceptance(
-        any(row.user_id == who.user_id for row in rows),
+        any(row.user_id == who.user_id for row in rows) or _by_machine(tx, who, revision_id),
         any(row.for_organisation for row in rows),
     )
+
+
+def _by_machine(tx: Tx, who: Principal, revision_id: int) -> bool:
+    if who.api_client_id is None:
+        return False
+    found = exists().where(
+        client_acceptances.c.revision_id == revision_id,
+        client_acceptances.c.organisation_id == who.organisation_id,
+        client_acceptances.c.api_client_id == who.api_client_id,
+    )
+    return bool(tx.execute(select(found)).scalar_one())
+
+
+@dataclass(frozen=True, slots=True)
+class Required:
+    """The licence that an entitlement asks for, and how it stands for the caller."""
+
+    text: LicenceRevision
+    standing: Acceptance
+
+
+def required_licence(tx: Tx, who: Principal, number: str) -> Required:
+    """What has to be accepted for downloads by an entitlement of the caller's organisation.
+
+    The revision that the entitlement is pinned to, else the newest. NotFound: there is no such
+    entitlement, it is not yours, or it asks for no licence.
+    """
+    reference = refer(number)
+    child = reference.child_product_id is not None
+    query = (
+        select(licences.c.code, licence_revisions.c.revision)
+        .select_from(entitlement_source(child=child))
+        .join(licence_revisions, licence_revisions.c.id == required_revision)
+        .join(licences, licences.c.id == licence_revisions.c.licence_id)
+        .where(of_reference(child=child))
+    )
+    bound: dict[str, int | None] = {
+        "organisation_id": who.organisation_id,
+        "entitlement_id": reference.entitlement_id,
+        "child_product_id": reference.child_product_id,
+    }
+    row = tx.execute(query, bound).one_or_none()
+    if row is None:
+        raise NotFound
+    text = find_revision(tx, row.code, row.revision)
+    return Required(text, acceptance(tx, who, text.id))
+
+
+def accept_required_licence(
+    tx: Tx,
+    who: Principal,
+    number: str,
+    *,
+    code: str | None,
+    revision: int,
+    for_organisation: bool = False,
+    now: datetime,
+) -> Required:
+    """Accept what an entitlement asks for, where it is the revision that the caller names.
+
+    `code` None: of whatever licence. Conflict, with what is asked for, where it is another one:
+    a new text is not accepted by who read an old one. Idempotent. Denied as `accept_licence`.
+    """
+    required = required_licence(tx, who, number)
+    text = required.text
+    if code not in (None, text.licence_code) or revision != text.revision:
+        raise Conflict(
+            f"The licence that has to be accepted is {text.licence_code} (revision "
+            f"{text.revision}), not {code or text.licence_code} (revision {revision}).",
+            code="licence-other",
+            remedy="Read it, and name it if you agree.",
+            details={"licence": text.licence_code, "revision": text.revision},
+        )
+    accept_licence(
+        tx,
+        who,
+        code=text.licence_code,
+        revision=revision,
+        for_organisation=for_organisation,
+        by_token=True,
+        now=now,
+    )
+    return Required(text, acceptance(tx, who, text.id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +205,19 @@ def accept_licence(
     code: str,
     revision: int,
     for_organisation: bool = False,
+    by_token: bool = False,
     now: datetime,
 ) -> LicenceRevision:
-    """Accept a revision as a person, or for the organisation by its administrator. Idempotent."""
-    if who.user_id is None:
+    """Accept a revision for oneself, or for the organisation by its administrator. Idempotent.
+
+    `by_token`: by a program, not on the licence's page; the log has it.
+    """
+    if who.user_id is None and for_organisation:
         raise Denied(
-            "A licence is accepted by a person.",
+            "A licence is accepted for the organisation by a person.",
             code="person-required",
-            remedy="Let a member of your organisation accept it, for the organisation.",
+            remedy="Accept it for this machine alone, or let an administrator of your "
+            "organisation accept it.",
         )
     if for_organisation and ORGANISATION_ADMIN not in who.roles:
         raise Denied(
@@ -131,15 +229,19 @@ def accept_licence(
     standing = acceptance(tx, who, text.id)
     if standing.by_organisation if for_organisation else standing.by_person:
         return text
-    values = {
+    values: dict[str, Any] = {
         "revision_id": text.id,
-        "user_id": who.user_id,
         "organisation_id": who.organisation_id,
-        "for_organisation": for_organisation,
         "accepted_at": now,
     }
-    tx.execute(insert(acceptances), values)
+    if who.user_id is None:
+        tx.execute(insert(client_acceptances), values | {"api_client_id": who.api_client_id})
+    else:
+        values |= {"user_id": who.user_id, "for_organisation": for_organisation}
+        tx.execute(insert(acceptances), values)
     data = {"revision": revision, "for_organisation": for_organisation, "sha256": text.sha256}
+    if by_token:
+        data["by_token"] = True
     event = Event("licence.accepted", who.label, f"licence:{code}", who.organisation_id, data)
     record(tx, event, now=now)
     return text

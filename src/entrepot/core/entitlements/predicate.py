@@ -44,7 +44,7 @@ from entrepot.core.catalogue.tables import (
     products,
     releases,
 )
-from entrepot.core.entitlements.tables import acceptances, entitlements
+from entrepot.core.entitlements.tables import acceptances, client_acceptances, entitlements
 from entrepot.db import Prepared
 from entrepot.db.schema import Instant, Number, has_code, is_set, no_codes
 
@@ -196,10 +196,17 @@ required_revision = func.coalesce(
 )
 
 # An acceptance counts in the organisation that it was given in: who moves reads anew.
-_accepted = exists().where(
-    acceptances.c.revision_id == required_revision,
-    acceptances.c.organisation_id == entitlements.c.organisation_id,
-    or_(acceptances.c.user_id == USER, is_set(acceptances.c.for_organisation)),
+_accepted = or_(
+    exists().where(
+        acceptances.c.revision_id == required_revision,
+        acceptances.c.organisation_id == entitlements.c.organisation_id,
+        or_(acceptances.c.user_id == USER, is_set(acceptances.c.for_organisation)),
+    ),
+    exists().where(
+        client_acceptances.c.revision_id == required_revision,
+        client_acceptances.c.organisation_id == entitlements.c.organisation_id,
+        client_acceptances.c.api_client_id == CLIENT,
+    ),
 )
 
 _ACCOUNT_DISABLED = Rule("account-disabled", not_(_principal_enabled))

@@ -63,6 +63,16 @@ acceptances = Table(
     sqlite_strict=True,
     sqlite_autoincrement=True,
 )
+# A machine accepts for itself alone; a table of its own, as the other's rows are people's.
+client_acceptances = Table(
+    "client_acceptances",
+    metadata,
+    Column("revision_id", Number, ForeignKey("licence_revisions.id"), primary_key=True),
+    Column("api_client_id", Number, ForeignKey("api_clients.id"), primary_key=True),
+    Column("organisation_id", Number, ForeignKey("organisations.id"), nullable=False),
+    Column("accepted_at", Instant, nullable=False),
+    sqlite_strict=True,
+)
 Index("ix_acceptances_revision_id_user_id", *acceptances.c["revision_id", "user_id"])
 Index(
     "ix_acceptances_revision_id_organisation_id", *acceptances.c["revision_id", "organisation_id"]

@@ -108,8 +108,8 @@ def answer_http_error(_request: AnyRequest, error: HTTPException) -> Response[by
     return _answer(fault, dict(error.headers or {}))
 
 
-def answer_method_not_allowed() -> Response[bytes]:
+def answer_method_not_allowed(allowed: str = "GET, HEAD") -> Response[bytes]:
     """405 with the methods that are (RFC 9110 section 15.5.6)."""
-    remedy = "Use GET: this API only reads."
+    remedy = "Use GET: this API only reads." if "PUT" not in allowed else f"Use {allowed}."
     fault = Fault(405, f"The method is not allowed. {remedy}", "method-not-allowed", remedy)
-    return _answer(fault, {"allow": "GET, HEAD"})
+    return _answer(fault, {"allow": allowed})

@@ -32,6 +32,7 @@ from entrepot.web.entitlement_api._wire import (
     Fault,
     Foundry,
     History,
+    LicenceItem,
     Named,
     Permission,
     PermissionArtifact,
@@ -167,6 +168,13 @@ _REFUSED: Mapping[int, ResponseSpec] = {
         "There is no such object, or it is not yours.",
         "Check the id; list what your organisation is entitled to.",
     ),
+    409: _refused(
+        409,
+        "Another revision has to be accepted than the one that was named; `details` says which.",
+        "licence-other",
+        "The licence that has to be accepted is TOOLS (revision 2), not TOOLS (revision 1).",
+        "Read it, and name it if you agree.",
+    ),
     429: _refused(
         429, "Slow down; see Retry-After.", "too-many-requests", "Too many requests.", "Wait."
     ),
@@ -245,6 +253,16 @@ ENTITLEMENT = EntitlementItem(
     History(_MOMENT, _MOMENT),
     "2027-01-31T12:00:00.000Z",
     sales_order_item=SalesOrderItem("4711"),
+)
+LICENCE = LicenceItem(
+    "TOOLS",
+    "Terms of use",
+    2,
+    "dcb48e36ebdd26a47d8b84daf8559d4449197e560fe876d7150bf0347cc2a310",
+    f"{_HUB}/licences/TOOLS?revision=2&return=%2Fentitlements%2F169189",
+    ["me"],
+    True,
+    "You may use it as agreed.",
 )
 _RELEASE_ID = "d2650553-3806-4c0e-92d7-2e46fd468074"
 _ARTIFACT_ID = "7db814ee-c1e3-4d68-a65d-a7e6b437e1ef"

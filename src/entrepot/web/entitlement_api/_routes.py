@@ -44,6 +44,17 @@ from entrepot.web.entitlement_api._errors import (
     licence_required,
 )
 from entrepot.web.entitlement_api._kept import Kept
+from entrepot.web.entitlement_api._licences import (
+    LICENCE_PATH,
+    show_licence,
+    take_acceptance,
+)
+from entrepot.web.entitlement_api._manifests import (
+    MANIFEST_PATH,
+    METADATA_PATH,
+    show_manifest,
+    show_metadata,
+)
 from entrepot.web.entitlement_api._metalink import (
     ENDING,
     MEDIA_TYPE,
@@ -469,6 +480,9 @@ _PATHS = (
     _ARTIFACT + "/fasp",
     _ARTIFACT + "/permission",
     PERMISSIONS_PATH,
+    LICENCE_PATH,
+    METADATA_PATH,
+    MANIFEST_PATH,
 )
 # Litestar answers what no route matches outside of this router, in another error shape; and
 # a catch-all cannot stand beside a path parameter. So every place between them is listed.
@@ -484,10 +498,24 @@ _WRITING: tuple[HttpMethod, ...] = (
 )
 
 
-@route(list(_PATHS), http_method=_WRITING, include_in_schema=False)
+@route(
+    [path for path in _PATHS if path != LICENCE_PATH],
+    http_method=_WRITING,
+    include_in_schema=False,
+)
 async def refuse_method() -> Response[bytes]:
     """Everything but GET (and HEAD, which the server turns into GET)."""
     return answer_method_not_allowed()
+
+
+@route(
+    LICENCE_PATH,
+    http_method=[method for method in _WRITING if method != HttpMethod.PUT],
+    include_in_schema=False,
+)
+async def refuse_other_method() -> Response[bytes]:
+    """Of a licence: everything but GET, HEAD and PUT."""
+    return answer_method_not_allowed("GET, HEAD, PUT")
 
 
 @route(list(_NOWHERE), http_method=(HttpMethod.GET, *_WRITING), include_in_schema=False)
@@ -508,6 +536,10 @@ _ENDPOINTS = (
     _issue_transfer_spec,
     lambda door: explain_permission(door, _ARTIFACT + "/permission"),
     explain_permissions,
+    show_licence,
+    take_acceptance,
+    show_metadata,
+    show_manifest,
 )
 
 
@@ -517,7 +549,12 @@ def create_router(edge: Edge) -> Router:
     return DoorRouter(
         path=PATH,
         # refuse_method comes first, or Litestar adds OPTIONS handlers of its own.
-        route_handlers=[refuse_method, *(build(door) for build in _ENDPOINTS), refuse_path],
+        route_handlers=[
+            refuse_method,
+            refuse_other_method,
+            *(build(door) for build in _ENDPOINTS),
+            refuse_path,
+        ],
         exception_handlers={EntrepotError: answer_error, HTTPException: answer_http_error},
         tags=["Entitlements"],
         security=[{"bearer": []}],

@@ -13,7 +13,14 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 from msgspec.json import Encoder
 
 from entrepot.core import entitlements
-from entrepot.core.entitlements import Artifact, Entitlement, Explanation, ProductFacts, Release
+from entrepot.core.entitlements import (
+    Artifact,
+    Entitlement,
+    Explanation,
+    ProductFacts,
+    Release,
+    Required,
+)
 from entrepot.kit.text import format_instant
 
 PATH = "/e-product-entitlement-customer/v1/entitlements"
@@ -290,6 +297,24 @@ class PermissionPage(Wire):
     items: Sequence[Permission]
 
 
+class LicenceItem(Wire):
+    """The licence that an entitlement asks for. `accepted`: the caller may go on.
+
+    `revision` is one text for good, `sha256` that of the text in UTF-8.
+    """
+
+    licence: Annotated[str, Meta(description="Its code.", examples=["TOOLS"])]
+    name: str
+    revision: int
+    sha256: str
+    agreement_url: Annotated[Uri, Meta(description="The page on which a person reads it.")]
+    accepted_by: Annotated[
+        Sequence[str], Meta(description="`me`, `organisation`, or both; nobody: none.")
+    ]
+    accepted: bool
+    text: str
+
+
 class Fault(Wire):
     """An error. `reason` is stable; `errorDescription` is message and remedy in one text."""
 
@@ -423,6 +448,23 @@ class Writer:
             given.product.us_eccn,
             [Named(code, f"{self._base}/countries/{code}") for code in given.allowed_countries],
             _maybe(given.compliance_reason),
+        )
+
+    def licence(self, required: Required, number: str) -> LicenceItem:
+        """Body of the licence's endpoint."""
+        text, standing = required.text, required.standing
+        by = {"me": standing.by_person, "organisation": standing.by_organisation}
+        return LicenceItem(
+            text.licence_code,
+            text.licence_name,
+            text.revision,
+            text.sha256,
+            agreement_page(
+                self._base, {"licence": text.licence_code, "revision": text.revision}, number
+            ),
+            [who for who, accepted in by.items() if accepted],
+            standing.holds,
+            text.text,
         )
 
     def _children(self, given: Entitlement) -> list[VirtualEntitlement]:

@@ -380,6 +380,11 @@ CATALOGUE: Mapping[str, Entry] = {
         "A licence has to be accepted first.",
         "Open `agreementUrl`, read and accept, ask again.",
     ),
+    "licence-other": Entry(
+        409,
+        "The revision of a licence that was named is not the one that has to be accepted.",
+        "Read the one that the answer names, and name it if you agree.",
+    ),
     # Links
     "archive-invalid": Entry(
         400,

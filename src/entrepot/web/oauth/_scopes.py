@@ -17,7 +17,7 @@ from entrepot.core.accounts import (
 from entrepot.web.oauth._errors import printable
 
 MEANINGS: Mapping[str, str] = {
-    "entitlements": "See what your organisation is entitled to, and download it",
+    "entitlements": "See what your organisation is entitled to, accept licences, download",
     "orders": "Select assets and place download orders",
     "products": "See and change the files that products offer",
     "products.readonly": "See the files that products offer",

@@ -39,7 +39,8 @@ WAYS: Mapping[str, tuple[Way, ...]] = {
     "listEntitlements": (
         Way(("showEntitlement", "listReleases"), {"entitlement_id": _body(_FIRST)}),
     ),
-    "showEntitlement": (Way(("listReleases",)),),
+    "showEntitlement": (Way(("listReleases", "showRequiredLicence")),),
+    "showRequiredLicence": (Way(("acceptRequiredLicence",)),),
     "listReleases": (
         Way(
             ("showRelease", "issueReleaseZipUrl", "writeReleaseMetalink"),

@@ -1,4 +1,4 @@
-"""The digests of stored files' chunks; signed manifests of releases, their metadata and keys."""
+"""Digests of chunks; signed manifests, their metadata and keys; licences accepted by machines."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,6 +17,7 @@ def upgrade() -> None:
     _create_manifest_roles()
     _create_manifests()
     _create_manifest_keys()
+    _create_client_acceptances()
 
 
 def _create_blob_chunks() -> None:
@@ -94,5 +95,32 @@ def _create_manifest_keys() -> None:
             name=op.f("fk_manifest_keys_product_id_products"),
         ),
         sa.PrimaryKeyConstraint("product_id", "key_id", name=op.f("pk_manifest_keys")),
+        sqlite_strict=True,
+    )
+
+
+def _create_client_acceptances() -> None:
+    op.create_table(
+        "client_acceptances",
+        sa.Column("revision_id", schema.Number, nullable=False),
+        sa.Column("api_client_id", schema.Number, nullable=False),
+        sa.Column("organisation_id", schema.Number, nullable=False),
+        sa.Column("accepted_at", schema.Instant(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["api_client_id"],
+            ["api_clients.id"],
+            name=op.f("fk_client_acceptances_api_client_id_api_clients"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["organisation_id"],
+            ["organisations.id"],
+            name=op.f("fk_client_acceptances_organisation_id_organisations"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["revision_id"],
+            ["licence_revisions.id"],
+            name=op.f("fk_client_acceptances_revision_id_licence_revisions"),
+        ),
+        sa.PrimaryKeyConstraint("revision_id", "api_client_id", name=op.f("pk_client_acceptances")),
         sqlite_strict=True,
     )
