@@ -79,6 +79,21 @@ def test_what_is_wrong_with_a_webhook_is_told_in_the_dialect(desk: Desk) -> None
         "events": "error.events-invalid",
         "x": "error.property-unknown",
     }
+    # All at once: what cannot be read, what is missing, and what cannot be meant.
+    several = ask({"events": ["product/*", "product/chnaged", "orders/*"], "description": 7})
+    assert faults(several, 422) == {
+        "description": "error.description-invalid",
+        "events": "error.events-invalid",
+        "url": "error.url-invalid",
+    }
+    told = [each["message"] for each in several.json()["errors"]]
+    assert len(told) == 4
+    assert any("Did you mean product/changed?" in each for each in told)
+    wrong = {"events": ["product-download/*"], "url": "http://192.0.2.1/"}
+    assert faults(ask(wrong), 422) == {
+        "events": "error.events-invalid",
+        "url": "error.url-refused",
+    }
     assert faults(desk.ask("POST", f"{HOOKS}.json", token=token, content=b"{"), 400)
     assert faults(ask(good | {"events": ["order/*"]}), 403)
     for url in (
@@ -165,6 +180,10 @@ def test_operators_keep_webhooks_and_see_their_deliveries(desk: Desk) -> None:
     refused(desk.ask("GET", path), 404, "not-found")
     private = body | {"url": "https://10.0.0.1/"}
     refused(desk.ask("POST", "/webhooks", json=private), 400, "url-refused", "url")
+    both = desk.ask("POST", "/webhooks", json=private | {"events": ["order/done"]})
+    refused(both, 400, "invalid", "events")
+    assert both.json()["details"].keys() == {"events", "url"}
+    assert "order/completed" in both.json()["remedy"]
     refused(desk.ask("GET", f"/webhooks/{MISSING}"), 404, "not-found")
 
 
@@ -184,6 +203,7 @@ def test_the_log_is_read_in_pages_and_streamed(desk: Desk) -> None:
     behind = desk.ask("GET", f"{mine}&after={oldest['id']}").json()
     assert behind["items"] == [newest]
     assert desk.ask("GET", f"{mine}&type=user.*").json()["items"] == []
+    refused(desk.ask("GET", f"{mine}&type=user.add"), 400, "invalid", "type")
     assert len(desk.ask("GET", f"{mine}&type=organisation.*").json()["items"]) == 2
     number = newest["organisation_id"]
     of = desk.ask("GET", f"{mine}&organisation={number}&subject=organisation:{number}").json()

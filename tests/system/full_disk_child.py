@@ -33,7 +33,7 @@ async def write_rows(edge: Edge, hub: Hub) -> int:
     """How many rows went in before the disk was truly full."""
 
     def verb(tx: Tx) -> None:
-        record(tx, Event("test.written", "system", "test:1", data={"row": ROW}), now=hub.now())
+        record(tx, Event("order.progress", "system", "test:1", data={"row": ROW}), now=hub.now())
 
     for written in range(WRITES):
         try:
@@ -61,7 +61,7 @@ async def drive(folder: Path) -> dict[str, object]:
     facts["full"] = hub.reserve.state().value
     with hub.database.read() as tx:
         facts["kept"] = tx.exec_driver_sql(
-            "SELECT count(*) FROM events WHERE type = 'test.written'"
+            "SELECT count(*) FROM events WHERE type = 'order.progress'"
         ).scalar_one()
     (folder / "ballast").unlink()
     facts["after"] = [await write_rows(edge, hub) > 0, hub.reserve.restore().value]

@@ -42,8 +42,8 @@ def say(text: str) -> None:
 
 def complain(error: EntrepotError) -> None:
     """One clear line: what is wrong and what to do; more only where several faults are listed."""
-    gap = "\n" if "\n" in error.message else " "
     remedy = error.remedy
+    gap = "\n" if "\n" in error.message + remedy else " "
     missing = _THERE_IS_NO.match(error.message)
     if missing and missing[1] in _LISTS and (isinstance(error, NotFound) or not remedy):
         remedy = f"`entrepotd {_LISTS[missing[1]]}` lists what there is."

@@ -9,7 +9,7 @@ from entrepot.core.webhooks import (
     STATES,
     WebhookSpec,
     add_webhook_for,
-    check_receiver,
+    check_webhook,
     disable_webhook,
     enable_webhook,
     find_delivery,
@@ -77,7 +77,12 @@ def add(
 ) -> None:
     """Have URL told of events; prints the secret that signs, which is shown this once."""
     with desk.hub() as hub:
-        check_receiver(url, private=hub.policy.outbound_private)
+        check_webhook(
+            url=url,
+            patterns=patterns,
+            description=description,
+            private=hub.policy.outbound_private,
+        )
         with hub.database.write() as tx:
             made = add_webhook_for(
                 tx,

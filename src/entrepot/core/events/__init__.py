@@ -5,15 +5,18 @@ from entrepot.core.events.exporting import FORMATS, MEDIA_TYPES, plain_event
 from entrepot.core.events.log import Event, record, record_all
 from entrepot.core.events.reading import Wanted, list_events, walk_events
 from entrepot.core.events.retention import purge_events
+from entrepot.core.events.types import TYPES, nearest
 
 __all__ = [
     "FORMATS",
     "MEDIA_TYPES",
+    "TYPES",
     "Denial",
     "Event",
     "Tally",
     "Wanted",
     "list_events",
+    "nearest",
     "plain_event",
     "purge_events",
     "record",

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import insert
 
 from entrepot.core.events.tables import events
+from entrepot.core.events.types import TYPES
 from entrepot.db import Prepared, Tx
 from entrepot.kit.context import request_id
 
@@ -44,6 +45,7 @@ def record_all(tx: Tx, several: Iterable[Event], *, now: datetime) -> None:
 
 
 def _values(event: Event, now: datetime) -> dict[str, Any]:
+    assert event.type in TYPES, f"{event.type} is missing in core/events/types.py"
     return {
         "at": now,
         "type": event.type,

@@ -8,11 +8,10 @@ from typing import Any
 from sqlalchemy import Row, Select, select
 
 from entrepot.core.events.tables import events
+from entrepot.core.events.types import check_type
 from entrepot.db import Database, Tx
-from entrepot.errors import Invalid
 
 WALK_TAKE = 1000
-_TYPE_LENGTH_MAX = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +19,7 @@ class Wanted:
     """Which events; None leaves a condition out.
 
     From `since` on and before `until`. `type` is a whole type (`order.completed`) or all of a
-    noun (`order.*`). `actor` and `subject` are compared whole.
+    noun (`order.*`), Invalid for one that there is not. `actor` and `subject` are compared whole.
     """
 
     since: datetime | None = None
@@ -68,13 +67,7 @@ def _chosen(wanted: Wanted) -> Select[Any]:
     if wanted.until is not None:
         query = query.where(events.c.at < wanted.until)
     if wanted.type is not None:
-        noun, dot, verb = wanted.type.partition(".")
-        if not noun or len(wanted.type) > _TYPE_LENGTH_MAX or (dot and not verb):
-            raise Invalid(
-                "That is no type of event.",
-                field="type",
-                remedy="Write one such as order.completed, or order.* for all of a noun.",
-            )
+        noun, verb = check_type(wanted.type)
         if verb == "*":
             query = query.where(events.c.type.startswith(f"{noun}.", autoescape=True))
         else:

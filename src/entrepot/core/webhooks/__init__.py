@@ -1,6 +1,7 @@
 """Telling integrators of events: subscriptions, and deliveries that arrive at least once."""
 
 from entrepot.core.webhooks import tables as tables
+from entrepot.core.webhooks.checking import check_webhook, webhook_faults
 from entrepot.core.webhooks.deliveries import (
     DELIVERIES_KEPT,
     STATES,
@@ -69,6 +70,7 @@ __all__ = [
     "add_webhook_for",
     "change_webhook",
     "check_receiver",
+    "check_webhook",
     "claim_deliveries",
     "disable_overfull",
     "disable_webhook",
@@ -88,4 +90,5 @@ __all__ = [
     "rotate_secret",
     "settle",
     "spell",
+    "webhook_faults",
 ]

@@ -14,6 +14,7 @@ from entrepot.core.accounts import (
     PUBLISHER,
     Principal,
 )
+from entrepot.core.events import TYPES, nearest
 from entrepot.errors import Denied, Invalid
 
 PATTERNS_MAX = 32
@@ -22,34 +23,12 @@ _LENGTH_MAX = 80
 _SAID_OF = {"product-download": ("product", "download-")}
 
 # What the catalogue tells of; these events belong to no organisation.
-CATALOGUE = frozenset({"artifact", "asset", "product", "release"})
+CATALOGUE = frozenset({"artifact", "asset", "manifest", "product", "release"})
 # What an organisation may hear of itself, by the scope that its token needs for it.
 OWN = {
     "entitlements": frozenset({"download", "entitlement", "licence", "link"}),
     "orders": frozenset({"download", "order"}),
 }
-_OTHERS = {
-    "admin",
-    "client",
-    "consent",
-    "contact",
-    "device",
-    "events",
-    "family",
-    "identity",
-    "key",
-    "organisation",
-    "page",
-    "personal-token",
-    "rendition",
-    "selection",
-    "session",
-    "sign-in",
-    "token",
-    "user",
-    "webhook",
-}
-NOUNS = frozenset(CATALOGUE.union(*OWN.values(), _OTHERS))
 
 
 def spell(event_type: str) -> str:
@@ -59,6 +38,10 @@ def spell(event_type: str) -> str:
     return f"{said}/{prefix}{verb}"
 
 
+SPELT = frozenset(map(spell, TYPES))
+NOUNS = frozenset(each.partition("/")[0] for each in SPELT)
+
+
 def matches(patterns: Iterable[str], spelt: str) -> bool:
     """Whether a subscription to `patterns` gets events of this type."""
     noun = spelt.partition("/")[0]
@@ -66,28 +49,54 @@ def matches(patterns: Iterable[str], spelt: str) -> bool:
 
 
 def check_patterns(patterns: Sequence[str]) -> list[str]:
-    """The patterns without repeats, sorted; Invalid names one that can never match."""
-    if not 1 <= len(patterns) <= PATTERNS_MAX:
-        raise Invalid(
-            f"A webhook has 1 to {PATTERNS_MAX} patterns of events.",
-            field="events",
-            remedy='Send a list such as ["product/*", "order/completed"].',
-        )
-    for pattern in patterns:
-        if len(pattern) > _LENGTH_MAX or not _PATTERN.fullmatch(pattern):
-            raise Invalid(
-                f"{pattern[:_LENGTH_MAX]!r} is not a pattern of events.",
-                field="events",
-                remedy="Write a type (order/completed), all of a noun (order/*), or *.",
-            )
-        noun = pattern.partition("/")[0]
-        if noun != "*" and noun not in NOUNS:
-            raise Invalid(
-                f"No event is about {noun!r}.",
-                field="events",
-                remedy=f"Events are about: {', '.join(sorted(NOUNS))}.",
-            )
+    """The patterns without repeats, sorted; Invalid names the first that can never match."""
+    for fault in pattern_faults(patterns):
+        raise fault
     return sorted(set(patterns))
+
+
+def pattern_faults(patterns: Sequence[str]) -> list[Invalid]:
+    """What is wrong with the patterns: one fault for each that can never match."""
+    if not 1 <= len(patterns) <= PATTERNS_MAX:
+        return [
+            Invalid(
+                f"A webhook has 1 to {PATTERNS_MAX} patterns of events.",
+                field="events",
+                remedy='Send a list such as ["product/*", "order/completed"].',
+            )
+        ]
+    faults = (_fault(pattern) for pattern in dict.fromkeys(patterns))
+    return [fault for fault in faults if fault is not None]
+
+
+def _fault(pattern: str) -> Invalid | None:
+    """Why no event could ever fit, with the nearest that there are; None where one could."""
+    if len(pattern) > _LENGTH_MAX or not _PATTERN.fullmatch(pattern):
+        return Invalid(
+            f"{pattern[:_LENGTH_MAX]!r} is not a pattern of events.",
+            field="events",
+            remedy="Write a type (order/completed), all of a noun (order/*), or *.",
+        )
+    noun, _, verb = pattern.partition("/")
+    if noun == "*" or pattern in SPELT or (verb == "*" and noun in NOUNS):
+        return None
+    if noun in _SAID_OF:
+        said, prefix = _SAID_OF[noun]
+        instead = f"{said}/{prefix}{verb}"
+        told = f"What happens to a {noun} is said of the {said}"
+        remedy = f"Subscribe to {instead if instead in SPELT else f'{said}/*'} instead."
+    elif noun in NOUNS:
+        told = f"No event is called {pattern!r}"
+        ours = sorted(each for each in SPELT if each.startswith(f"{noun}/"))
+        near = nearest(pattern, ours)
+        remedy = f"Did you mean {near[0]}? " if near else ""
+        remedy += f"Of {noun} there are: {', '.join(ours)}; {noun}/* is all of them."
+    else:
+        told = f"No event is about {noun!r}"
+        near = nearest(noun, NOUNS)
+        remedy = f"Did you mean {near[0]}/{verb}? " if near else ""
+        remedy += f"Events are about: {', '.join(sorted(NOUNS))}."
+    return Invalid(f"{told}.", field="events", remedy=remedy)
 
 
 def hears_everything(who: Principal, patterns: Iterable[str]) -> bool:
@@ -132,13 +141,13 @@ def hears_everything(who: Principal, patterns: Iterable[str]) -> bool:
 
 
 def require_owner(patterns: Iterable[str]) -> None:
-    """Invalid where a pattern names what belongs to no organisation: nobody would be told."""
+    """Invalid where patterns name what belongs to no organisation: nobody would be told."""
     nouns = {pattern.partition("/")[0] for pattern in patterns} - {"*"}
     lost = sorted(nouns & CATALOGUE)
     if lost:
         raise Invalid(
-            f"Events about {lost[0]!r} belong to no organisation, so this webhook would not hear "
-            "of them.",
+            f"Events about {', '.join(map(repr, lost))} belong to no organisation, so this webhook "
+            "would not hear of them.",
             field="events",
             remedy="Let it hear of everything (`--everything`, in the API `everything`), or leave "
             "the pattern out.",

@@ -12,7 +12,7 @@ from entrepot.core.webhooks import (
     WebhookSpec,
     add_webhook_for,
     change_webhook,
-    check_receiver,
+    check_webhook,
     disable_webhook,
     enable_webhook,
     find_delivery,
@@ -65,8 +65,9 @@ def webhook_actions(hub: Hub) -> list[AnyAction]:
     box, private = hub.keys.box, hub.policy.outbound_private
 
     def check(body: Any) -> Any:
-        if body.url is not None:
-            check_receiver(body.url, private=private)
+        check_webhook(
+            url=body.url, patterns=body.events, description=body.description, private=private
+        )
         return body
 
     def add(tx: Tx, call: Call[NewWebhook]) -> Outcome:

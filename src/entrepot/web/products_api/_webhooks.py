@@ -27,11 +27,11 @@ from entrepot.core.webhooks import (
     WebhookSpec,
     add_webhook,
     change_webhook,
-    check_receiver,
     find_webhook,
     list_webhooks,
     remove_webhook,
     rotate_secret,
+    webhook_faults,
 )
 from entrepot.db import Tx
 from entrepot.errors import Denied, Invalid
@@ -113,8 +113,8 @@ def _body(*required: str) -> RequestBody:
     )
 
 
-def _parse(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What a request says of a webhook; Faults names everything that is wrong."""
+def _parse(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Invalid]]:
+    """What a request says of a webhook as far as it can be read, and what cannot."""
     faults, said = list[Invalid](), dict[str, Any]()
     for name, value in given.items():
         if len(faults) >= FAULTS_MAX:
@@ -138,18 +138,27 @@ def _parse(given: Mapping[str, Any]) -> dict[str, Any]:
         if not fits:
             kind = "a list of texts" if name == "events" else "a text"
             faults.append(Invalid(f"{name} is {kind}.", field=name))
-        said[name] = value
+        else:
+            said[name] = value
+    return said, faults
+
+
+async def _read(edge: Edge, request: AnyRequest, *required: str) -> dict[str, Any]:
+    """What a request says of a webhook; Faults names everything that is wrong."""
+    given = decode_object(await request.body())
+    said, faults = _parse(given)
+    faults += [Invalid(f"{name} is missing.", field=name) for name in required if name not in given]
+    private = edge.hub.policy.outbound_private
+    faults += await edge.run(
+        lambda: webhook_faults(
+            url=said.get("url"),
+            patterns=said.get("events"),
+            description=said.get("description"),
+            private=private,
+        )
+    )
     if faults:
         raise Faults(faults)
-    return said
-
-
-async def _read(edge: Edge, request: AnyRequest) -> dict[str, Any]:
-    said = _parse(decode_object(await request.body()))
-    private = edge.hub.policy.outbound_private
-    if "url" in said:
-        with data_faults():
-            await edge.run(lambda: check_receiver(said["url"], private=private))
     return said
 
 
@@ -201,10 +210,7 @@ def _add(edge: Edge) -> HTTPRouteHandler:
     )
     async def handler(request: AnyRequest) -> ASGIResponse:
         who = await _enter(edge, request)
-        said = await _read(edge, request)
-        missing = [name for name in ("events", "url") if name not in said]
-        if missing:
-            raise Faults([Invalid(f"{name} is missing.", field=name) for name in missing])
+        said = await _read(edge, request, "events", "url")
 
         def add(tx: Tx) -> tuple[int, bytes]:
             spec = WebhookSpec(said["url"], said["events"], said.get("description", ""))
