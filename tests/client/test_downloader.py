@@ -26,7 +26,7 @@ from entrepot.client import (
     Unreachable,
     Watcher,
 )
-from entrepot.client.downloader import content_range
+from entrepot.client.bodies import content_range
 from entrepot.client.partial import local_error
 from tests.client.hub import ARTIFACTS, EMPTY, ENTITLEMENT, LICENSED, RELEASE, Fault, File, Hub
 

@@ -1,6 +1,7 @@
 """The ZIP of an order: fetched, gone on with after a stop, checked by its manifest."""
 
 import fcntl
+import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from entrepot.client.order_zips import OrderZipCheck, read_papers, verify_folder
 from entrepot.client.stop import Stop
 from tests.client.orders_hub import FILES, TOKEN, OrdersHub, packed, running_orders_hub
 
-PART, NOTE = ".kit.zip.order-7.part", ".kit.zip.order-7.etag"
+PART, STATE = ".kit.zip.order-7.part", ".kit.zip.order-7.state"
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def fetch_in_part(client: Client, hub: OrdersHub, folder: Path, at: int = 150_00
     hub.cut_at = [at]
     with pytest.raises(Unreachable):
         client.orders.download(7, folder)
-    assert names(folder) == [NOTE, PART]
+    assert names(folder) == [PART, STATE]
     hub.seen.clear()
 
 
@@ -88,19 +89,36 @@ def test_stopped_before_the_rename_one_byte_is_asked_for(
     whole = len(orders_hub.archive)
     fetch_in_part(client, orders_hub, tmp_path)
     (tmp_path / PART).write_bytes(orders_hub.archive)
+    state = json.loads((tmp_path / STATE).read_text())
+    (tmp_path / STATE).write_text(json.dumps(state | {"held": [[0, whole]]}))
     assert client.orders.download(7, tmp_path).path.read_bytes() == orders_hub.archive
     assert ranges(orders_hub) == [f"bytes={whole - 1}-"]
 
 
-@pytest.mark.parametrize(
-    "note", [b"", b"{}", b"[]", b'{"etag": 7}', b'{"etag": "W/\\"a\\""}', None]
-)
+RIGHT = {"version": 1, "content": "", "etag": '"a"', "boot": "", "held": [[0, 9]], "flushed": []}
+WRONG_STATES: dict[str, object] = {
+    "of another version": RIGHT | {"version": 0},
+    "no object": [],
+    "no ETag": RIGHT | {"etag": 7},
+    "weak ETag": RIGHT | {"etag": 'W/"a"'},
+    "of other content": RIGHT | {"content": "sha256:00"},
+    "of another boot": RIGHT | {"boot": "earlier"},
+    "spans that are none": RIGHT | {"held": [[9, 0]]},
+    "spans of words": RIGHT | {"held": [["", 9]]},
+}
+
+
+@pytest.mark.parametrize("told", [*WRONG_STATES, "empty", "missing"])
 def test_a_part_that_nobody_knows_is_not_gone_on_with(
-    client: Client, orders_hub: OrdersHub, tmp_path: Path, note: bytes | None
+    client: Client, orders_hub: OrdersHub, tmp_path: Path, told: str
 ) -> None:
     (tmp_path / PART).write_bytes(b"of something else")
-    if note is not None:
-        (tmp_path / NOTE).write_bytes(note)
+    state = WRONG_STATES.get(told)
+    if isinstance(state, dict):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        state = state | {"boot": state["boot"] or boot}
+    if told != "missing":
+        (tmp_path / STATE).write_text("" if told == "empty" else json.dumps(state))
     assert client.orders.download(7, tmp_path).path.read_bytes() == orders_hub.archive
     assert ranges(orders_hub) == [None]
     assert names(tmp_path) == ["kit.zip"]
@@ -132,7 +150,7 @@ def test_two_commands_do_not_write_one_part(
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(LocalFileError, match="another command"):
             client.orders.download(7, tmp_path)
-    assert names(tmp_path) == [NOTE, PART]
+    assert names(tmp_path) == [PART, STATE]
 
 
 class Impatient(Watcher):

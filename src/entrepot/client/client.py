@@ -15,6 +15,7 @@ from entrepot.client.downloader import Conditions, Downloaded, Watcher, download
 from entrepot.client.errors import BadAnswer, InvalidUse
 from entrepot.client.names import safe_name
 from entrepot.client.orders import Orders
+from entrepot.client.pool import Pool
 from entrepot.client.rates import RateLimit
 from entrepot.client.retries import Backoff
 from entrepot.client.selections import Selections
@@ -57,6 +58,7 @@ class Client:
         self.stop = stop or Stop()
         self._tokens = tokens
         self._transfer_backoff = transfer_backoff or Backoff(attempts=8)
+        self._pool = Pool()
         base = parse_hub_address(url)
         self.api = Api(base, tokens, self.times, call_backoff or Backoff(), self.stop)
         self.orders = Orders(self.api, self._transfer_backoff, self.stop)
@@ -186,7 +188,9 @@ class Client:
                 before_link()
             return self.link(entitlement_id, release_id, artifact_id, country=declared)
 
-        conditions = Conditions(self.times, self._transfer_backoff, self.stop, rate, connections)
+        conditions = Conditions(
+            self.times, self._transfer_backoff, self.stop, rate, connections, self._pool
+        )
         target = Path(folder) / target_name
         return download(mint_link, target, expected or expected_of(artifact), conditions, watcher)
 
@@ -227,7 +231,7 @@ class Client:
         if is_right(target, size, check):
             whole = target.stat().st_size
             return Downloaded(target, whole, check.strength, True, 0.0)
-        conditions = Conditions(self.times, self._transfer_backoff, self.stop)
+        conditions = Conditions(self.times, self._transfer_backoff, self.stop, pool=self._pool)
         done = download(mint_link, target, size, conditions, watcher, check)
         return replace(done, verified=check.strength)
 
@@ -243,6 +247,7 @@ class Client:
     def close(self) -> None:
         """Close the connections that are kept open."""
         self.api.close()
+        self._pool.close()
 
     def __enter__(self) -> Self:
         return self

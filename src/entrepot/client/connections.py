@@ -129,8 +129,8 @@ class Connection:
 
     def __init__(self, address: Address, times: Times) -> None:
         self.origin = address.origin
+        self.times = times
         self._sock: socket.socket | None = None
-        self._times = times
         self._through: SplitResult | None = _proxy_for(address)
         host, port = address.host, address.port
         proxy = self._through
@@ -164,7 +164,7 @@ class Connection:
                 self._http.connect()
                 # Kept here: http.client lets go of the socket when an answer says "close".
                 self._sock = self._http.sock
-                self.sock.settimeout(self._times.stall_seconds)
+                self.sock.settimeout(self.times.stall_seconds)
             self._http.request(method, target, body=body, headers=headers)
             response = self._http.getresponse()
         except (OSError, HTTPException) as error:

@@ -1,68 +1,122 @@
-"""The file being written: a unique partial beside the target, renamed only when it is whole."""
+"""The file being written: a partial beside the target, renamed only when it is whole and right.
+
+Several threads may write to it at the same time, each to its own place.
+"""
 
 import errno
 import os
 import secrets
 import shutil
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from entrepot.client.errors import DiskFull, LocalFileError
+from entrepot.client.extents import Extents
 
 # Left free for whatever else runs on the machine.
 FREE_BYTES_MARGIN = 16 * 1024 * 1024
+_NO_LINK = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
 class Partial:
-    """`.NAME.XXXXXXXX.part` in the folder of the target; gone afterwards unless committed."""
+    """`.NAME.XXXXXXXX.part` in the folder of the target; gone afterwards unless committed.
+
+    `etag` is the strong ETag of what the bytes are of, `""` where there is none.
+    """
+
+    kept = False  # whether it outlives the command
 
     def __init__(self, target: Path) -> None:
-        self._target = target
-        self._path = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        try:
-            self._descriptor = os.open(self._path, flags, 0o666)
-        except OSError as error:
-            raise local_error(error, target.parent) from error
-        self.size = 0
+        self._begin(target, secrets.token_hex(4))
+        self._open(os.O_EXCL)
+
+    def _begin(self, target: Path, mark: str) -> None:
+        self.target = target
+        self.path = target.with_name(f".{target.name}.{mark}.part")
         self.etag = ""
+        self._held = Extents()
+        self._lock = threading.Lock()
+        self._descriptor = -1
+
+    def _open(self, flags: int) -> None:
+        try:
+            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | _NO_LINK | flags, 0o666)
+        except OSError as error:
+            raise local_error(error, self.target.parent) from error
 
     @property
-    def path(self) -> Path:
-        """Where the bytes are until they are committed."""
-        return self._path
+    def size(self) -> int:
+        """How many bytes are there."""
+        return self._held.total
 
-    def append(self, data: memoryview) -> None:
-        """Write all of `data` at the end. Raises DiskFull, LocalFileError."""
+    @property
+    def front(self) -> int:
+        """How many are there from the first on without a gap."""
+        with self._lock:
+            return self._held.front
+
+    def gaps(self, size: int) -> list[tuple[int, int]]:
+        """What is missing of a file of `size` bytes."""
+        with self._lock:
+            return self._held.gaps(size)
+
+    def write(self, at: int, data: memoryview) -> None:
+        """Write all of `data` to its place. Raises DiskFull, LocalFileError."""
+        begin = at
         while data:
             try:
-                written = os.write(self._descriptor, data)
+                written = _write_at(self._descriptor, data, at)
             except OSError as error:
-                raise local_error(error, self._target) from error
-            self.size += written
+                raise local_error(error, self.target) from error
+            at += written
             data = data[written:]
+            with self._lock:
+                self._held.add(begin, at)
 
-    def note(self, etag: str, total: int | None) -> None:  # noqa: ARG002 - for those that are kept
-        """What the bytes are of: the strong ETag, empty where there is none, and the whole size."""
+    def read(self, at: int, buffer: memoryview) -> int:
+        """Read what is at a place; 0 at the end of the file. Raises LocalFileError."""
+        try:
+            return _read_at(self._descriptor, buffer, at)
+        except OSError as error:
+            raise local_error(error, self.path) from error
+
+    def note(self, etag: str) -> None:
+        """What the bytes are of from now on."""
         self.etag = etag
 
     def restart(self) -> None:
         """Throw away what was written so far."""
-        os.ftruncate(self._descriptor, 0)
-        os.lseek(self._descriptor, 0, os.SEEK_SET)
-        self.size = 0
-        self.note("", None)
+        self.note("")
+        with self._lock:
+            self._held = Extents()
+        try:
+            os.ftruncate(self._descriptor, 0)
+        except OSError as error:
+            raise local_error(error, self.target) from error
+
+    def forget(self, begin: int, end: int) -> None:
+        """These bytes are wrong; they count as missing."""
+        with self._lock:
+            self._held.remove(begin, end)
+
+    def checkpoint(self) -> None:
+        """Write down what is there; where nothing is kept there is nothing to do."""
 
     def commit(self) -> None:
-        """Bring the bytes to the disk, then put the file in place of the target in one step."""
+        """Bring the bytes to the disk, then put the file in place of the target in one step.
+
+        The name may be lost again in a power cut until `sync_folder` has run.
+        """
         try:
             os.fsync(self._descriptor)
-            self._close()
-            self._path.replace(self._target)
-            _sync_folder(self._target.parent)
+            if os.name != "posix":
+                self._close()
+            # Before it is closed: the lock on it must cover the new name too.
+            self.path.replace(self.target)
         except OSError as error:
-            raise local_error(error, self._target) from error
+            raise local_error(error, self.target) from error
 
     def __enter__(self) -> Self:
         return self
@@ -73,13 +127,38 @@ class Partial:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if error is not None:
+            self.path.unlink(missing_ok=True)
         self._close()
-        self._path.unlink(missing_ok=True)
 
     def _close(self) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+if hasattr(os, "pwritev"):
+
+    def _write_at(descriptor: int, data: memoryview, at: int) -> int:
+        return os.pwrite(descriptor, data, at)
+
+    def _read_at(descriptor: int, buffer: memoryview, at: int) -> int:
+        return os.preadv(descriptor, [buffer], at)
+
+else:  # Windows: one position for all threads
+    _position = threading.Lock()
+
+    def _write_at(descriptor: int, data: memoryview, at: int) -> int:
+        with _position:
+            os.lseek(descriptor, at, os.SEEK_SET)
+            return os.write(descriptor, data)
+
+    def _read_at(descriptor: int, buffer: memoryview, at: int) -> int:
+        with _position:
+            os.lseek(descriptor, at, os.SEEK_SET)
+            data = os.read(descriptor, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def make_folder(folder: Path) -> None:
@@ -103,6 +182,20 @@ def check_room(folder: Path, needed_bytes: int) -> None:
         )
 
 
+def sync_folder(folder: Path) -> None:
+    """Make renames survive a power cut, where the system lets a folder be opened."""
+    if os.name != "posix":
+        return
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise local_error(error, folder) from error
+
+
 def local_error(error: OSError, path: Path) -> LocalFileError:
     """The error of this machine's file system, in words."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -114,14 +207,3 @@ def local_error(error: OSError, path: Path) -> LocalFileError:
         f"Cannot write {path}: {error.strerror or error}.",
         remedy="Check the folder and its permissions, or choose another with -d.",
     )
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename survive a power cut, where the system lets a folder be opened."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -9,21 +9,52 @@ from entrepot.client.errors import Cancelled
 
 
 class Stop:
-    """Set once, by whoever handles Ctrl-C; every wait and every read then ends with Cancelled."""
+    """Set once, by whoever handles Ctrl-C; every wait and every read then ends with Cancelled.
 
-    def __init__(self) -> None:
+    One with a `parent` stops with it, and can be set without stopping that; it has to be closed.
+    """
+
+    def __init__(self, parent: "Stop | None" = None) -> None:
         self._set = threading.Event()
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
+        self._children: set[Stop] = set()
+        self._parent = parent
+        if parent is not None:
+            with parent._lock:
+                parent._children.add(self)
+                if parent.is_set:
+                    self._set.set()
+
+    @property
+    def is_set(self) -> bool:
+        """Whether it has been set."""
+        return self._set.is_set()
 
     def set(self) -> None:
         """Stop everything that watches this switch."""
         with self._lock:
             self._set.set()
-            sockets = list(self._sockets)
+            sockets, children = list(self._sockets), list(self._children)
         for sock in sockets:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
+        for child in children:
+            child.set()
+
+    def clear(self) -> None:
+        """Go on, unless the parent has been set."""
+        parent = self._parent
+        assert parent is not None, "what a person stopped stays stopped"
+        with parent._lock:
+            if not parent.is_set:
+                self._set.clear()
+
+    def close(self) -> None:
+        """The parent need not know of it any more."""
+        if self._parent is not None:
+            with self._parent._lock:
+                self._parent._children.discard(self)
 
     def check(self) -> None:
         """Raise Cancelled when the switch is set."""

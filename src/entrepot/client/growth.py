@@ -1,0 +1,93 @@
+"""How many connections one file gets: more as long as they bring more.
+
+One to begin with. While the rest would take longer than a moment, and one connection does not
+bring about all that this machine can take, more are added, and again as long as each step made
+the whole clearly faster. So a line that is limited for each connection (distance, loss, a
+server's limit) gets many, and a line that is full with one keeps one.
+"""
+
+import threading
+from time import monotonic
+
+CONNECTIONS_MAX = 16  # for one file
+# A rest that takes less time than this is not worth more connections.
+REST_SECONDS_MIN = 1.5
+# What one connection brings here is limited by the machine, not by the line.
+FAST_BYTES_PER_SECOND = 150e6
+BYTES_EACH_MIN = 512 * 1024
+_FIRST_WINDOW_SECONDS = 0.3
+_WINDOW_SECONDS = 0.7
+_GAIN_MIN = 1.25
+# How long after a failure to do without; the line or the hub may be better by then.
+_PATIENCE_SECONDS = 10.0
+_STEPS = (4, 8, CONNECTIONS_MAX)
+
+
+class Growth:
+    """Decides for one file; safe to use from several threads.
+
+    `fixed` is the number that the caller asked for; `ceiling` is a rate limit in bytes/s.
+    """
+
+    def __init__(self, fixed: int | None, ceiling: float | None = None) -> None:
+        self._fixed = fixed
+        self._enough = min(FAST_BYTES_PER_SECOND, (ceiling or FAST_BYTES_PER_SECOND) * 0.8)
+        self._lock = threading.Lock()
+        self.wanted = 1
+        self._settled = fixed == 1
+        self._before = 0.0
+        self._begun = monotonic()
+        self._bytes = 0
+        self._warm = True
+        self._refused_at: float | None = None
+
+    def restart(self) -> None:
+        """The bytes begin to come now."""
+        with self._lock:
+            self._begin_window(warm=True)
+
+    def note(self, count: int, rest: int) -> int:
+        """So many more bytes came, so many are missing; how many connections there should be."""
+        with self._lock:
+            self._bytes += count
+            if self._refused_at is not None and monotonic() > self._refused_at + _PATIENCE_SECONDS:
+                self._refused_at, self._settled, self._before = None, False, 0.0
+                self._begin_window(warm=True)
+            if not self._settled:
+                self._consider(rest)
+            return self.wanted
+
+    def refuse(self, *, ranges: bool = True) -> None:
+        """A connection more did not bring anything now; without `ranges` none ever will."""
+        with self._lock:
+            self.wanted = max(1, self.wanted - 1) if ranges else 1
+            self._settled = True
+            self._refused_at = monotonic() if ranges and self._fixed != 1 else None
+
+    def _consider(self, rest: int) -> None:
+        if self._fixed is not None:
+            self.wanted = max(1, min(self._fixed, CONNECTIONS_MAX, rest // BYTES_EACH_MIN))
+            return
+        now = monotonic()
+        spent = now - self._begun
+        if spent < (_FIRST_WINDOW_SECONDS if self.wanted == 1 else _WINDOW_SECONDS):
+            return
+        rate = self._bytes / spent
+        if self._warm and self.wanted > 1:
+            # The new ones have only just got going.
+            self._begin_window(warm=False)
+            return
+        if rate <= 0 or rest / rate < REST_SECONDS_MIN or rate >= self._enough:
+            self._begin_window(warm=False)
+            return
+        if rate < self._before * _GAIN_MIN:
+            self._settled = True
+            return
+        self._before = rate
+        more = next((step for step in _STEPS if step > self.wanted), CONNECTIONS_MAX)
+        self._settled = more == self.wanted
+        self.wanted = max(1, min(more, rest // BYTES_EACH_MIN))
+        self._begin_window(warm=True)
+
+    def _begin_window(self, *, warm: bool) -> None:
+        self._begun, self._bytes, self._warm = monotonic(), 0, warm
