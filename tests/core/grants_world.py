@@ -6,6 +6,7 @@ from typing import Any
 
 from entrepot.core import accounts
 from entrepot.core.accounts import CodeRequest, Principal, SecretBox
+from entrepot.core.accounts.providers import MembershipRule
 from entrepot.db import Tx
 from tests import factories
 from tests.factories import NOW
@@ -63,3 +64,18 @@ def register(
     )
     number: int = accounts.find_client(tx, client_id).id
     return number
+
+
+def acme_provider(organisation: str | int) -> accounts.Provider:
+    """An identity provider that brings whoever has an address of acme.example there."""
+    rule = MembershipRule(organisation, (accounts.CUSTOMER,), domain="acme.example")
+    return accounts.Provider(
+        name="acme",
+        title="Acme",
+        issuer="https://login.acme.example",
+        client_id="hub",
+        client_secret="",
+        scopes=("openid",),
+        private_network=False,
+        members=(rule,),
+    )

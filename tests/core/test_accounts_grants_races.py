@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -11,16 +12,18 @@ import pytest
 from sqlalchemy import select
 
 from entrepot.core import accounts
-from entrepot.core.accounts import Granted
+from entrepot.core.accounts import Granted, PasswordHash
+from entrepot.core.accounts.contacts import FORMS_MAX
 from entrepot.core.accounts.grant_tables import refresh_tokens, token_families
 from entrepot.db import Database, Tx
-from entrepot.errors import Gone
+from entrepot.errors import Gone, TooMany
 from tests import factories
-from tests.core.grants_world import World, make_world
+from tests.core.grants_world import World, acme_provider, make_world
 from tests.factories import NOW
 
 T = TypeVar("T")
 SECOND = timedelta(seconds=1)
+HASH = PasswordHash("$argon2id$as-hash_password-gives-it")
 
 
 @pytest.fixture
@@ -162,3 +165,44 @@ def test_invitations_asked_for_at_once_leave_one(database: Database) -> None:
             with contextlib.suppress(Gone):
                 good += accounts.find_invitation(tx, secret, now=NOW).id == number
     assert good == 1
+
+
+def test_forms_of_visitors_are_counted_to_the_last_one(database: Database) -> None:
+    form = accounts.ContactForm("Ada", "Acme", "ada@acme.example", "DE", "I agree.")
+
+    def send(tx: Tx) -> bool:
+        try:
+            accounts.add_contact(tx, form, address="192.0.2.9", now=NOW)
+        except TooMany:
+            return False
+        return True
+
+    taken = together(database, 12, send) + together(database, 12, send)
+    assert sum(taken) == FORMS_MAX
+
+
+def test_an_invitation_and_a_provider_at_once_leave_no_password(database: Database) -> None:
+    for number in range(4):
+        with database.write() as tx:
+            organisation = factories.add_organisation(tx, f"Acme {number}")
+            admin = factories.add_user(tx, organisation, roles=["organisation-admin"])
+            mail = f"ada{number}@acme.example"
+            ada, secret = accounts.invite_member(tx, admin, email=mail, given_name="Ada", now=NOW)
+        provider = acme_provider(organisation)
+        claims = {"sub": f"ada-{number}", "email": mail, "email_verified": True}
+        ways = deque[Callable[[Tx], object]](
+            [
+                lambda tx, secret=secret: accounts.accept_invitation(tx, secret, HASH, now=NOW),  # type: ignore[misc]
+                lambda tx, provider=provider, claims=claims: accounts.admit(  # type: ignore[misc]
+                    tx, provider, accounts.read_vouched(claims), now=NOW
+                ),
+            ]
+        )
+
+        def either(tx: Tx, ways: deque[Callable[[Tx], object]] = ways) -> None:
+            with contextlib.suppress(Gone):
+                ways.popleft()(tx)
+
+        together(database, 2, either)
+        with database.read() as tx:
+            assert accounts.find_user(tx, ada).password_hash is None

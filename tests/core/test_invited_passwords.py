@@ -12,17 +12,16 @@ from entrepot.core.accounts import (
     PUBLISHER,
     PasswordHash,
     Principal,
-    Provider,
     admit,
     read_vouched,
 )
 from entrepot.core.accounts.grant_tables import personal_tokens, token_families
-from entrepot.core.accounts.providers import MembershipRule
 from entrepot.core.accounts.tables import sessions
 from entrepot.core.events.tables import events
 from entrepot.db import Tx
 from entrepot.errors import Conflict, Gone
 from tests import factories
+from tests.core.grants_world import acme_provider
 from tests.factories import NOW
 
 HASH = PasswordHash("$argon2id$as-hash_password-gives-it")
@@ -38,27 +37,10 @@ def invited(tx: Tx) -> tuple[Principal, Principal, str]:
     return admin, accounts.load_user(tx, number), secret
 
 
-def provider() -> Provider:
-    """One that lets in whoever has an address of acme.example."""
-    rule = MembershipRule(
-        domain="acme.example", claim="", value="", organisation="Acme", roles=(CUSTOMER,)
-    )
-    return Provider(
-        name="acme",
-        title="Acme",
-        issuer="https://login.acme.example",
-        client_id="hub",
-        client_secret="",
-        scopes=("openid",),
-        members=(rule,),
-        private_network=False,
-    )
-
-
 def join(tx: Tx) -> Principal:
     """Ada signs in by her company's provider, for the first time."""
     claims = {"sub": "ada-7", "email": "ada@acme.example", "email_verified": True}
-    return admit(tx, provider(), read_vouched(claims), now=NOW)
+    return admit(tx, acme_provider("Acme"), read_vouched(claims), now=NOW)
 
 
 def open_up(tx: Tx, who: Principal) -> None:

@@ -14,7 +14,7 @@ from functools import partial
 import pytest
 import trustme
 
-from entrepot.errors import EntrepotError, Invalid, Unavailable
+from entrepot.errors import EntrepotError, Invalid
 from entrepot.kit.outbound import check_url, fetch, is_allowed, stream
 
 Act = Callable[[socket.socket], None]
@@ -166,6 +166,18 @@ def test_one_address_that_is_not_public_spoils_the_name() -> None:
             here = partial(ask, url, private=False, resolve=resolving(*others))
             assert code(here) == "url-refused"
         assert server.connections == 0
+
+
+def test_nobody_learns_which_names_the_operators_network_has() -> None:
+    """The same words for a name of the inside and for one that there is not."""
+
+    told = set()
+    for resolve in (_unknown, resolving(), resolving("10.1.2.3"), resolving("fd00::7", "8.8.8.8")):
+        with pytest.raises(Invalid) as caught:
+            ask("https://wiki.corp.example/", private=False, resolve=resolve)
+        error = caught.value
+        told.add((error.code, error.message, error.remedy, error.field, str(error.details)))
+    assert len(told) == 1
 
 
 def test_a_name_is_resolved_once_and_that_very_address_is_connected_to() -> None:
@@ -410,9 +422,9 @@ def test_a_request_carries_what_it_is_given() -> None:
         assert head.startswith(b"POST /hook HTTP/1.1\r\n")
         assert b"Content-Length: 7\r\n" in head
         assert b"Content-Type: application/json\r\n" in head
-    with pytest.raises(Unavailable) as caught:
+    with pytest.raises(Invalid) as caught:
         ask("http://no-such-host.invalid/", resolve=_unknown)
-    assert caught.value.code == "remote-failed"
+    assert caught.value.code == "url-refused"
 
 
 def _unknown(_host: str, _port: int) -> Sequence[str]:

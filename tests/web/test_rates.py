@@ -1,5 +1,6 @@
 """The token buckets by themselves: how much they let through, and how little they keep."""
 
+import re
 import time
 from collections.abc import Iterator
 from contextvars import Token
@@ -50,8 +51,7 @@ def test_a_burst_then_the_rate(watch: Watch) -> None:
     assert [let for let, _ in answers] == [True] * 5 + [False]
     assert {told[b"ratelimit-policy"] for _, told in answers} == {b'"requests";q=5;w=5'}
     left = [told[b"ratelimit"] for _, told in answers]
-    assert left[:4] == [b'"requests";r=%d;t=%d' % (4 - n, n + 1) for n in range(4)]
-    assert left[4:] == [b'"requests";r=0;t=1'] * 2
+    assert left == [b'"requests";r=%d;t=1' % n for n in (4, 3, 2, 1, 0, 0)]
     assert ask(buckets, "user:2")[0]
     watch.now += 1
     assert [ask(buckets)[0] for _ in range(2)] == [True, False]
@@ -86,6 +86,32 @@ def test_who_waits_as_told_is_let_in(watch: Watch) -> None:
         pass
     told = ask(buckets)[1][b"ratelimit"]
     watch.now += int(told.rpartition(b"=")[2])
+    assert ask(buckets)[0]
+
+
+# draft-ietf-httpapi-ratelimit-headers-11, sections 3 and 4: lists of one string with parameters.
+POLICY = re.compile(rb'"requests";q=(?:0|[1-9][0-9]{0,14});w=[1-9][0-9]{0,14}')
+LIMIT = re.compile(rb'"requests";r=(0|[1-9][0-9]{0,14});t=(0|[1-9][0-9]{0,14})')
+
+
+@given(st.integers(1, 600_000), st.integers(1, 20), st.integers(1, 60), st.floats(0, 3))
+def test_more_than_is_left_comes_after_the_time_told_and_not_before(
+    per_minute: int, burst: int, asked: int, pause: float
+) -> None:
+    watch = Watch()
+    buckets = Rates(per_minute, burst, watch)
+    for _ in range(asked):
+        watch.now += pause
+        told = ask(buckets)[1]
+    assert POLICY.fullmatch(told[b"ratelimit-policy"])
+    found = LIMIT.fullmatch(told[b"ratelimit"])
+    assert found is not None
+    left, seconds = int(found[1]), int(found[2])
+    # `left` at once, not one more; and one more when that time has passed, to the second.
+    assert [ask(buckets)[0] for _ in range(left)] == [True] * left
+    if per_minute < 60:
+        assert not ask(buckets)[0]
+    watch.now += seconds
     assert ask(buckets)[0]
 
 

@@ -190,13 +190,14 @@ class Download:
 def find_target(url: str, *, private: bool, resolve: Resolve | None, seconds: float) -> Target:
     """`url` taken apart, its host looked up once, and all of its addresses allowed; else Invalid.
 
-    A name that cannot be resolved within `seconds` is Unavailable.
+    Whether a name has no address at all or one that is refused is not told: whoever chose the
+    address would learn what names the operator's network has. TimeoutError after `seconds`.
     """
     scheme, host, port, path = _taken_apart(url, private=private)
     addresses = tuple(dict.fromkeys(_looked_up(host, port, resolve or resolve_name, seconds)))
     for address in addresses:
         if not is_allowed(address, private=private):
-            raise refuse_url(f"The host {host} has an address that is not public.")
+            raise refuse_host(host)
     return Target(scheme, host, port, path, addresses[:ADDRESSES_MAX])
 
 
@@ -238,6 +239,11 @@ def refuse_url(message: str) -> Invalid:
         code="url-refused",
         remedy="Give the https address of a public host that answers by itself.",
     )
+
+
+def refuse_host(host: str) -> Invalid:
+    """The error for a name that has no address, or one that is not asked: in the same words."""
+    return refuse_url(f"The host {host} is not to be found at public addresses alone.")
 
 
 def resolve_name(host: str, port: int) -> Sequence[str]:
@@ -412,7 +418,7 @@ def _looked_up(host: str, port: int, resolve: Resolve, seconds: float) -> Sequen
     except Empty:
         raise TimeoutError("the name was not resolved in time") from None
     if isinstance(found, Exception) or not found:
-        raise _failed(f"The host {host} could not be found.")
+        raise refuse_host(host)
     return found
 
 

@@ -14,7 +14,7 @@ from entrepot.core.accounts.grant_tables import contacts
 from entrepot.core.accounts.hashing import hash_secret
 from entrepot.core.accounts.tables import sign_in_attempts
 from entrepot.core.events import Event, record
-from entrepot.db import Tx
+from entrepot.db import Tx, take_turns
 from entrepot.errors import Invalid, NotFound, TooMany
 from entrepot.kit.addresses import neighbourhood
 from entrepot.kit.ids import new_secret
@@ -127,6 +127,7 @@ def _values(form: ContactForm) -> dict[str, str | None]:
 def _refuse_flood(tx: Tx, address: str, now: datetime) -> None:
     """Anybody may send the form, and each is a row."""
     subject = f"contact-from:{neighbourhood(address)}"
+    take_turns(tx, subject)  # a count does not see what others have not committed yet
     since = now - timedelta(seconds=FORMS_WINDOW_SECONDS)
     own = sign_in_attempts.c.subject == subject
     tx.execute(delete(sign_in_attempts).where(sign_in_attempts.c.at < since))

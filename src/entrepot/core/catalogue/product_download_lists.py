@@ -180,11 +180,11 @@ def _made(cells: str | None) -> list[ShownDownload]:
     global _kept
     found = []
     for raw in _split(cells or "[]"):
-        cells = msgspec.json.decode(raw)
-        name = f"{cells[0]}:{cells[-1]}"
+        row = msgspec.json.decode(raw)
+        name = f"{row[0]}:{row[-1]}"
         one = _kept.get(name)
         if one is None:
-            one = _make(cells)
+            one = _make(row)
             if len(_kept) >= MADE_MAX:
                 _kept = {}
             if len(bytes(raw)) <= MADE_BYTES_MAX:

@@ -16,7 +16,7 @@ from entrepot.core.webhooks.patterns import check_patterns, hears_everything, re
 from entrepot.core.webhooks.signing import new_secret
 from entrepot.core.webhooks.tables import progress, webhooks
 from entrepot.db import Tx, take_turns
-from entrepot.errors import Conflict, NotFound, Unavailable
+from entrepot.errors import Conflict, NotFound
 from entrepot.kit.outbound import check_url, find_target, refuse_url
 from entrepot.kit.text import check_line
 
@@ -55,8 +55,8 @@ def check_receiver(url: str, *, private: bool) -> None:
         raise refuse_url("The address has a fragment.")
     try:
         find_target(url, private=private, resolve=None, seconds=_LOOK_UP_SECONDS_MAX)
-    except (TimeoutError, Unavailable) as error:
-        raise refuse_url("The host of the address could not be found.") from error
+    except TimeoutError as error:
+        raise refuse_url("The host of the address was not found in time.") from error
 
 
 def add_webhook(

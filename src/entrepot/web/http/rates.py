@@ -1,10 +1,10 @@
 """Limits on the rate of requests: a token bucket for each principal, and for each address else.
 
 The buckets lie in the memory of each web process: a hub with several lets through up to so many
-times as much. Headers as in draft-ietf-httpapi-ratelimit-headers-10: `RateLimit-Policy` says how
-much there is (`q` requests, all of them back after `w` seconds), `RateLimit` what is left of it
-(`r`) and after how many seconds (`t`) there is more: all of it, or where nothing is left the
-next request.
+times as much. Headers as in draft-ietf-httpapi-ratelimit-headers-10 and -11: `RateLimit-Policy`
+says how much there is (`q` requests, all of them back after `w` seconds), `RateLimit` what is left
+of it (`r`) and after how many seconds there is more than that (`t`; until then nobody can use
+more): with a bucket, the next request.
 """
 
 import math
@@ -74,7 +74,7 @@ class Rates:
             )
         self._full_at[key] = now + missing
         left = int((self._room - missing + 1e-9) / self._each)
-        back = math.ceil(missing if left else missing + self._each - self._room)
+        back = max(1, math.ceil(missing + (left + 1) * self._each - self._room - 1e-9))
         one.told = (self._policy, (b"ratelimit", b'"requests";r=%d;t=%d' % (left, back)))
 
     def _make_room(self, now: float) -> None:
