@@ -42,13 +42,18 @@ class Manner:
 
 def transfer_options(function: _Function) -> _Function:
     """The options that `manner_of` takes."""
+    folder = click.option(
+        "-d",
+        "--download-dir",
+        shell_complete=complete_folder,
+        help="Folder for the files.  [default: the profile's, else ~/Artifacts]",
+    )
+    return folder(patience_options(function))
+
+
+def patience_options(function: _Function) -> _Function:
+    """Those but for the folder, for a command that is given one in another way."""
     options = (
-        click.option(
-            "-d",
-            "--download-dir",
-            shell_complete=complete_folder,
-            help="Folder for the files.  [default: the profile's, else ~/Artifacts]",
-        ),
         click.option("--country", help="Country to declare for controlled artifacts, such as GB."),
         click.option(
             "--accept-licence",

@@ -1,0 +1,407 @@
+"""The commands sync and lock: a folder in step with the hub, and releases pinned by digest."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import click
+
+from entrepot.cli.accepting import accept_named
+from entrepot.cli.completing import complete_folder, complete_product
+from entrepot.cli.console import complain
+from entrepot.cli.fetching import reporting
+from entrepot.cli.options import COMMAND, hub_option
+from entrepot.cli.progress import Report, error_fields, open_display
+from entrepot.cli.rows import size_text
+from entrepot.cli.setup import Setup
+from entrepot.cli.transferring import Manner, manner_of, patience_options
+from entrepot.client import choices as wanting
+from entrepot.client import lock_files, syncing
+from entrepot.client.batch import JOBS_MAX, Outcome
+from entrepot.client.choices import EVERYTHING, Choice
+from entrepot.client.client import Client
+from entrepot.client.errors import ClientError, InvalidUse, LicenceNeeded
+from entrepot.client.finding import parse_wanted
+from entrepot.client.lock_files import LockFile, read_lock, save_lock
+from entrepot.client.locking import make_lock, prepare_locked
+from entrepot.client.mirror_state import (
+    MirrorState,
+    holding,
+    load_answers,
+    load_state,
+)
+from entrepot.client.partial import make_folder
+from entrepot.client.sync_plans import Leftover, Plan
+from entrepot.client.syncing import Prepared, Proofs
+from entrepot.client.trust import Trust
+
+_MEANS = {
+    "withdrawn": "the publisher has withdrawn it",
+    "ended": "your entitlement gives it no more",
+    "gone": "the hub knows it no more",
+    "unwanted": "it is not asked for any more",
+    "unsure": "the hub could not be asked why it is not listed",
+    "missing": "it is no longer listed",
+}
+
+
+@click.command(context_settings=COMMAND)
+@click.argument("directory", metavar="DIR", shell_complete=complete_folder)
+@click.option(
+    "--wanted",
+    "wanted_file",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False),
+    help="What to hold.  [default: DIR/entrepot.toml, else everything]",
+)
+@click.option("--locked", is_flag=True, help="Exactly what the lock file pins, or nothing.")
+@click.option(
+    "--lock-file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="With --locked.  [default: DIR/entrepot.lock]",
+)
+@click.option("--remove", is_flag=True, help="Remove what is wanted or offered no more.")
+@click.option("--check", is_flag=True, help="Read every file, whatever its size and time say.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@patience_options
+@hub_option
+@click.pass_context
+def sync(
+    ctx: click.Context,
+    /,
+    directory: str,
+    wanted_file: str | None,
+    lock_file: str | None,
+    *,
+    locked: bool,
+    remove: bool,
+    check: bool,
+    dry_run: bool,
+    **options: Any,
+) -> None:
+    """Keep DIR in step with what your entitlements give, as DIR/CODE/RELEASE/FILE.
+
+    Says what is new, changed, withdrawn or ended, fetches what is not there, and verifies it.
+    Removes nothing without --remove. Run it again whenever you like: what is complete is not
+    fetched twice, and what was stopped goes on. The paths of new files are printed on stdout.
+    """
+    if locked and wanted_file:
+        raise InvalidUse("--locked and --wanted are two ways to say what is wanted.")
+    if lock_file and not locked:
+        raise InvalidUse("--lock-file is for --locked.")
+    setup = _setup(ctx)
+    manner = manner_of(setup, download_dir=directory, **options)
+    job = _Job(setup, manner, remove=remove, check=check, dry_run=dry_run)
+    with reporting(manner.report):
+        if locked:
+            path = Path(lock_file) if lock_file else manner.folder / lock_files.FILE_NAME
+            code = job.run_locked(read_lock(path))
+        else:
+            code = job.run(_choices_for(manner.folder, wanted_file))
+    ctx.exit(code)
+
+
+def install_locked(setup: Setup, manner: Manner, lock_path: Path) -> int:
+    """Bring exactly what a lock file pins into the folder of `manner`; the exit code."""
+    return _Job(setup, manner, remove=False, check=False, dry_run=False).run_locked(
+        read_lock(lock_path)
+    )
+
+
+def _choices_for(folder: Path, wanted_file: str | None) -> tuple[Choice, ...]:
+    path = Path(wanted_file) if wanted_file else folder / wanting.FILE_NAME
+    return wanting.read_choices(path) if wanted_file or path.exists() else EVERYTHING
+
+
+class _Job:
+    """One run of sync."""
+
+    def __init__(
+        self, setup: Setup, manner: Manner, *, remove: bool, check: bool, dry_run: bool
+    ) -> None:
+        self._setup = setup
+        self._manner = manner
+        self._folder = manner.folder
+        self._report = manner.report
+        self._remove, self._check, self._dry_run = remove, check, dry_run
+
+    def run(self, choices: Sequence[Choice]) -> int:
+        """In step with the choices; the exit code."""
+
+        def prepare(client: Client, state: MirrorState, _: Proofs) -> Prepared:
+            return syncing.prepare(
+                client,
+                self._folder,
+                choices,
+                state,
+                jobs=self._manner.jobs,
+                check=self._check,
+                answers=load_answers(self._folder),
+            )
+
+        return self._run(prepare)
+
+    def run_locked(self, lock: LockFile) -> int:
+        """Exactly what the lock pins; the exit code."""
+
+        def prepare(client: Client, state: MirrorState, proofs: Proofs) -> Prepared:
+            found = prepare_locked(
+                client,
+                self._folder,
+                lock,
+                state,
+                proofs,
+                jobs=self._manner.jobs,
+                check=self._check,
+                answers=load_answers(self._folder),
+            )
+            for notice in found.notices:
+                self._report.say(notice, color="yellow")
+                self._report.tell("notice", message=notice)
+            return found.prepared
+
+        return self._run(prepare)
+
+    def _run(self, prepare: Any) -> int:
+        manner = self._manner
+        with self._setup.client(times=manner.times, transfer_backoff=manner.backoff) as client:
+            if self._dry_run:
+                state = load_state(self._folder, client.api.base.url)
+                prepared = prepare(client, state, self._proofs(client, None))
+                self._tell_plan(prepared.plan)
+                return self._end(prepared, [], {})
+            make_folder(self._folder)
+            with holding(self._folder):
+                state = load_state(self._folder, client.api.base.url)
+                proofs = self._proofs(client, self._folder)
+                prepared = prepare(client, state, proofs)
+                self._tell_plan(prepared.plan)
+                with open_display(self._report) as display:
+                    outcomes = syncing.fetch(
+                        client,
+                        self._folder,
+                        prepared,
+                        state,
+                        proofs,
+                        self._patience(client),
+                        watcher=display.watcher,
+                        done=display.finished,
+                    )
+                removed = (
+                    syncing.remove_leftovers(self._folder, prepared.plan.leftovers, state, client)
+                    if self._remove
+                    else {}
+                )
+        return self._end(prepared, outcomes, removed)
+
+    def _proofs(self, client: Client, folder: Path | None) -> Proofs:
+        trust = Trust(self._setup.profile().root, client.api.base.url)
+        return Proofs(client, trust, folder)
+
+    def _patience(self, client: Client) -> syncing.Manner:
+        manner, lock = self._manner, Lock()
+        answered: dict[str, LicenceNeeded | None] = {}
+
+        def accept(entitlement: str) -> LicenceNeeded | None:
+            with lock:  # once for each entitlement, however many files ask
+                if entitlement not in answered:
+                    answered[entitlement] = accept_named(
+                        client, entitlement, manner.licences, self._report
+                    )
+                return answered[entitlement]
+
+        return syncing.Manner(
+            manner.jobs,
+            manner.country,
+            manner.rate,
+            manner.connections,
+            accept if manner.licences else None,
+        )
+
+    def _tell_plan(self, plan: Plan) -> None:
+        report = self._report
+        fetching = plan.to_fetch()
+        size = sum(step.file.size for step in fetching)
+        report.tell(
+            "planned",
+            folder=str(self._folder),
+            files=[step.path for step in fetching],
+            complete=len(plan.steps) - len(fetching),
+            bytes=size,
+            dry_run=self._dry_run,
+        )
+        for step in fetching:
+            report.say(f"{step.why:<10}{step.path}  {size_text(step.file.size)}")
+            report.tell(
+                "difference",
+                file=step.path,
+                state=step.why,
+                product=step.release.product,
+                release=step.release.id,
+                artifact=step.file.artifact_id,
+                size=step.file.size,
+                sha256=step.file.sha256,
+            )
+
+    def _end(self, prepared: Prepared, outcomes: Sequence[Outcome], removed: dict[str, str]) -> int:
+        report, plan = self._report, prepared.plan
+        for one in plan.leftovers:
+            self._tell_leftover(one, removed.get(one.path, "kept"))
+        for each in prepared.offers.withheld:
+            if each.ended:
+                report.say(each.error.message, color="yellow")
+                report.tell("withheld", entitlement=each.entitlement, **error_fields(each.error))
+        for name, refused in prepared.refusals():
+            report.tell("refused", name=name, **error_fields(refused))
+            complain(refused)
+        for outcome in outcomes:
+            if outcome.downloaded is not None and not outcome.downloaded.skipped:
+                report.print_path(outcome.downloaded.path)
+        error = syncing.first_failure(prepared, outcomes)
+        code = int(error.exit_code) if error else 0
+        failed = [outcome for outcome in outcomes if outcome.error is not None]
+        fetched = [one for one in outcomes if one.downloaded and not one.downloaded.skipped]
+        complete = len(plan.steps) - (len(plan.to_fetch()) if self._dry_run else len(failed))
+        report.tell(
+            "ended",
+            exit_code=code,
+            complete=complete,
+            fetched=len(fetched),
+            failed=len(failed),
+            leftover=len(plan.leftovers),
+        )
+        for outcome in failed:
+            assert outcome.error is not None, "only failed ones come here"
+            self._complain_of(outcome.name, outcome.error)
+        report.say(
+            f"{complete} of {len(plan.steps)} files complete, {len(fetched)} of them fetched now"
+            + (f", {len(failed)} failed" if failed else "")
+            + ".",
+            color="red" if code else "green",
+        )
+        return code
+
+    def _complain_of(self, path: str, error: ClientError) -> None:
+        if self._report is not Report.PEOPLE:
+            complain(error)  # people have seen it when it happened
+        elif isinstance(error, LicenceNeeded):
+            self._report.say(f"{path}:", color="red")
+            complain(error)
+
+    def _tell_leftover(self, one: Leftover, became: str) -> None:
+        would = " (would be removed)" if self._remove and self._dry_run else ""
+        self._report.say(
+            f"{one.fate:<10}{one.path}: {_MEANS[one.fate]}; {became}{would}", color="yellow"
+        )
+        self._report.tell(
+            "leftover",
+            file=one.path,
+            state=one.fate,
+            result=became,
+            product=one.held.product,
+            release=one.held.release_id,
+            artifact=one.held.artifact_id,
+        )
+
+
+@click.command(context_settings=COMMAND)
+@click.argument("what", metavar="[CODE[@VERSION]]...", nargs=-1, shell_complete=complete_product)
+@click.option(
+    "--update",
+    metavar="CODE",
+    multiple=True,
+    help="Only pin this product anew, as it was asked for. Can be given several times.",
+)
+@click.option(
+    "--artifact",
+    "patterns",
+    metavar="PATTERN",
+    multiple=True,
+    help="Only files of such names, with CODE. Can be given several times.",
+)
+@click.option(
+    "-d",
+    "--directory",
+    metavar="DIR",
+    default=".",
+    show_default=True,
+    shell_complete=complete_folder,
+    help="Where entrepot.toml and entrepot.lock lie.",
+)
+@click.option("--lock-file", metavar="FILE", type=click.Path(dir_okay=False), help="Another file.")
+@click.option("--wanted", "wanted_file", metavar="FILE", type=click.Path(exists=True))
+@click.option("-j", "--jobs", type=click.IntRange(1, JOBS_MAX), default=3, show_default=True)
+@hub_option
+@click.pass_context
+def lock(
+    ctx: click.Context,
+    /,
+    what: tuple[str, ...],
+    update: tuple[str, ...],
+    patterns: tuple[str, ...],
+    directory: str,
+    lock_file: str | None,
+    wanted_file: str | None,
+    jobs: int,
+) -> None:
+    """Pin releases by id, and their files by size and SHA-256, in entrepot.lock.
+
+    Pins the newest release of each CODE, or VERSION; of other products what is pinned stays.
+    Without CODE it pins what entrepot.toml names, else everything. `sync --locked` and `download
+    --locked` then bring exactly these bytes, or fail.
+    """
+    if update and (what or wanted_file or patterns):
+        raise InvalidUse("--update pins again what the lock file has; leave the rest out.")
+    if patterns and not what:
+        raise InvalidUse("--artifact goes with CODE.")
+    setup = _setup(ctx)
+    folder = Path(directory).absolute()
+    path = Path(lock_file).absolute() if lock_file else folder / lock_files.FILE_NAME
+    before = read_lock(path) if path.exists() else None
+    with setup.client() as client:
+        hub = client.api.base.url
+        if before is not None and before.hub != hub:
+            raise InvalidUse(f"{path} is for {before.hub}, not for {hub}.")
+        proofs = Proofs(client, Trust(setup.profile().root, hub), None)
+        if update:
+            choices = _pinned_choices(before, update)
+        elif what:
+            choices = _typed_choices(what, patterns)
+        else:
+            choices = list(_choices_for(folder, wanted_file))
+        made = make_lock(client, choices, proofs, before=before, jobs=jobs)
+    if before is not None and (what or update):
+        made = before.replacing(made.releases, {choice.product for choice in choices})
+    changed = save_lock(path, made)
+    for release in made.releases:
+        Report.PEOPLE.say(
+            f"{release.product} {release.name}: {len(release.files)} files"
+            + (", signed" if release.manifest else "")
+        )
+    Report.PEOPLE.say(f"{path} {'is written' if changed else 'says so already'}.", color="green")
+    click.echo(str(path))
+
+
+def _typed_choices(what: Sequence[str], patterns: Sequence[str]) -> list[Choice]:
+    return [wanting.choice_of(parse_wanted(one), patterns, bare_is_latest=True) for one in what]
+
+
+def _pinned_choices(before: LockFile | None, products: Sequence[str]) -> list[Choice]:
+    """What was once asked for of these products. Raises InvalidUse for one that is not pinned."""
+    found: list[Choice] = []
+    for product in products:
+        releases = [one for one in before.releases if one.product == product] if before else []
+        if not releases:
+            raise InvalidUse(
+                f"{product} is not in the lock file.", remedy=f"Pin it: entrepot lock {product}"
+            )
+        found += [choice for release in releases for choice in release.requested]
+    return list(dict.fromkeys(found))
+
+
+def _setup(ctx: click.Context) -> Setup:
+    setup = ctx.obj
+    assert isinstance(setup, Setup)
+    return setup

@@ -1,0 +1,179 @@
+"""What is known of a folder that is kept in step: its hub, and the files that were put there.
+
+It lies in FOLDER/.entrepot, and nothing depends on it: without it every file is read once more.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from entrepot.client.errors import InvalidUse, LocalFileError
+from entrepot.client.layouts import check_path
+from entrepot.client.offers import Answers, read_answers, write_answers
+from entrepot.client.private_files import read_plain, write_plain
+
+try:
+    import fcntl
+except ImportError:  # Windows: two commands on one folder are not told apart there
+    fcntl = None  # type: ignore[assignment]
+
+INSIDE = ".entrepot"
+STATE_BYTES_MAX = 256 << 20
+_FORMAT = "entrepot-sync"
+_VERSION = 1
+_TEXTS = ("product", "release_id", "release", "artifact_id", "sha256")
+
+
+@dataclass(frozen=True, slots=True)
+class HeldFile:
+    """A file that was put in place whole and verified, and what it looked like then.
+
+    `size` in bytes, `sha256` in hex, `mtime_ns` in nanoseconds; `entitlement` gave it.
+    """
+
+    product: str
+    release_id: str
+    release: str
+    artifact_id: str
+    entitlement: str
+    size: int
+    sha256: str
+    mtime_ns: int
+
+
+@dataclass(slots=True)
+class MirrorState:
+    """The files by path (CODE/RELEASE/FILE), and the hub that they are of."""
+
+    hub: str
+    files: dict[str, HeldFile] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What lies at a path now; `regular`: a file and no symbolic link."""
+
+    size: int
+    mtime_ns: int
+    regular: bool
+
+
+def look_at(path: Path) -> Seen | None:
+    """What lies there, None where nothing does. Raises LocalFileError."""
+    try:
+        found = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise LocalFileError(f"Cannot look at {path}: {error.strerror}.") from error
+    return Seen(found.st_size, found.st_mtime_ns, path.is_file() and not path.is_symlink())
+
+
+def load_state(folder: Path, hub: str | None) -> MirrorState:
+    """What is known of the folder; nothing yet where nothing was saved.
+
+    Raises InvalidUse where it is that of another hub, LocalFileError where it is damaged.
+    """
+    path = folder / INSIDE / "state.json"
+    if not path.exists():
+        return MirrorState(hub or "")
+    try:
+        state = parse_state(read_plain(path, STATE_BYTES_MAX))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InvalidUse) as error:
+        raise LocalFileError(
+            f"{path} is damaged ({error}).",
+            remedy="Delete it: the next sync reads every file once more, and fetches no right one.",
+        ) from error
+    if hub is not None and state.hub != hub:
+        raise InvalidUse(
+            f"{folder} is kept in step with {state.hub}, not with {hub}.",
+            remedy="Choose another folder for this hub.",
+        )
+    return state
+
+
+def parse_state(raw: bytes) -> MirrorState:
+    """The state from its bytes. Raises ValueError, KeyError, TypeError, InvalidUse."""
+    told = json.loads(raw)
+    if told["format"] != _FORMAT or told["version"] != _VERSION:
+        raise ValueError("it is of another version of entrepot")
+    files = {check_path(path): _held(one) for path, one in told["files"].items()}
+    return MirrorState(str(told["hub"]), files)
+
+
+def write_state(state: MirrorState) -> bytes:
+    """The state as JSON, sorted: the same state is the same bytes."""
+    files = {
+        path: {name: getattr(held, name) for name in HeldFile.__slots__}
+        for path, held in sorted(state.files.items())
+    }
+    told = {"format": _FORMAT, "version": _VERSION, "hub": state.hub, "files": files}
+    return (json.dumps(told, indent=1, sort_keys=True) + "\n").encode()
+
+
+def save_state(folder: Path, state: MirrorState) -> None:
+    """Replace what was saved, in one step. Raises LocalFileError."""
+    write_plain(folder / INSIDE / "state.json", write_state(state))
+
+
+def load_answers(folder: Path) -> Answers:
+    """The answers that were kept by their ETags; none where there are none to be read."""
+    path = folder / INSIDE / "answers.json"
+    try:
+        return read_answers(read_plain(path, STATE_BYTES_MAX)) if path.exists() else Answers()
+    except LocalFileError:
+        return Answers()
+
+
+def save_answers(folder: Path, answers: Answers) -> None:
+    """Keep the answers, unless they are larger than what would be read again."""
+    raw = write_answers(answers)
+    if len(raw) <= STATE_BYTES_MAX:
+        write_plain(folder / INSIDE / "answers.json", raw)
+
+
+@contextmanager
+def holding(folder: Path) -> Iterator[None]:
+    """Be the only command at work in this folder. Raises LocalFileError where another is."""
+    path = folder / INSIDE / "lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise LocalFileError(f"Cannot write {path}: {error.strerror}.") from error
+    try:
+        try:
+            if fcntl is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise LocalFileError(
+                f"Another command is at work in {folder}.",
+                remedy="Wait for it to end, or choose another folder.",
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _held(told: Any) -> HeldFile:
+    texts = [told[name] for name in _TEXTS]
+    numbers = [told["size"], told["mtime_ns"]]
+    if not all(isinstance(each, str) for each in texts) or not all(
+        isinstance(each, int) and not isinstance(each, bool) for each in numbers
+    ):
+        raise ValueError("a file in it is not described as a file")
+    product, release_id, release, artifact_id, sha256 = texts
+    return HeldFile(
+        product,
+        release_id,
+        release,
+        artifact_id,
+        str(told.get("entitlement", "")),
+        numbers[0],
+        sha256,
+        numbers[1],
+    )

@@ -1,0 +1,253 @@
+"""What a hub offers now: every release that the caller's entitlements give, with its files.
+
+One request lists the entitlements, and one for each of them the releases; where the hub gives an
+ETag, an answer that was kept is asked for conditionally and comes back as 304 without a body.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from entrepot.client.answers import JsonObject, parse_object
+from entrepot.client.client import Client
+from entrepot.client.errors import BadAnswer, ClientError, Denied, NotSignedIn
+from entrepot.client.verification import Expected, expected_of
+
+ROOT = ("e-product-entitlement-customer", "v1", "entitlements")
+# Of the others the hub gives no list, and says so in the entitlement.
+_GIVING = frozenset({"active", "lapsed"})
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedFile:
+    """A file of a release: `size` in bytes, `sha256` in lower-case hex, the hub's object."""
+
+    artifact_id: str
+    name: str
+    size: int
+    sha256: str
+    artifact: Mapping[str, Any] = field(repr=False, compare=False, default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedRelease:
+    """A release, and the entitlements that give it, the best first."""
+
+    product: str
+    id: str
+    name: str
+    available_at: str
+    entitlements: tuple[str, ...]
+    files: tuple[OfferedFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """An entitlement whose releases could not be listed, and why.
+
+    `ended`: it gives nothing now, which is known; else nobody knows what it gives.
+    """
+
+    entitlement: str
+    product: str
+    error: ClientError
+
+    @property
+    def ended(self) -> bool:
+        """Whether the hub said that it gives nothing."""
+        return isinstance(self.error, Denied)
+
+
+@dataclass(slots=True)
+class Answers:
+    """Answers of a hub kept by their ETag, for the next time they are asked for."""
+
+    kept: dict[str, tuple[str, list[JsonObject]]] = field(default_factory=dict)
+
+    def find(self, key: str) -> tuple[str, list[JsonObject]] | None:
+        """ETag and items of an answer."""
+        return self.kept.get(key)
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """What there is, what is withheld, and the answers to keep for the next time."""
+
+    releases: tuple[OfferedRelease, ...]
+    withheld: tuple[Withheld, ...]
+    answers: Answers
+    unchanged: int = 0  # lists that the hub did not have to send again
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    entitlement: str
+    product: str
+    status: str
+
+
+def ask_for_offers(
+    client: Client,
+    takes_product: Callable[[str], bool],
+    *,
+    jobs: int = 3,
+    answers: Answers | None = None,
+) -> Offers:
+    """Everything of the products that are taken. One list that fails does not stop the others.
+
+    Raises a ClientError where the entitlements themselves cannot be listed, and NotSignedIn.
+    """
+    sources = [one for one in _sources(client.entitlements()) if takes_product(one.product)]
+    giving = [one for one in sources if one.status.lower() in _GIVING]
+    withheld = [
+        Withheld(
+            one.entitlement,
+            one.product,
+            Denied(
+                f"The entitlement {one.entitlement} to {one.product} is {one.status}.",
+                remedy=f"See: entrepot why {one.product}",
+                reason="entitlement-" + one.status.lower(),
+            ),
+        )
+        for one in sources
+        if one not in giving
+    ]
+    known = answers or Answers()
+
+    def ask(one: _Source) -> "tuple[_Source, _List | ClientError]":
+        try:
+            return one, _ask(client, one, known)
+        except NotSignedIn:
+            raise
+        except ClientError as error:
+            _log.debug("releases of %s", one.entitlement, exc_info=True)
+            return one, error
+
+    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
+        try:
+            told = list(pool.map(ask, giving))
+        except BaseException:
+            client.stop.set()
+            raise
+    fresh, unchanged = Answers(), 0
+    releases: list[OfferedRelease] = []
+    for one, found in told:
+        if isinstance(found, ClientError):
+            withheld.append(Withheld(one.entitlement, one.product, found))
+            continue
+        if found.etag:
+            fresh.kept[one.entitlement] = (found.etag, found.items)
+        unchanged += found.unchanged
+        releases += found.releases
+    return Offers(_merged(releases), tuple(withheld), fresh, unchanged)
+
+
+@dataclass(frozen=True, slots=True)
+class _List:
+    releases: list[OfferedRelease]
+    items: list[JsonObject]
+    etag: str
+    unchanged: bool
+
+
+def _ask(client: Client, one: _Source, known: Answers) -> _List:
+    kept = known.find(one.entitlement)
+    headers = {"If-None-Match": kept[0]} if kept else {}
+    path = (*ROOT, one.entitlement, "rights", "download", "releases")
+    reply = client.api.call("GET", path, headers=headers)
+    unchanged = reply.status == 304 and kept is not None
+    if unchanged and kept is not None:
+        etag, items = kept
+    else:
+        etag, items = reply.headers.get("ETag") or "", parse_object(reply.body).get("items", [])
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise BadAnswer("The hub's answer is not a list of objects.")
+    releases = [release_of(item, one.product, (one.entitlement,)) for item in items]
+    return _List(releases, items, etag, unchanged)
+
+
+def _sources(entitlements: Iterable[JsonObject]) -> list[_Source]:
+    """What can be asked for releases: entitlements to download, and the children of groups."""
+    found: list[_Source] = []
+    for one in entitlements:
+        if one.get("rightTo", "download") != "download":
+            continue
+        status = str(one.get("status", "Active"))
+        children = one.get("virtualEntitlements")
+        holders = [one, *(children if isinstance(children, list) else ())]
+        for holder in holders:
+            product = holder.get("product") if isinstance(holder, dict) else None
+            code = product.get("id") if isinstance(product, dict) else None
+            if isinstance(code, str) and code and holder.get("id"):
+                found.append(_Source(str(holder["id"]), code, status))
+    return found
+
+
+def _merged(releases: Iterable[OfferedRelease]) -> tuple[OfferedRelease, ...]:
+    """Each release once, with every entitlement that gives it, in the order of the lists."""
+    found: dict[tuple[str, str], OfferedRelease] = {}
+    for release in releases:
+        key = (release.product, release.id)
+        there = found.get(key, release)
+        entitlements = dict.fromkeys((*there.entitlements, *release.entitlements))
+        found[key] = replace(there, entitlements=tuple(entitlements))
+    return tuple(found.values())
+
+
+def release_of(item: JsonObject, product: str, entitlements: tuple[str, ...]) -> OfferedRelease:
+    """A release as the hub describes it. Raises BadAnswer."""
+    release_id, artifacts = item.get("id"), item.get("artifacts", [])
+    if not isinstance(release_id, str) or not release_id or not isinstance(artifacts, list):
+        raise BadAnswer("The hub's answer holds a release without an id or files.")
+    return OfferedRelease(
+        product,
+        release_id,
+        str(item.get("name") or release_id),
+        str(item.get("availableAt") or ""),
+        entitlements,
+        tuple(_file(artifact) for artifact in artifacts if isinstance(artifact, dict)),
+    )
+
+
+def _file(artifact: Mapping[str, Any]) -> OfferedFile:
+    expected: Expected = expected_of(artifact)
+    name = artifact.get("fileName")
+    if expected.algorithm != "sha256" or expected.size is None:
+        raise BadAnswer(
+            f"The hub gives no size or SHA-256 of {str(name)[:80]!r}.",
+            remedy="Files without a digest can be fetched by `entrepot download` only.",
+        )
+    return OfferedFile(
+        str(artifact.get("id", "")),
+        name if isinstance(name, str) else "",
+        expected.size,
+        expected.digest,
+        artifact,
+    )
+
+
+def write_answers(answers: Answers) -> bytes:
+    """The kept answers as JSON."""
+    kept = {key: {"etag": etag, "items": items} for key, (etag, items) in answers.kept.items()}
+    return json.dumps({"version": 1, "answers": kept}, separators=(",", ":")).encode()
+
+
+def read_answers(raw: bytes) -> Answers:
+    """The kept answers; none where they cannot be read, for they only save requests."""
+    found = Answers()
+    try:
+        told = json.loads(raw)
+        if told["version"] != 1:
+            return found
+        for key, one in told["answers"].items():
+            etag, items = one["etag"], one["items"]
+            good = isinstance(etag, str) and etag.isascii() and isinstance(items, list)
+            if good and all(isinstance(item, dict) for item in items):
+                found.kept[key] = (etag, items)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return Answers()
+    return found

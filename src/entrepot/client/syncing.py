@@ -1,0 +1,364 @@
+"""Keeping a folder in step with what a hub gives: ask, compare, fetch, tell.
+
+Nothing is removed unless that is asked for, one file that fails does not stop the others, and
+what is complete is neither fetched nor read again. The state is saved as files arrive, so that
+whoever is stopped goes on where they were; what was not saved is found by its digest.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+
+from entrepot.client.batch import Item, Outcome, download_items
+from entrepot.client.choices import EVERYTHING, Choice, choose, takes_product
+from entrepot.client.client import Client
+from entrepot.client.downloader import Downloaded, Watcher
+from entrepot.client.errors import (
+    ClientError,
+    Denied,
+    LicenceNeeded,
+    LocalFileError,
+    NotFound,
+    Untrusted,
+)
+from entrepot.client.layouts import check_folders
+from entrepot.client.manifests import Manifest, ManifestFile, fetch_manifest, save_manifest
+from entrepot.client.mirror_state import (
+    HeldFile,
+    MirrorState,
+    look_at,
+    save_answers,
+    save_state,
+)
+from entrepot.client.offers import Answers, Offers, ask_for_offers
+from entrepot.client.partial import check_room, make_folder
+from entrepot.client.permissions import explain_artifact
+from entrepot.client.rates import RateLimit
+from entrepot.client.sync_plans import REMOVABLE, Fate, Leftover, Plan, Step, plan_sync
+from entrepot.client.trust import Trust
+from entrepot.client.verification import Expected, hash_file
+
+_SAVE_SECONDS_MIN = 1.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a sync is going to do, and the hub's answers that it rests on."""
+
+    plan: Plan
+    offers: Offers
+    empty: tuple[Choice, ...] = ()
+
+    def refusals(self) -> list[tuple[str, ClientError]]:
+        """What was asked for and cannot be had, by name: choices that mean nothing, lists."""
+        found: list[tuple[str, ClientError]] = list(self.plan.faults)
+        told: set[str] = set()
+        for choice in self.empty:
+            held = [one for one in self.offers.withheld if choice.takes_product(one.product)]
+            if held:
+                found += [(str(choice), one.error) for one in held[:1]]
+                told.update(one.entitlement for one in held)
+                continue
+            error = NotFound(
+                f"Nothing that your organisation is entitled to is {choice}.",
+                remedy="See what there is: entrepot products, entrepot releases CODE",
+            )
+            found.append((str(choice), error))
+        found += [
+            (one.product, one.error)
+            for one in self.offers.withheld
+            if not one.ended and one.entitlement not in told
+        ]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How files are fetched. `accept` is asked where a licence is needed, for an entitlement;
+    it gives None once that is accepted, else the error."""
+
+    jobs: int = 3
+    country: str | None = None
+    rate: RateLimit | None = None
+    connections: int | None = None
+    accept: Callable[[str], LicenceNeeded | None] | None = None
+
+
+def prepare(
+    client: Client,
+    folder: Path,
+    choices: Sequence[Choice],
+    state: MirrorState,
+    *,
+    jobs: int = 3,
+    check: bool = False,
+    answers: Answers | None = None,
+) -> Prepared:
+    """Ask the hub and compare; nothing is written. Raises what ends everything."""
+    takes = takes_product(choices)
+    offers = ask_for_offers(client, takes, jobs=jobs, answers=answers)
+    chosen, empty = choose(choices, offers.releases)
+    plan = plan_sync(
+        chosen,
+        offers.releases,
+        offers.withheld,
+        takes,
+        state.files,
+        lambda path: look_at(folder / path),
+        check=check,
+    )
+    plan = plan.with_fates(ask_for_fates(client, plan))
+    return Prepared(plan, offers, () if tuple(choices) == EVERYTHING else tuple(empty))
+
+
+def ask_for_fates(client: Client, plan: Plan) -> dict[str, Fate]:
+    """Why releases are no longer offered, by id: one question each."""
+    fates: dict[str, Fate] = {}
+    for release_id, held in plan.missing_releases().items():
+        try:
+            told = explain_artifact(client, held.entitlement, release_id, held.artifact_id)
+        except NotFound:
+            fates[release_id] = "gone"
+        except ClientError as error:
+            _log.warning("why %s is no longer offered: %s", held.release, error.message)
+            fates[release_id] = "unsure"
+        else:
+            withdrawn = told.get("reason") == "release-withdrawn"
+            fates[release_id] = "withdrawn" if withdrawn else "ended"
+    return fates
+
+
+@dataclass(slots=True)
+class Proofs:
+    """The signed manifests of the releases at hand, each asked for once and kept in the folder."""
+
+    client: Client
+    trust: Trust
+    folder: Path | None
+    _found: dict[str, Manifest | None] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def of(self, product: str, release_id: str) -> Manifest | None:
+        """The verified manifest; None where the product has none. Raises Untrusted."""
+        with self._lock:
+            if release_id not in self._found:
+                manifest = fetch_manifest(self.client, self.trust, product, release_id)
+                if manifest is not None and self.folder is not None:
+                    save_manifest(manifest, self.folder)
+                self._found[release_id] = manifest
+            return self._found[release_id]
+
+    def expected(self, step: Step) -> Expected | None:
+        """What the publisher signed for this file; None where nothing is signed.
+
+        Raises Untrusted where the hub says otherwise.
+        """
+        manifest = self.of(step.release.product, step.release.id)
+        if manifest is None:
+            return None
+        signed: ManifestFile = manifest.file(step.file.artifact_id)
+        offered = (step.file.name, step.file.size, step.file.sha256)
+        if (signed.name, signed.size, signed.sha256) != offered:
+            raise Untrusted(
+                f"The hub offers {step.file.name} of {step.release.product} "
+                f"{step.release.name} otherwise than its publisher signed it.",
+                remedy="Fetch nothing from it until the publisher has told you why.",
+                reason="manifest-file-differs",
+            )
+        return signed.expected()
+
+
+@dataclass(slots=True)
+class _Keeper:
+    """Notes each file in the state as it arrives, and saves it every now and then."""
+
+    folder: Path
+    state: MirrorState
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _saved_at: float = 0.0
+    _pause: float = _SAVE_SECONDS_MIN
+
+    def note(self, step: Step, entitlement: str, done: Downloaded) -> None:
+        seen = look_at(done.path)
+        with self._lock:
+            self.state.files[step.path] = HeldFile(
+                step.release.product,
+                step.release.id,
+                step.release.name,
+                step.file.artifact_id,
+                entitlement,
+                step.file.size,
+                step.file.sha256,
+                seen.mtime_ns if seen else 0,
+            )
+            if monotonic() - self._saved_at > self._pause:
+                self.save()
+
+    def save(self) -> None:
+        began = monotonic()
+        save_state(self.folder, self.state)
+        self._saved_at = monotonic()
+        self._pause = max(_SAVE_SECONDS_MIN, 10 * (self._saved_at - began))
+
+
+class _Named(Watcher):
+    """Tells of a transfer by the file's path, for several may have one name."""
+
+    def __init__(self, watcher: Watcher, path: str) -> None:
+        self._watcher, self._path = watcher, path
+
+    def started(self, name: str, size: int | None) -> None:  # noqa: ARG002
+        self._watcher.started(self._path, size)
+
+    def at(self, name: str, done: int) -> None:  # noqa: ARG002
+        self._watcher.at(self._path, done)
+
+    def trouble(self, name: str, message: str, pause_seconds: float) -> None:  # noqa: ARG002
+        self._watcher.trouble(self._path, message, pause_seconds)
+
+
+def fetch(
+    client: Client,
+    folder: Path,
+    prepared: Prepared,
+    state: MirrorState,
+    proofs: Proofs,
+    manner: Manner,
+    *,
+    watcher: Watcher | None = None,
+    done: Callable[[Outcome], None] | None = None,
+) -> list[Outcome]:
+    """Bring what is not complete, several files at a time; an outcome for each, in their order.
+
+    The state is saved also where this is stopped. Raises LocalFileError, DiskFull before
+    anything is fetched, and Cancelled.
+    """
+    steps = {step.path: step for step in prepared.plan.to_fetch()}
+    check_folders(folder, steps)
+    check_room(folder, sum(step.file.size for step in steps.values() if _is_absent(folder, step)))
+    keeper = _Keeper(folder, state)
+
+    def fetch_one(item: Item) -> Downloaded:
+        step = steps[item.name]
+        expected = proofs.expected(step)
+        target = folder / step.path
+        seen = look_at(target)
+        if seen is not None and not seen.regular:
+            raise LocalFileError(f"{target} is in the way: it is not a file.")
+        make_folder(target.parent)
+        named = _Named(watcher, step.path) if watcher else None
+        entitlement, got = _fetch_by_any(client, step, target, expected, manner, named)
+        keeper.note(step, entitlement, got)
+        return got
+
+    items = [Item(step.file.artifact, path) for path, step in steps.items()]
+    try:
+        return download_items(
+            items, fetch_one, jobs=manner.jobs, stop=client.stop, done=done or _ignore
+        )
+    finally:
+        keeper.save()
+        save_answers(folder, prepared.offers.answers)
+
+
+def _ignore(_outcome: Outcome) -> None:
+    """Nobody wants to hear of it."""
+
+
+def _is_absent(folder: Path, step: Step) -> bool:
+    seen = look_at(folder / step.path)
+    return seen is None or seen.size != step.file.size
+
+
+def _fetch_by_any(
+    client: Client,
+    step: Step,
+    target: Path,
+    expected: Expected | None,
+    manner: Manner,
+    watcher: Watcher | None,
+) -> tuple[str, Downloaded]:
+    """By the first of its entitlements that lets it, with the licence accepted where it may be."""
+
+    def by(entitlement: str) -> Downloaded:
+        return client.download(
+            entitlement,
+            step.release.id,
+            step.file.artifact,
+            target.parent,
+            name=target.name,
+            country=manner.country,
+            watcher=watcher,
+            expected=expected,
+            rate=manner.rate,
+            connections=manner.connections,
+        )
+
+    first: ClientError | None = None
+    for entitlement in step.release.entitlements:
+        try:
+            try:
+                return entitlement, by(entitlement)
+            except LicenceNeeded:
+                refused = manner.accept(entitlement) if manner.accept else None
+                if manner.accept is None:
+                    raise
+                if refused is not None:
+                    raise refused from None
+                return entitlement, by(entitlement)
+        except (Denied, NotFound) as error:
+            first = first or error
+    raise first or NotFound(f"No entitlement gives {step.path}.")
+
+
+def remove_leftovers(
+    folder: Path, leftovers: Sequence[Leftover], state: MirrorState, client: Client
+) -> dict[str, str]:
+    """Remove files that this command put there and that are wanted no more, as they were left.
+
+    What became of each by path: `removed`, or `kept` where somebody has changed it or it is not
+    known why it is no longer offered. The state is saved.
+    """
+    found: dict[str, str] = {}
+    check_folders(folder, (one.path for one in leftovers))
+    for one in leftovers:
+        if one.fate not in REMOVABLE:
+            found[one.path] = "kept"
+            continue
+        path = folder / one.path
+        seen = look_at(path)
+        if seen is not None and not _is_ours(path, one.held, client):
+            found[one.path] = "kept"
+            continue
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise LocalFileError(f"Cannot remove {path}: {error.strerror}.") from error
+        del state.files[one.path]
+        found[one.path] = "removed"
+        with suppress(OSError):  # there is something else in them
+            path.parent.rmdir()
+            path.parent.parent.rmdir()
+    save_state(folder, state)
+    return found
+
+
+def _is_ours(path: Path, held: HeldFile, client: Client) -> bool:
+    seen = look_at(path)
+    if seen is None or not seen.regular or seen.size != held.size:
+        return False
+    if seen.mtime_ns == held.mtime_ns:
+        return True
+    return hash_file(path, Expected(held.size, "sha256", held.sha256), client.stop) == held.sha256
+
+
+def first_failure(prepared: Prepared, outcomes: Sequence[Outcome]) -> ClientError | None:
+    """The error that the exit code is of: the first refusal, else the first file that failed."""
+    refused = [error for _, error in prepared.refusals()]
+    failed = [outcome.error for outcome in outcomes if outcome.error is not None]
+    return next(iter(refused + failed), None)

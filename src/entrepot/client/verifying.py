@@ -1,0 +1,173 @@
+"""Whether a folder holds what it should, by its digests: no network, no sign-in.
+
+What it should hold is told by its lock file, else by what the last sync put there; and where
+signed manifests were kept with it, by what the publisher signed, which counts for more.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from entrepot.client.choices import FILE_NAME as CHOICES_NAME
+from entrepot.client.errors import LocalFileError, NotFound
+from entrepot.client.lock_files import FILE_NAME as LOCK_NAME
+from entrepot.client.lock_files import LockFile
+from entrepot.client.manifests import Manifest
+from entrepot.client.mirror_state import INSIDE, MirrorState
+from entrepot.client.stop import Stop
+from entrepot.client.verification import BUFFER_BYTES
+
+FOUND_MAX = 1_000_000  # files below the folder
+Standing: TypeAlias = Literal["ok", "changed", "missing", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Should:
+    """What has to lie at a path. `signed`: a publisher's signature says so."""
+
+    path: str
+    release_id: str
+    artifact_id: str
+    size: int
+    sha256: str
+    signed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """How one file stands; `found` is the SHA-256 of what is there, where it was read."""
+
+    path: str
+    standing: Standing
+    detail: str = ""
+    found: str = ""
+    signed: bool = False
+
+
+def of_lock(lock: LockFile) -> list[Should]:
+    """What a lock file says."""
+    return [
+        Should(file.path, release.id, file.artifact_id, file.size, file.sha256)
+        for release in lock.releases
+        for file in release.files
+    ]
+
+
+def of_state(state: MirrorState) -> list[Should]:
+    """What the last sync put there."""
+    return [
+        Should(path, held.release_id, held.artifact_id, held.size, held.sha256)
+        for path, held in sorted(state.files.items())
+    ]
+
+
+def of_manifests(wanted: Iterable[Should], manifests: Iterable[Manifest]) -> list[Should]:
+    """The same, where what the publisher signed takes the place of what was noted.
+
+    Raises Untrusted for a file that a signed release does not name.
+    """
+    by_release = {manifest.release_id: manifest for manifest in manifests}
+    found = []
+    for one in wanted:
+        manifest = by_release.get(one.release_id)
+        if manifest is None:
+            found.append(one)
+            continue
+        file = manifest.file(one.artifact_id)
+        found.append(
+            Should(one.path, one.release_id, one.artifact_id, file.size, file.sha256, signed=True)
+        )
+    return found
+
+
+def verify_folder(
+    folder: Path, wanted: Sequence[Should], *, jobs: int = 4, stop: Stop | None = None
+) -> list[Verified]:
+    """How each wanted file stands, and what else lies there, by path.
+
+    Several files are read at a time. Raises NotFound where there is no such folder,
+    LocalFileError where it cannot be read.
+    """
+    if not folder.is_dir():
+        raise NotFound(f"There is no folder {folder}.")
+    halt = stop or Stop()
+    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
+        try:
+            found = list(pool.map(lambda one: _verify(folder, one, halt), wanted))
+        except BaseException:
+            halt.set()
+            raise
+    known = {one.path for one in wanted}
+    found += [Verified(path, "unknown") for path in files_below(folder) if path not in known]
+    return sorted(found, key=lambda one: one.path)
+
+
+def files_below(folder: Path) -> list[str]:
+    """Every file that is not the command's own, as paths with `/`. Raises LocalFileError."""
+    own = {INSIDE, CHOICES_NAME, LOCK_NAME}
+    found: list[str] = []
+
+    def refuse(error: OSError) -> None:
+        raise LocalFileError(f"Cannot read {error.filename}: {error.strerror}.") from error
+
+    for parent, folders, names in os.walk(folder, onerror=refuse):
+        inside = Path(parent).relative_to(folder)
+        if inside == Path():
+            folders[:] = [name for name in folders if name not in own]
+            names = [name for name in names if name not in own]
+        links = [name for name in folders if (Path(parent) / name).is_symlink()]
+        # What a download that was stopped goes on with is no file yet.
+        found += [(inside / name).as_posix() for name in (*names, *links) if not _is_partial(name)]
+        if len(found) > FOUND_MAX:
+            raise LocalFileError(f"{folder} has more than {FOUND_MAX} files.")
+    return sorted(found)
+
+
+def _is_partial(name: str) -> bool:
+    return name.startswith(".") and name.endswith((".part", ".etag", ".state"))
+
+
+def _verify(folder: Path, wanted: Should, stop: Stop) -> Verified:
+    path = folder / wanted.path
+    code, release, _ = wanted.path.split("/")
+    through_link = (folder / code).is_symlink() or (folder / code / release).is_symlink()
+    if not os.path.lexists(path):
+        return Verified(wanted.path, "missing", signed=wanted.signed)
+    if through_link or path.is_symlink() or not path.is_file():
+        return Verified(wanted.path, "changed", "it is no plain file", signed=wanted.signed)
+    try:
+        size = path.stat().st_size
+        if size != wanted.size:
+            detail = f"it has {size} bytes, not {wanted.size}"
+            return Verified(wanted.path, "changed", detail, signed=wanted.signed)
+        digest = _sha256(path, stop)
+    except OSError as error:
+        return Verified(
+            wanted.path, "changed", f"cannot read it: {error.strerror}", signed=wanted.signed
+        )
+    if digest != wanted.sha256:
+        detail = f"its SHA-256 is {digest}, not {wanted.sha256}"
+        return Verified(wanted.path, "changed", detail, digest, wanted.signed)
+    return Verified(wanted.path, "ok", found=digest, signed=wanted.signed)
+
+
+def _sha256(path: Path, stop: Stop) -> str:
+    hasher = hashlib.sha256()
+    buffer = memoryview(bytearray(BUFFER_BYTES))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            stop.check()
+            hasher.update(buffer[:count])
+    return hasher.hexdigest()
+
+
+def counts_of(found: Iterable[Verified]) -> Mapping[Standing, int]:
+    """How many stand how."""
+    counts: dict[Standing, int] = {"ok": 0, "changed": 0, "missing": 0, "unknown": 0}
+    for one in found:
+        counts[one.standing] += 1
+    return counts

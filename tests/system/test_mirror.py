@@ -1,0 +1,280 @@
+"""A folder kept in step with a running hub: sync, lock, verify and why, by the command alone."""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from entrepot.assembly import Hub as Inside
+from entrepot.client.errors import ExitCode
+from entrepot.core import accounts, catalogue, entitlements
+from entrepot.daemon.desk import Desk
+from entrepot.db import Tx
+from tests import factories
+from tests.system.hubs import Hub, Ran, run
+
+SYNC = [sys.executable, "-m", "entrepot.cli"]
+
+
+@dataclass
+class Mirror:
+    """An organisation of its own on the shared hub, and a machine with nothing but a token."""
+
+    hub: Hub
+    inside: Inside
+    home: Path
+    organisation: int
+    who: accounts.Principal
+    token: str
+
+    @contextmanager
+    def writing(self) -> Iterator[Tx]:
+        """A change at the hub."""
+        with self.inside.database.write() as tx:
+            yield tx
+
+    def publish(self, product: str, name: str, **files: str) -> factories.Published:
+        """A release with text files."""
+        with self.writing() as tx:
+            return factories.add_release(
+                tx,
+                product,
+                name=name,
+                files=[(f"{stem}.txt", text.encode()) for stem, text in files.items()],
+                available_at=self.inside.now(),
+                store=self.inside.blobs,
+            )
+
+    def run(self, *arguments: str) -> Ran:
+        """As a CI system runs it: four variables in the environment, and no more."""
+        bare = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.home),
+            "ENTREPOT_URL": self.hub.url,
+            "ENTREPOT_TOKEN": self.token,
+        }
+        return run([*SYNC, *arguments], env=bare, cwd=self.home)
+
+    def events(self, *arguments: str, code: int = 0) -> dict[str, list[dict[str, Any]]]:
+        """The events of a run with --json, by kind."""
+        said = self.run(*arguments, "--json")
+        assert said.code == code, said
+        found: dict[str, list[dict[str, Any]]] = {}
+        for line in said.out.splitlines():
+            event = json.loads(line)
+            found.setdefault(event["event"], []).append(event)
+        return found
+
+    def files(self, folder: str = "mirror") -> dict[str, str]:
+        """What lies in a folder, by path."""
+        root = self.home / folder
+        return {
+            path.relative_to(root).as_posix(): path.read_text()
+            for path in root.rglob("*")
+            if path.is_file() and not path.relative_to(root).parts[0].startswith((".", "entrepot."))
+        }
+
+    def byte_requests(self) -> int:
+        """How many links the hub has issued to this organisation so far."""
+        with self.inside.database.read() as tx:
+            rows = tx.exec_driver_sql(
+                f"SELECT count(*) FROM leases WHERE organisation_id = {self.organisation}"
+            )
+            return int(rows.scalar_one())
+
+
+@pytest.fixture
+def mirror(hub: Hub, tmp_path: Path) -> Iterator[Mirror]:
+    with Desk({"data": str(hub.data)}).hub() as inside:
+        with inside.database.write() as tx:
+            organisation = factories.add_organisation(tx, f"Mirror of {tmp_path.name}")
+            who = factories.add_user(tx, organisation, email=f"{os.urandom(6).hex()}@mirror.test")
+            token = accounts.issue_token(
+                tx, inside.keys.current, who, issuer=hub.url, now=inside.now()
+            )
+        home = tmp_path / "home"
+        home.mkdir()
+        yield Mirror(hub, inside, home, organisation, who, token.value)
+
+
+def states(events: dict[str, list[dict[str, Any]]], kind: str) -> dict[str, str]:
+    return {event["file"]: event["state"] for event in events.get(kind, [])}
+
+
+def add_product(mirror: Mirror) -> tuple[str, int]:
+    code = f"MIR{os.urandom(4).hex().upper()}"
+    with mirror.writing() as tx:
+        factories.add_product(tx, code)
+        return code, factories.grant(tx, mirror.organisation, code)
+
+
+def test_a_folder_is_kept_in_step_through_everything_that_a_hub_does(mirror: Mirror) -> None:
+    code, _ = add_product(mirror)
+    other, other_number = add_product(mirror)
+    first = mirror.publish(code, "1.0", a="one", b="two")
+    mirror.publish(other, "5", x="five")
+    tried = mirror.events("sync", "mirror", "--dry-run")
+    assert len(tried["difference"]) == 3
+    assert not (mirror.home / "mirror").exists()
+
+    told = mirror.events("sync", "mirror")
+    whole = {f"{code}/1.0/a.txt": "one", f"{code}/1.0/b.txt": "two", f"{other}/5/x.txt": "five"}
+    assert mirror.files() == whole
+    assert set(states(told, "difference").values()) == {"new"}
+    links = mirror.byte_requests()
+    assert links == 3
+
+    again = mirror.events("sync", "mirror")
+    assert (again["ended"][0]["complete"], "difference" in again) == (3, False)
+    assert mirror.byte_requests() == links, "nothing that is complete is asked for"
+
+    mirror.publish(code, "2.0", a="three")
+    told = mirror.events("sync", "mirror")
+    whole[f"{code}/2.0/a.txt"] = "three"
+    assert (states(told, "difference"), mirror.files()) == ({f"{code}/2.0/a.txt": "new"}, whole)
+
+    with mirror.writing() as tx:
+        catalogue.withdraw_release(tx, first.id, actor="operator", now=mirror.inside.now())
+        entitlements.revoke(tx, other_number, actor="operator", now=mirror.inside.now())
+    told = mirror.events("sync", "mirror")
+    left = {
+        f"{code}/1.0/a.txt": "withdrawn",
+        f"{code}/1.0/b.txt": "withdrawn",
+        f"{other}/5/x.txt": "ended",
+    }
+    assert (states(told, "leftover"), mirror.files()) == (left, whole), "nothing is removed"
+    assert told["withheld"][0]["reason"] == "entitlement-revoked"
+
+    (mirror.home / "mirror" / code / "1.0" / "a.txt").write_text("mine now")
+    told = mirror.events("sync", "mirror", "--remove")
+    results = {event["file"]: event["result"] for event in told["leftover"]}
+    assert results == dict.fromkeys(left, "removed") | {f"{code}/1.0/a.txt": "kept"}
+    assert mirror.files() == {f"{code}/2.0/a.txt": "three", f"{code}/1.0/a.txt": "mine now"}
+    assert not (mirror.home / "mirror" / other).exists(), "no empty folder is left"
+
+
+def test_a_flipped_bit_is_found_without_a_network_and_repaired(mirror: Mirror) -> None:
+    code, _ = add_product(mirror)
+    mirror.publish(code, "1.0", a="one", b="two")
+    assert mirror.run("sync", "mirror").code == 0
+    assert mirror.run("verify", "mirror").code == 0
+    path = mirror.home / "mirror" / code / "1.0" / "a.txt"
+    before = path.stat()
+    path.write_text("onf")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # as a disk would do it
+    (mirror.home / "mirror" / "stray.txt").write_text("whose is this?")
+    offline = mirror.run("--url", "http://127.0.0.1:9", "verify", "mirror", "--json")
+    assert offline.code == ExitCode.CORRUPT, offline
+    told = json.loads(offline.out)
+    assert told["counts"] == {"ok": 1, "changed": 1, "missing": 0, "unknown": 1}
+    assert mirror.events("sync", "mirror")["ended"][0]["fetched"] == 0, "its time says nothing"
+    told = mirror.events("sync", "mirror", "--check")
+    assert (told["ended"][0]["fetched"], path.read_text()) == (1, "one")
+    path.write_text("changed by a person, which its time shows")
+    assert mirror.events("sync", "mirror")["ended"][0]["fetched"] == 1
+    path.unlink()
+    assert mirror.run("verify", "mirror").code == ExitCode.CORRUPT
+    assert mirror.events("sync", "mirror")["ended"][0]["fetched"] == 1
+    assert mirror.run("verify", "mirror", "-q").code == 0
+    assert mirror.run("verify", "mirror", "--strict").code == ExitCode.CORRUPT
+
+
+def test_a_file_names_what_is_wanted_and_one_failure_stops_nothing(mirror: Mirror) -> None:
+    code, _ = add_product(mirror)
+    mirror.publish(code, "1.0", a="old")
+    mirror.publish(code, "1.1", a="new", notes="read me")
+    folder = mirror.home / "mirror"
+    folder.mkdir()
+    wanted = folder / "entrepot.toml"
+    wanted.write_text(
+        f'[[product]]\ncode = "{code}"\nreleases = "latest"\nartifacts = ["a.*"]\n'
+        '[[product]]\ncode = "NOSUCH"\n'
+    )
+    said = mirror.run("sync", "mirror")
+    assert (said.code, mirror.files()) == (ExitCode.NOT_FOUND, {f"{code}/1.1/a.txt": "new"}), said
+    assert "NOSUCH" in said.err
+    wanted.write_text(f'[[product]]\ncode = "{code}"\nartifact = "a"\n')
+    said = mirror.run("sync", "mirror")
+    assert (said.code, "'artifact'" in said.err) == (ExitCode.USAGE, True), said
+    wanted.write_text(f'[[product]]\ncode = "{code}"\n')
+    (folder / code / "1.0").mkdir(parents=True)
+    (folder / code / "1.0" / "a.txt").mkdir()
+    said = mirror.run("sync", "mirror")
+    assert said.code == ExitCode.LOCAL_FILE, said
+    assert f"{code}/1.1/notes.txt" in mirror.files()
+
+
+def test_two_syncs_of_one_folder_at_once_are_refused(mirror: Mirror) -> None:
+    from entrepot.client.mirror_state import holding
+
+    code, _ = add_product(mirror)
+    mirror.publish(code, "1.0", a="one")
+    with holding(mirror.home / "mirror"):
+        said = mirror.run("sync", "mirror")
+    assert (said.code, "Another command" in said.err) == (ExitCode.LOCAL_FILE, True), said
+    assert mirror.run("sync", "mirror").code == 0
+
+
+def test_a_lock_file_makes_a_build_repeatable_and_tells_every_change(mirror: Mirror) -> None:
+    code, number = add_product(mirror)
+    first = mirror.publish(code, "1.0", a="one", b="two")
+    assert mirror.run("lock", f"{code}@1.0").code == 0
+    lock = mirror.home / "entrepot.lock"
+    raw = lock.read_bytes()
+    pinned = json.loads(raw)["releases"][0]["files"]
+    assert pinned[0]["sha256"] == hashlib.sha256(b"one").hexdigest()
+    assert (mirror.run("lock", f"{code}@1.0").code, lock.read_bytes()) == (0, raw)
+    mirror.publish(code, "2.0", a="three")
+    locked = ["sync", "build", "--locked", "--lock-file", "entrepot.lock"]
+    assert mirror.run(*locked).code == 0
+    assert mirror.files("build") == {f"{code}/1.0/a.txt": "one", f"{code}/1.0/b.txt": "two"}
+    assert mirror.run("verify", "build", "--lock-file", "entrepot.lock").code == 0
+
+    changed = json.loads(raw)
+    changed["releases"][0]["files"][0]["sha256"] = "0" * 64
+    lock.write_text(json.dumps(changed))
+    said = mirror.run("sync", "other", "--locked", "--lock-file", "entrepot.lock")
+    assert (said.code, mirror.files("other")) == (ExitCode.CORRUPT, {}), said
+    assert "pinned is 000" in said.err
+
+    lock.write_bytes(raw)
+    with mirror.writing() as tx:
+        catalogue.withdraw_release(tx, first.id, actor="operator", now=mirror.inside.now())
+    said = mirror.run("sync", "other", "--locked", "--lock-file", "entrepot.lock")
+    assert (said.code, mirror.files("other")) == (ExitCode.DENIED, {}), said
+    assert "withdrawn" in said.err
+    said = mirror.run(*locked)
+    assert (said.code, "whole and as they were pinned" in said.err) == (0, True), said
+    assert mirror.run("lock", code).code == 0
+    assert [one["name"] for one in json.loads(lock.read_bytes())["releases"]] == ["2.0"]
+    mirror.publish(code, "3.0", a="four")
+    assert mirror.run("lock", "--update", code).code == 0
+    assert [one["name"] for one in json.loads(lock.read_bytes())["releases"]] == ["3.0"]
+    with mirror.writing() as tx:
+        entitlements.revoke(tx, number, actor="operator", now=mirror.inside.now())
+    assert mirror.run("lock", "--update", code).code == ExitCode.DENIED
+
+
+def test_why_says_what_is_in_the_way_and_leaves_no_trace(mirror: Mirror) -> None:
+    code, number = add_product(mirror)
+    made = mirror.publish(code, "1.0", a="one")
+    allowed = mirror.run("why", code)
+    assert (allowed.code, "allowed" in allowed.out) == (0, True), allowed
+    with mirror.writing() as tx:
+        catalogue.withdraw_release(tx, made.id, actor="operator", now=mirror.inside.now())
+    for what in (code, f"{code}@1.0", made.id, made.artifact_ids[0]):
+        said = mirror.run("why", what)
+        assert said.code == ExitCode.DENIED, said
+        assert "release-withdrawn" in said.out
+        assert "Take another release" in said.out
+    told = json.loads(mirror.run("why", code, "--json").out)
+    assert told[0]["entitlement"]["id"] == str(number)
+    assert mirror.run("why", f"{code}@9").code == ExitCode.NOT_FOUND
+    assert mirror.byte_requests() == 0
