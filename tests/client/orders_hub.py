@@ -88,6 +88,10 @@ class OrdersHub:
     # What comes true with each look at the order, one after the other.
     looks: list[dict[str, Any]] = field(default_factory=list)
     orders: int = 1
+    failure: str = "x"  # the code of why a file could not be made
+    assets: dict[str, tuple[int, str]] = field(
+        default_factory=lambda: {"dunes": (1, "Images"), "film": (2, "Videos")}
+    )
     selected: dict[str, set[int]] = field(default_factory=dict)
     seen: list[Seen] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -173,7 +177,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _api(self, path: list[str], query: dict[str, str], body: bytes) -> None:
         hub = self.hub
         if path[0] == "entities":
-            number, group = {"dunes": (1, "Images"), "film": (2, "Videos")}.get(path[1], (0, ""))
+            if len(path) == 1:
+                return self._assets(query)
+            number, group = hub.assets.get(path[1], (0, ""))
             if not number:
                 return self._send(404, {"Message": "Not there."}, {"X-Error-Code": "not-found"})
             href = f"{hub.url}/api/mediagroups/M.AssetMedia.{group}"
@@ -181,8 +187,9 @@ class _Handler(BaseHTTPRequestHandler):
         if path[0] == "selection":
             return self._selection(path[1], query, body)
         if path[0] == "jobs":
-            error = {"asset_id": 1, "identifier": "dunes", "rendition": "web", "code": "x"}
-            return self._send(200, {"errors": [{**error, "message": "Torn."}]})
+            error = {"asset_id": 1, "identifier": "dunes", "rendition": "web"}
+            told = {"code": hub.failure, "message": "Torn.", "remedy": "Mend it."}
+            return self._send(200, {"errors": [{**error, **told}]})
         if len(path) == 1 and self.command == "GET":
             return self._page(query)
         if self.command == "GET" and hub.looks:
@@ -196,6 +203,16 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(304, None, {"ETag": etag})
         created = self.command == "POST"
         return self._send(201 if created else 200, shown, {"ETag": etag})
+
+    def _assets(self, query: dict[str, str]) -> None:
+        wanted = query.get("mediaGroup")
+        skip, take = int(query["skip"]), int(query["take"])
+        items = [
+            {"id": number, "identifier": name, "file_name": f"{name}.bin", "size": 1234}
+            for name, (number, group) in self.hub.assets.items()
+            if wanted in (None, group)
+        ]
+        self._send(200, {"items": items[skip : skip + take]})
 
     def _page(self, query: dict[str, str]) -> None:
         """Each page begins one order too early: one was placed meanwhile."""

@@ -7,11 +7,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC
 from pathlib import Path
 
 import pytest
 
 from entrepot import __version__
+from entrepot.client.tokens import read_claims
 from tests.client.conftest import Ran, clean_environment
 from tests.client.hub import (
     ARTIFACTS,
@@ -238,13 +240,19 @@ def test_plain_http_to_another_machine_is_warned_of(run: Run) -> None:
 
 def test_signing_in_with_a_token_from_stdin_then_out(run: Run, hub: Hub, home: Path) -> None:
     env = {"ENTREPOT_TOKEN": "", "ENTREPOT_URL": ""}
+    env["TZ"] = "Asia/Kolkata"
     ran = run("--url", hub.url, "login", "token", "-", stdin=hub.token + "\n", env=env)
     assert (ran.code, ran.out) == (0, "")
+    # In UTC, and saying so, whatever the zone of this machine.
+    expires = read_claims(hub.token).expires_at
+    assert expires is not None
+    until = expires.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert f"the token is good until {until}." in ran.err
     assert "Ada Lovelace" in ran.err
     assert hub.token not in ran.err
     assert run("entitlements", "-f", "json", env=env).code == 0
     shown = run("login", "show-token", env=env)
-    for text in ("Ada Lovelace", "ada@example.com", hub.token, "Expires: "):
+    for text in ("Ada Lovelace", "ada@example.com", hub.token, f"Expires: {until}\n"):
         assert text in shown.out
     config = json.loads(run("show-config", env=env).out)
     assert config["base_url"] == hub.url
@@ -304,6 +312,7 @@ def test_credentials_where_the_hub_does_not(run: Run, hub: Hub) -> None:
     ran = run("login", "credentials", "-u", "ada", "--password", "x")
     assert ran.code == 4
     assert f"{hub.url}/token" in ran.err
+    assert "`entrepot login`" in ran.err
     hub.grants["password"] = (400, {"error": "invalid_grant", "error_description": "No."})
     assert run("login", "credentials", "-u", "ada", "--password", "x").code == 6
 

@@ -85,6 +85,18 @@ def test_a_group_before_a_name_is_told_from_a_name() -> None:
     assert groups.keys() == {"Images", "Audio"}
 
 
+@pytest.mark.parametrize(
+    ("presets", "pipelines"), [(["Bilder:web"], []), ([], ["Bilder:resize.width=8"])]
+)
+def test_a_group_that_is_none_is_told_with_those_that_are(
+    presets: list[str], pipelines: list[str]
+) -> None:
+    with pytest.raises(click.BadParameter, match=r"'Bilder'; there are Images, .*Default"):
+        collect([], presets, pipelines, None)
+    with pytest.raises(click.BadParameter, match="type=value"):
+        collect([], [], ["ratio:16"], None)
+
+
 @pytest.mark.parametrize("told", ["[", "[1]", '{"Pictures": []}', '{"Images": [{}]}', "7"])
 def test_files_that_are_no_conversions_are_refused(told: str) -> None:
     file = io.StringIO(told)
@@ -120,9 +132,61 @@ def test_selecting(order: Order) -> None:
     assert json.loads(order("select", "list", "--pool", "kit", "-f", "json").out) == [1, 5, 7]
     assert "│ 5  │" in order("select", "list", "--pool", "kit", "-o", "2", "-l", "1").out
     assert order("select", "clear", "--pool", "kit").code == 0
-    empty = order("select", "list", "--pool", "kit", "-f", "json")
-    assert (empty.code, empty.out) == (3, "[]\n")
     assert order("select", "add").code == 2
+
+
+def test_a_list_without_anything_is_no_error_whatever_its_form(
+    order: Order, orders_hub: OrdersHub
+) -> None:
+    """The rule of all lists that edmgr does not have: nothing there is an answer too."""
+    orders_hub.orders, orders_hub.assets = 0, {}
+    for words in (("select", "list"), ("select", "assets"), ("order", "list")):
+        for form in ("table", "json", "jsonpp"):
+            ran = order(*words, "-f", form)
+            assert (ran.code, ran.out) == (0, "" if form == "table" else "[]\n"), words
+            assert ran.err.count("\n") == 1
+        assert order(*words, "-o", "3").code == 0
+
+
+def test_assets_are_listed_to_select_from(order: Order, orders_hub: OrdersHub) -> None:
+    table = order("select", "assets").out
+    assert ("dunes" in table, "film" in table) == (True, True)
+    videos = json.loads(order("select", "assets", "--group", "videos", "-f", "json").out)
+    assert [one["identifier"] for one in videos] == ["film"]
+    second = json.loads(order("select", "assets", "-o", "2", "-l", "1", "-f", "json").out)
+    assert [one["id"] for one in second] == [2]
+    assert order("select", "assets", "-l", "101").code == 2
+
+
+def test_what_is_not_there_is_named_with_the_list_to_look_at(
+    order: Order, orders_hub: OrdersHub
+) -> None:
+    """However it is found out: here, by the hub's 404, or by a 400 of the order."""
+    unknown = {
+        "order.individual.nope": "There is no asset 'nope', or it is not yours.",
+        "order.individual.9": "There is no asset '9', or it is not yours.",
+    }
+    header = {"X-Error-Code": "assets-unknown"}
+    for words, faults in (
+        (("select", "add", "dunes", "nope", "nay"), []),
+        (("select", "add", "9"), [(400, header, {"[0].value": "There is no asset '9'."})]),
+        (("order", "create", "nope", "9"), [(400, header, unknown)]),
+        (("order", "create", "nope", "--preset", "Images:web"), []),
+    ):
+        orders_hub.faults = list(faults)
+        ran = order(*words)
+        assert (ran.code, ran.out) == (3, ""), words
+        assert "`entrepot select assets`" in ran.err
+        assert "order.individual" not in ran.err
+        for named in set(words[2:4]) - {"dunes", "--preset"}:
+            assert f"'{named}'" in ran.err, ran.err
+    for verb in ("show", "watch", "cancel", "retry", "download"):
+        orders_hub.faults = [(404, {}, {"Message": "No such object. See /api."})] * 2
+        ran = order("order", verb, "999")
+        assert (ran.code, ran.out) == (3, ""), ran.err
+        assert "There is no order 999, or it is not yours." in ran.err
+        assert "`entrepot order list`" in ran.err
+        assert "/api" not in ran.err
 
 
 def test_an_order_is_placed_watched_and_downloaded(
@@ -172,6 +236,18 @@ def test_what_lacks_files_and_what_has_ended_have_codes_of_their_own(
     fetched = order("order", "download", "7", "-d", "got")
     assert (fetched.code, fetched.out.strip()) == (10, str(home / "got" / "kit.zip"))
     assert "Order 7\nwhy: Torn." in fetched.err
+    # A retry is told of only where it can help.
+    for ran in (watched, fetched):
+        assert "entrepot order retry 7" in ran.err
+    orders_hub.failure = "media-damaged"
+    missing = [{"asset_id": 1, "code": "media-damaged"}]
+    orders_hub.archive = packed(FILES, missing=missing, report="why: Torn.")
+    for words in (("watch", "7"), ("download", "7", "-d", "again")):
+        damaged = order("order", *words)
+        assert damaged.code == 10
+        assert "order retry" not in damaged.err
+        assert "would fail again" in damaged.err
+    assert "what to do: Mend it." in order("order", "watch", "7").err
     for status in ("Failed", "Cancelled", "Expired"):
         orders_hub.status = status
         assert order("order", "watch", "7").code == 11
@@ -188,8 +264,6 @@ def test_orders_are_listed_and_shown(order: Order, orders_hub: OrdersHub) -> Non
     assert [one["order_id"] for one in json.loads(order("order", "list", "-f", "json").out)] == [1]
     assert "/dl/x/kit.zip" in order("order", "show", "7").out
     assert json.loads(order("order", "show", "7", "-f", "jsonpp").out) == orders_hub.order()
-    orders_hub.orders = 0
-    assert order("order", "list").code == 3
     kept = order("order", "cancel", "7")
     assert (kept.code, "add --yes" in kept.err) == (2, True)
     cancelled = order("order", "cancel", "7", "--json", "--yes")

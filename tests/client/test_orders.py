@@ -61,7 +61,7 @@ def test_selections_are_changed_in_parts_and_read_in_pages(
     assert many.page("kit", skip=1, take=1)["items"] == [2]
     many.clear("kit")
     assert list(many.ids("kit")) == []
-    with pytest.raises(NotFound, match="Not there"):
+    with pytest.raises(NotFound, match="no asset 'nothing'"):
         many.add("kit", ["nothing"])
     for pool in ("", "a/b", "..", "a?b"):
         with pytest.raises(InvalidUse):
@@ -148,7 +148,7 @@ def test_refusals_are_told_in_the_words_of_the_hub(client: Client, orders_hub: O
         (400, [], InvalidUse, "does not understand"),
         (401, {"Message": "Ended."}, NotSignedIn, "Ended"),
         (403, {"Message": "Not yours."}, Denied, "Not yours"),
-        (404, {}, NotFound, "no such order"),
+        (404, {"Message": "Look at /api."}, NotFound, "^There is no order 7, or it is not yours.$"),
         (409, {"Message": "It is Completed."}, Denied, "It is Completed"),
         (413, {"Message": 7}, InvalidUse, "more than the hub takes"),
         (301, b"", BadAnswer, "redirect"),
@@ -195,6 +195,16 @@ def test_a_watch_goes_on_where_its_line_was_cut(client: Client, orders_hub: Orde
     assert [one.ended for one in events] == [False] * 4 + [True]
     asked = orders_hub.asked("GET", "/events")
     assert [one.headers.get("last-event-id") for one in asked] == [None, "2", "4"]
+
+
+def test_what_the_first_look_has_told_is_not_told_again_by_the_stream(
+    client: Client, orders_hub: OrdersHub
+) -> None:
+    placed, working = event(1, "Pending", 0, at=1), event(2, "InProgress", 0, at=2)
+    orders_hub.streams = [[placed, working, event(3, "Completed", 4, at=3)]]
+    orders_hub.looks = [{}, {"status": "Completed", "done": 4}]
+    told = [(one.id, one.kind) for one in client.orders.watch(7)]
+    assert told == [(None, "placed"), (2, "progress"), (3, "completed")]
 
 
 def test_a_watch_can_begin_behind_an_event(client: Client, orders_hub: OrdersHub) -> None:
@@ -260,7 +270,7 @@ def test_an_order_that_has_ended_is_told_in_one_event(
     [
         ("Pending", Denied, "entrepot order watch 7"),
         ("InProgress", Denied, "entrepot order watch 7"),
-        ("Failed", OrderEnded, "entrepot order retry 7"),
+        ("Failed", OrderEnded, "entrepot order watch 7"),
         ("Cancelled", OrderEnded, "entrepot order retry 7"),
         ("Expired", OrderEnded, "Place it again"),
     ],

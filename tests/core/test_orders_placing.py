@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from entrepot.core import catalogue, orders
 from entrepot.core.catalogue import StoredFile
-from entrepot.core.orders import placing
+from entrepot.core.orders import SeveralFaults, placing
 from entrepot.core.orders import tables as t
 from entrepot.core.orders.freezing import Kind
 from entrepot.errors import Denied, Invalid, TooMany, Unavailable
@@ -186,8 +186,14 @@ def test_named_assets_that_are_not_there_and_not_yours_are_one_error(world: Worl
         with pytest.raises(Invalid) as caught:
             world.place({"order": {"individual": {key: {}}}})
         assert caught.value.field == f"order.individual.{key}"
-        told.add((caught.value.message, caught.value.code))
-    assert told == {("There is no such asset, or it is not yours.", "assets-unknown")}
+        told.add((caught.value.message.replace(key, "KEY"), caught.value.code))
+    assert told == {("There is no asset 'KEY', or it is not yours.", "assets-unknown")}
+    here = world.add_asset()
+    with pytest.raises(SeveralFaults) as several:
+        world.place({"order": {"individual": {key: {} for key in ("no", "999999", str(here))}}})
+    assert several.value.code == "assets-unknown"
+    assert list(several.value.details) == ["order.individual.no", "order.individual.999999"]
+    assert "'999999'" in str(several.value.details["order.individual.999999"])
 
 
 def test_a_named_asset_whose_right_has_ended_says_so(world: World) -> None:

@@ -102,7 +102,11 @@ def test_an_order_with_faults_says_what_failed(shop: Shop) -> None:
     assert error.pop("asset_id") in (broken, good)
     assert error.pop("identifier")
     assert error.pop("rendition")
-    assert error == {"code": "media-damaged", "message": "The file ends in its middle."}
+    assert error == {
+        "code": "media-damaged",
+        "message": "The file ends in its middle.",
+        "remedy": "Replace the file by an undamaged one, then order it again.",
+    }
     assert job == {
         "job_id": number,
         "state": "Completed",

@@ -88,7 +88,9 @@ def test_a_password_is_enough_where_the_setting_is_on_and_never_where_it_is_off(
         ours = trusting(hub, authority, "later", ENTREPOT)
         said = ours.run("login", "credentials", "-u", ADA, stdin=f"{password}\n")
         assert said.code == 4
-        assert "switched off unless its operator switches it on" in said.err
+        assert "takes no user name and password" in said.err
+        assert "This hub offers the grants" in said.err
+        assert "(" not in said.err
 
 
 def refresh_by_msal(edmgr: Customer) -> None:

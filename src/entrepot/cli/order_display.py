@@ -104,6 +104,8 @@ def failures_text(errors: Sequence[Mapping[str, Any]]) -> str:
             f"asset {one.get('asset_id')}, {one.get('identifier')}: {one.get('rendition')}",
             f"    why: {one.get('message')} [{one.get('code')}]",
         ]
+        if one.get("remedy"):
+            lines.append(f"    what to do: {one['remedy']}")
     if len(errors) > FAILURES_SHOWN_MAX:
         lines.append("and more: they stand in report.txt in the ZIP")
     return "\n".join(lines)

@@ -1,7 +1,7 @@
 """The commands order create, list, show, watch, download, cancel and retry."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +27,10 @@ from entrepot.cli.rows import text
 from entrepot.cli.selecting import assets_argument, read_assets
 from entrepot.cli.setup import Setup
 from entrepot.cli.wishes import collect, read_json, request_of
-from entrepot.client import Client, Downloaded, Incomplete, InvalidUse, NotFound, OrderEnded
+from entrepot.client import Client, Downloaded, Incomplete, InvalidUse, OrderEnded
 from entrepot.client.answers import JsonObject
 from entrepot.client.batch import Outcome
+from entrepot.client.order_answers import can_be_retried
 from entrepot.client.order_zips import read_papers
 from entrepot.client.profiles import downloads_folder
 from entrepot.client.selections import target_of
@@ -156,7 +157,7 @@ def create(
 @hub_option
 @click.pass_context
 def list_(ctx: click.Context, offset: int | None, limit: int, form: str) -> None:
-    """List your orders, newest first."""
+    """List your orders, newest first. That there is none is no error."""
     if limit > 100:
         raise click.BadParameter("a page has at most 100 orders", param_hint="-l")
     with _setup(ctx).client() as client:
@@ -166,7 +167,7 @@ def list_(ctx: click.Context, offset: int | None, limit: int, form: str) -> None
     elif found:
         print_table(ORDER_COLUMNS, [order_row(one) for one in found])
     if not found:
-        raise NotFound("There is no order here.", remedy="Place one: entrepot order create ASSET")
+        say("There is no order here. Place one: entrepot order create ASSET")
 
 
 @order.command(context_settings=COMMAND)
@@ -313,7 +314,7 @@ class _Run:
         if errors:
             say(failures_text(errors))
         told = str(shown.get("additional_info") or "")
-        retried = f"Try again: entrepot order retry {self.order_id}"
+        retried = self._retrying(errors)
         if status == "CompletedWithErrors":
             raise Incomplete(
                 f"Order {self.order_id} is not complete. {told}".rstrip(),
@@ -323,6 +324,12 @@ class _Run:
             f"Order {self.order_id} has ended: {status}. {told}".rstrip(),
             remedy="Place it again." if status == "Expired" else retried,
         )
+
+    def _retrying(self, missing: Sequence[JsonObject]) -> str:
+        """How to try again; where that cannot help, what can."""
+        if can_be_retried(missing):
+            return f"Try again: entrepot order retry {self.order_id}"
+        return "To try again would fail again: do what is said above, and order that anew."
 
     def download(self, folder: Path, *, verify: bool) -> None:
         """Bring the ZIP into the folder; print its path. Raises Incomplete where it lacks files."""
@@ -350,7 +357,7 @@ class _Run:
             count = len(papers.missing)
             raise Incomplete(
                 f"{done.path.name} lacks {count} file{'' if count == 1 else 's'}.",
-                remedy=f"Try again what failed: entrepot order retry {self.order_id}",
+                remedy=self._retrying(papers.missing),
             )
 
     def _tell_file(self, done: Downloaded) -> None:

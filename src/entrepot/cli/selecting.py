@@ -1,4 +1,4 @@
-"""The commands select add, remove, list and clear."""
+"""The commands select assets, add, remove, list and clear."""
 
 import sys
 from collections.abc import Callable
@@ -10,10 +10,21 @@ from entrepot.cli.completing import complete_asset
 from entrepot.cli.console import say
 from entrepot.cli.options import COMMAND, format_option, hub_option, page_options
 from entrepot.cli.output import Column, print_json, print_table
+from entrepot.cli.rows import size_text, text
 from entrepot.cli.setup import Setup
-from entrepot.client.errors import InvalidUse, NotFound
+from entrepot.client.answers import JsonObject
+from entrepot.client.errors import InvalidUse
+from entrepot.client.order_requests import GROUPS
+from entrepot.client.selections import ASSETS_TAKE
 
 ASSETS_MAX = 200_000
+_ASSET_COLUMNS = (
+    Column("ID", whole=True),
+    Column("Identifier", whole=True),
+    Column("File Name"),
+    Column("Type"),
+    Column("Size", whole=True),
+)
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -55,6 +66,44 @@ def select() -> None:
 
 
 @select.command(context_settings=COMMAND)
+@click.option(
+    "--group",
+    type=click.Choice(GROUPS, case_sensitive=False),
+    help="Only of this media group.",
+)
+@page_options
+@format_option
+@hub_option
+@click.pass_context
+def assets(
+    ctx: click.Context, group: str | None, offset: int | None, limit: int, form: str
+) -> None:
+    """List the assets that you may have, to select or order them. That there is none is no error.
+
+    What else commands take for an ASSET is its identifier.
+    """
+    if limit > ASSETS_TAKE:
+        raise click.BadParameter(f"a page has at most {ASSETS_TAKE} assets", param_hint="-l")
+    with _setup(ctx).client() as client:
+        if offset is not None:
+            skip = (offset - 1) * limit
+            found = client.selections.assets(group=group, skip=skip, take=limit)
+        else:
+            found = list(client.selections.every_asset(group=group))
+    if form != "table":
+        print_json(found, form)
+    elif found:
+        print_table(_ASSET_COLUMNS, [_asset_row(one) for one in found])
+    if not found:
+        say("There is no asset here that you may have.")
+
+
+def _asset_row(asset: JsonObject) -> list[str]:
+    keys = ("id", "identifier", "file_name", "content_type")
+    return [*(text(asset.get(key)) for key in keys), size_text(asset.get("size"))]
+
+
+@select.command(context_settings=COMMAND)
 @assets_argument(required=True)
 @pool_option
 @hub_option
@@ -85,7 +134,7 @@ def remove(ctx: click.Context, assets: tuple[str, ...], pool: str) -> None:
 @hub_option
 @click.pass_context
 def list_(ctx: click.Context, pool: str, offset: int | None, limit: int, form: str) -> None:
-    """List the numbers of the assets that are selected."""
+    """List the numbers of the assets that are selected. That there is none is no error."""
     with _setup(ctx).client() as client:
         if offset is None:
             ids = list(client.selections.ids(pool))
@@ -96,11 +145,10 @@ def list_(ctx: click.Context, pool: str, offset: int | None, limit: int, form: s
         print_json(ids, form)
     elif ids:
         print_table((Column("ID", whole=True),), [[str(one)] for one in ids])
-    if not ids:
-        raise NotFound(
-            f"Nothing is selected in {pool}." if offset in (None, 1) else "That page has nothing.",
-            remedy=f"Select something: entrepot select add ASSET --pool {pool}",
-        )
+    if not ids and offset in (None, 1):
+        say(f"Nothing is selected in {pool}: entrepot select add ASSET --pool {pool}")
+    elif not ids:
+        say("That page has nothing.")
 
 
 @select.command(context_settings=COMMAND)

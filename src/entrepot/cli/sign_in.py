@@ -116,9 +116,10 @@ def credentials(ctx: click.Context, username: str | None, password: str | None) 
         grant = sign_in_with_password(hub, str(username), password, setup.times())
     except (Denied, NotFound) as error:
         raise Denied(
-            "This hub does not take a user name and password from a command: that way of signing "
-            f"in is switched off unless its operator switches it on. ({error.message})",
-            remedy=f"Open {hub.url}/token in a browser, then run `entrepot login token -`.",
+            "This hub takes no user name and password from a command, unless its operator allows "
+            f"that. It says: {error.message}",
+            remedy="Run `entrepot login`, which shows a page and a code to type there. Or open "
+            f"{hub.url}/token in a browser, then run `entrepot login token -`.",
         ) from error
     _save(setup, hub, grant)
     say(f"Signed in at {hub.origin}.", color="green")
@@ -134,11 +135,10 @@ def show_token(ctx: click.Context) -> None:
     if held.startswith(PERSONAL_PREFIX):
         say("This is a personal token: what it may do, and until when, is on the hub's token page.")
     claims = read_claims(held)
-    ends = claims.expires_at.astimezone() if claims.expires_at else None
     click.echo(
         f"Token Owner: {printable(claims.owner)}\n"
         f"Email: {printable(', '.join(claims.emails))}\n"
-        f"Expires: {ends.strftime('%a, %d %b %Y %H:%M:%S %z') if ends else ''}\n"
+        f"Expires: {_moment(claims.expires_at) if claims.expires_at else ''}\n"
         f"Access Token: {held}"
     )
     if claims.expired(datetime.now(UTC)):
@@ -249,4 +249,9 @@ def _mention_environment(setup: Setup) -> None:
 def _ending(claims: Claims) -> str:
     if claims.expires_at is None:
         return "the token does not say when it ends"
-    return f"the token is good until {claims.expires_at.astimezone():%H:%M on %d %b %Y}"
+    return f"the token is good until {_moment(claims.expires_at)}"
+
+
+def _moment(instant: datetime) -> str:
+    """In UTC, as the hub tells every time: 2026-01-31T12:00:00Z."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

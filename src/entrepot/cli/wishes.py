@@ -12,6 +12,7 @@ from entrepot.client.order_requests import GROUPS, Wishes, group_named
 FILE_CHARS_MAX = 8 * 1024 * 1024  # what the hub takes
 _STEP = re.compile(r"[A-Za-z][A-Za-z0-9_.]*")
 _BRACKETS = {"{": 1, "[": 1, "}": -1, "]": -1}
+_GROUP = re.compile(r"[\w. -]+:[A-Za-z]")  # `Bilder:resize`, not `ratio=16:9`
 _NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,15})?")
 
 
@@ -25,13 +26,15 @@ def collect(
     every, groups = Wishes(), {group: Wishes() for group in GROUPS}
     found: list[tuple[str | None, Wishes]] = []
     for told in renditions:
-        group, name = split_group(told)
+        group, name = split_name(told, "--rendition", "downloadOriginal")
         found.append((group, Wishes(renditions=(name,))))
     for told in presets:
-        group, name = split_group(told)
+        group, name = split_name(told, "--preset", "web")
         found.append((group, Wishes(presets=(name,))))
     for told in conversions:
         group, pipeline = split_group(told)
+        if group is None and _GROUP.match(told):
+            raise _no_group(told, "--convert", "fileExtension=jpg")
         found.append((group, Wishes(conversions=(parse_pipeline(pipeline),))))
     if file is not None:
         found += _in_file(read_json(file, "--conversions"))
@@ -48,6 +51,26 @@ def split_group(told: str) -> tuple[str | None, str]:
     head, colon, rest = told.partition(":")
     group = group_named(head) if colon else None
     return (group, rest) if group is not None else (None, told)
+
+
+def split_name(told: str, option: str, example: str) -> tuple[str | None, str]:
+    """As `split_group`, of names; BadParameter where what stands before a `:` is no group.
+
+    The hub's names have no `:`, but for renditions that were kept (`kept:12`).
+    """
+    group, name = split_group(told)
+    if group is None and ":" in told and not told.startswith("kept:"):
+        raise _no_group(told, option, example)
+    return group, name
+
+
+def _no_group(told: str, option: str, example: str) -> click.BadParameter:
+    head = told.partition(":")[0]
+    return click.BadParameter(
+        f"there is no media group {head[:80]!r}; there are {', '.join(GROUPS)}: "
+        f"{option} {GROUPS[0]}:{example}",
+        param_hint=option,
+    )
 
 
 def parse_pipeline(told: str) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from typing import Any
 from entrepot.client.answers import JsonObject, parse_object
 from entrepot.client.api import Api
 from entrepot.client.errors import BadAnswer, Cancelled, ClientError, Unreachable
-from entrepot.client.order_answers import refusal
+from entrepot.client.order_answers import of_order
 from entrepot.client.retries import Backoff
 from entrepot.client.stop import Stop
 
@@ -105,7 +105,7 @@ class OrderWatch:
             before, refused = self._after, False
             try:
                 for event in self._stream():
-                    if _moment(event.at) >= _moment(since):
+                    if _moment(event.at) >= _moment(since) and not self._is_known(event):
                         yield self._seen(event)
             except Cancelled:
                 raise
@@ -131,7 +131,7 @@ class OrderWatch:
                 "GET",
                 order_path(self._order_id),
                 headers=conditional,
-                refuse=refusal,
+                refuse=of_order(self._order_id),
                 backoff=self._backoff,
             )
             if reply.status != 304:
@@ -145,7 +145,10 @@ class OrderWatch:
 
     def _look(self) -> JsonObject:
         reply = self._api.call(
-            "GET", order_path(self._order_id), refuse=refusal, backoff=self._backoff
+            "GET",
+            order_path(self._order_id),
+            refuse=of_order(self._order_id),
+            backoff=self._backoff,
         )
         return parse_object(reply.body)
 
@@ -156,6 +159,11 @@ class OrderWatch:
     def _seen(self, event: OrderEvent) -> OrderEvent:
         self._last = event
         return event
+
+    def _is_known(self, event: OrderEvent) -> bool:
+        """Whether the look at the order, which has no number, has told the same just now."""
+        last = self._last
+        return last is not None and last.id is None and _told(event) == _told(last)
 
     def _news(self, order: JsonObject) -> Iterator[OrderEvent]:
         """The order's state, unless the last event told the same."""
@@ -169,7 +177,7 @@ class OrderWatch:
         if self._after:
             headers["Last-Event-ID"] = self._after
         path = order_path(self._order_id, "events")
-        with self._api.stream(path, headers, refusal) as response:
+        with self._api.stream(path, headers, of_order(self._order_id)) as response:
             if response.status == 204:
                 return
             if not response.headers.get("Content-Type", "").startswith("text/event-stream"):

@@ -1,17 +1,24 @@
 """Download orders: many assets, converted where that is wanted, in one ZIP."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from entrepot.client.answers import JsonObject, parse_object
-from entrepot.client.api import Api
+from entrepot.client.api import Api, Reply
 from entrepot.client.connections import Connection
 from entrepot.client.downloader import Conditions, Downloaded, Watcher, download, parse_link
-from entrepot.client.errors import BadAnswer, Denied, InvalidUse, OrderEnded, Unreachable
+from entrepot.client.errors import (
+    BadAnswer,
+    ClientError,
+    Denied,
+    InvalidUse,
+    OrderEnded,
+    Unreachable,
+)
 from entrepot.client.names import safe_name
-from entrepot.client.order_answers import refusal
+from entrepot.client.order_answers import of_order, refusal
 from entrepot.client.order_events import ENDED, POLL_SECONDS, OrderEvent, OrderWatch, order_path
 from entrepot.client.order_requests import (
     GROUP_PREFIX,
@@ -31,6 +38,7 @@ TAKE = 100  # orders or targets on a page, the most that the hub gives
 OrderType: TypeAlias = Literal["Standard", "Custom"]
 _ROOT = ("api", "downloadorders")
 _JsonObjects: TypeAlias = list[JsonObject]
+_Refuse: TypeAlias = Callable[[Reply], ClientError]
 
 
 class Orders:
@@ -137,24 +145,24 @@ class Orders:
 
     def show(self, order_id: int) -> JsonObject:
         """One order, with a link to its ZIP (good for 5 to 10 minutes) where there is one."""
-        return self._order("GET", order_path(order_id))
+        return self._order("GET", order_id)
 
     def targets(self, order_id: int) -> Iterator[JsonObject]:
         """The order's assets, as links, fetched page by page."""
-        return self._all(order_path(order_id, "targets"))
+        return self._all(order_path(order_id, "targets"), of_order(order_id))
 
     def errors(self, order_id: int) -> _JsonObjects:
         """What could not be made and why, the first 100: `identifier`, `rendition`, `message`..."""
-        told = parse_object(self._api.call("GET", _job(order_id), refuse=refusal).body)
+        told = parse_object(self._api.call("GET", _job(order_id), refuse=of_order(order_id)).body)
         return _objects(told.get("errors"))
 
     def cancel(self, order_id: int) -> JsonObject:
         """Stop an order that is at work; end the download of a delivered one (Expired)."""
-        return self._order("DELETE", order_path(order_id))
+        return self._order("DELETE", order_id)
 
     def retry(self, order_id: int) -> JsonObject:
         """Try again what failed, go on with what was cancelled. Raises Denied where it cannot."""
-        return self._order("POST", order_path(order_id, "retry"), again=False)
+        return self._order("POST", order_id, "retry", again=False)
 
     def watch(
         self, order_id: int, *, after: int | None = None, poll_seconds: float = POLL_SECONDS
@@ -228,17 +236,20 @@ class Orders:
         own = by_group.get(href.rpartition(GROUP_PREFIX)[2], Wishes())
         return every + own
 
-    def _order(self, method: str, path: tuple[str, ...], *, again: bool = True) -> JsonObject:
-        return parse_object(self._api.call(method, path, again=again, refuse=refusal).body)
+    def _order(self, method: str, order_id: int, *parts: str, again: bool = True) -> JsonObject:
+        path, refuse = order_path(order_id, *parts), of_order(order_id)
+        return parse_object(self._api.call(method, path, again=again, refuse=refuse).body)
 
-    def _page(self, path: Sequence[str], skip: int, take: int) -> JsonObject:
+    def _page(
+        self, path: Sequence[str], skip: int, take: int, refuse: _Refuse = refusal
+    ) -> JsonObject:
         query = {"skip": str(skip), "take": str(take)}
-        return parse_object(self._api.call("GET", path, query, refuse=refusal).body)
+        return parse_object(self._api.call("GET", path, query, refuse=refuse).body)
 
-    def _all(self, path: Sequence[str]) -> Iterator[JsonObject]:
+    def _all(self, path: Sequence[str], refuse: _Refuse = refusal) -> Iterator[JsonObject]:
         skip = 0
         while True:
-            page = self._page(path, skip, TAKE)
+            page = self._page(path, skip, TAKE, refuse)
             items = _items(page)
             yield from items
             skip += len(items)
@@ -255,9 +266,13 @@ class Orders:
         if status == "Expired":
             raise OrderEnded(f"Order {number} has expired.", remedy="Place it again.")
         if status in ("Failed", "Cancelled"):
+            helps = (
+                f"Go on with it: entrepot order retry {number}"
+                if status == "Cancelled"
+                else f"See why, and what helps: entrepot order watch {number}"
+            )
             raise OrderEnded(
-                f"Order {number} has nothing to download: {status}. {told}".rstrip(),
-                remedy=f"Try again what is missing: entrepot order retry {number}",
+                f"Order {number} has nothing to download: {status}. {told}".rstrip(), remedy=helps
             )
         if status in ENDED:
             raise Denied(

@@ -6,13 +6,15 @@ from typing import Any
 
 from entrepot.client.answers import JsonObject, parse_object
 from entrepot.client.api import Api
-from entrepot.client.errors import BadAnswer, InvalidUse
-from entrepot.client.order_answers import refusal
+from entrepot.client.errors import BadAnswer, InvalidUse, NotFound
+from entrepot.client.order_answers import ASSETS_UNKNOWN, LIST_ASSETS, refusal
 
 DEFINITION_NAME = "M.Asset"  # what the ids name
 IDS_AT_ONCE = 50_000  # in one change: under 1 MiB, far below what the hub takes
 PAGE_IDS = 10_000
-_ROOT = ("api", "selection")
+ASSETS_TAKE = 100  # on a page, the most that the hub gives
+_UNKNOWN_SHOWN = 20
+_ROOT, _ENTITIES = ("api", "selection"), ("api", "entities")
 
 
 class Selections:
@@ -57,10 +59,36 @@ class Selections:
         """Take everything out."""
         self._api.call("DELETE", _path(pool), _sub_pool(sub_pool), refuse=refusal)
 
+    def assets(
+        self, *, group: str | None = None, skip: int = 0, take: int = ASSETS_TAKE
+    ) -> list[JsonObject]:
+        """Assets that one may have, by number: at most `take` (100) behind the first `skip`.
+
+        `group`: only of this media group, such as Images.
+        """
+        query = {"skip": str(skip), "take": str(take)}
+        if group is not None:
+            query["mediaGroup"] = group
+        reply = self._api.call("GET", _ENTITIES, query, refuse=refusal)
+        items = parse_object(reply.body).get("items")
+        if not isinstance(items, list) or not all(isinstance(one, dict) for one in items):
+            raise BadAnswer("The hub's answer is not a list of assets.")
+        return items
+
+    def every_asset(self, *, group: str | None = None) -> Iterator[JsonObject]:
+        """Every asset that one may have, fetched page by page."""
+        skip = 0
+        while True:
+            page = self.assets(group=group, skip=skip)
+            yield from page
+            skip += len(page)
+            if len(page) < ASSETS_TAKE:
+                return
+
     def _change(
         self, operation: str, pool: str, assets: Iterable[int | str], sub_pool: int | None
     ) -> int:
-        ids = [self.number_of(asset) for asset in assets]
+        ids = self._numbers_of(assets)
         if not ids:
             raise InvalidUse("No asset is named.", remedy="Give numbers or identifiers of assets.")
         total = 0
@@ -78,6 +106,21 @@ class Selections:
             total = counted if isinstance(counted, int) else 0
         return total
 
+    def _numbers_of(self, assets: Iterable[int | str]) -> list[int]:
+        """The numbers of all; NotFound names those that are none, the first of many."""
+        ids: list[int] = []
+        unknown: list[str] = []
+        for asset in assets:
+            try:
+                ids.append(self.number_of(asset))
+            except NotFound:
+                unknown.append(repr(str(asset)))
+                if len(unknown) == _UNKNOWN_SHOWN:
+                    break
+        if unknown:
+            raise _no_asset(", ".join(unknown), len(unknown))
+        return ids
+
     def number_of(self, asset: int | str) -> int:
         """The number of an asset that is named by it or by its identifier. Raises NotFound."""
         told = str(asset).strip()
@@ -90,8 +133,20 @@ class Selections:
 
 
 def find_asset(api: Api, asset: int | str) -> JsonObject:
-    """An asset as the hub tells it, by number or identifier."""
-    return parse_object(api.call("GET", ("api", "entities", str(asset)), refuse=refusal).body)
+    """An asset as the hub tells it, by number or identifier. Raises NotFound with its name."""
+    try:
+        return parse_object(api.call("GET", ("api", "entities", str(asset)), refuse=refusal).body)
+    except NotFound as error:
+        raise _no_asset(repr(str(asset)), 1) from error
+
+
+def _no_asset(named: str, count: int) -> NotFound:
+    what = f"asset {named}, or it is" if count == 1 else f"assets {named}, or they are"
+    return NotFound(
+        f"There {'is' if count == 1 else 'are'} no {what} not yours.",
+        remedy=LIST_ASSETS,
+        reason=ASSETS_UNKNOWN,
+    )
 
 
 def target_of(pool: str, sub_pool: int | None = None) -> Mapping[str, Any]:

@@ -13,10 +13,11 @@ from entrepot.core.orders.changing import (
     retry_order,
 )
 from entrepot.core.orders.delivering import OrderPackage, permitted_orders, permitted_package
+from entrepot.core.orders.faults import SeveralFaults
 from entrepot.core.orders.former import release_former_files
-from entrepot.core.orders.outputs import SeveralFaults
 from entrepot.core.orders.packages import PackageEntry, decode_package, encode_package
 from entrepot.core.orders.packaging import complete_order
+from entrepot.core.orders.papers import remedy_of
 from entrepot.core.orders.placing import (
     BUILD_ORDER,
     OrderJob,
@@ -126,6 +127,7 @@ __all__ = [
     "purge_orders",
     "read_selection",
     "release_former_files",
+    "remedy_of",
     "retry_order",
     "settle_conversion",
     "was_tried",

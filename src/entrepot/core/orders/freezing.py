@@ -16,6 +16,7 @@ from entrepot.core.accounts import Principal
 from entrepot.core.catalogue import PUBLIC
 from entrepot.core.catalogue.tables import assets
 from entrepot.core.entitlements import asset_condition, granted_to, permitted_asset
+from entrepot.core.orders.faults import FAULTS_MAX, refuse_all
 from entrepot.core.orders.ids import bound_ids, id_table
 from entrepot.core.orders.requests import Configuration, OrderRequest
 from entrepot.core.orders.selections import is_selection
@@ -72,7 +73,7 @@ def freeze(
 ) -> Frozen:
     """Copy the ordered assets into the order. Invalid or Denied as `place_order` says."""
     granted = granted_to(tx, who, embargoed=embargoed, now=now)
-    named = _resolve(tx, request.individual)
+    named, unknown = _resolve(tx, request.individual)
     allowed = asset_condition(granted)
     if request.selection is None:
         wanted = id_table(tx)
@@ -88,10 +89,9 @@ def freeze(
         counted = select(func.count()).select_from(selections.join(selected_assets)).where(mine)
         selected = int(tx.execute(counted).scalar_one())
     singles = _singles(tx, order_id, named)
-    if len(singles) < len(named):
-        found = {single.asset_id for single in singles}
-        missing = next(each for each in named.items() if each[0] not in found)
-        raise _missing(tx, who, *missing, embargoed, now)
+    found = {single.asset_id for single in singles}
+    missing = [each for each in named.items() if each[0] not in found][:FAULTS_MAX]
+    refuse_all([*unknown, *(_missing(tx, who, *each, embargoed, now) for each in missing)])
     kinds, product_ids = _describe(tx, order_id)
     if not kinds:
         raise _nothing_selected(selected)
@@ -151,8 +151,13 @@ def _copy(
     tx.execute(insert(order_targets).from_select(names, query), bound)
 
 
-def _resolve(tx: Tx, individual: Mapping[int | str, Configuration]) -> dict[int, Configuration]:
-    """The configurations by asset id; an identifier is looked up, deleted or not."""
+def _resolve(
+    tx: Tx, individual: Mapping[int | str, Configuration]
+) -> tuple[dict[int, Configuration], list[Invalid]]:
+    """The configurations by asset id, and a fault for each identifier that nothing has.
+
+    An identifier is looked up, deleted or not.
+    """
     identifiers = [key for key in individual if isinstance(key, str)]
     numbers: dict[str, int] = {}
     for start in range(0, len(identifiers), _IN_LIST_MAX):
@@ -160,10 +165,12 @@ def _resolve(tx: Tx, individual: Mapping[int | str, Configuration]) -> dict[int,
         query = select(assets.c.identifier, assets.c.id).where(assets.c.identifier.in_(batch))
         numbers.update({row.identifier: row.id for row in tx.execute(query)})
     named: dict[int, Configuration] = {}
+    unknown: list[Invalid] = []
     for key, configuration in individual.items():
         number = numbers.get(key) if isinstance(key, str) else key
         if number is None:
-            raise _unknown(configuration)
+            unknown.append(_unknown(configuration))
+            continue
         if number in named:
             raise Invalid(
                 f"The asset {number} is configured twice.",
@@ -171,7 +178,7 @@ def _resolve(tx: Tx, individual: Mapping[int | str, Configuration]) -> dict[int,
                 code="order-invalid",
             )
         named[number] = configuration
-    return named
+    return named, unknown
 
 
 def _singles(tx: Tx, order_id: int, named: Mapping[int, Configuration]) -> list[Single]:
@@ -211,8 +218,9 @@ def _missing(
 
 
 def _unknown(configuration: Configuration) -> Invalid:
+    asset = configuration.field.removeprefix("order.individual.")
     return Invalid(
-        "There is no such asset, or it is not yours.",
+        f"There is no asset {asset!r}, or it is not yours.",
         field=configuration.field,
         code="assets-unknown",
     )

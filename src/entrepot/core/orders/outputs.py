@@ -18,13 +18,13 @@ from entrepot.core.conversions.recipes import (
     with_watermarks,
 )
 from entrepot.core.conversions.rules import METADATA_RECIPE, MediaRules
+from entrepot.core.orders.faults import refuse_all
 from entrepot.core.orders.freezing import Kind
 from entrepot.core.orders.planning import CONVERSION, Output, Outputs
 from entrepot.core.orders.requests import STANDARD, Configuration, Json, OrderRequest
 from entrepot.errors import Invalid
 
 PIPELINES_MAX = 2_000  # different conversions in one order
-FAULTS_MAX, FAULT_LENGTH_MAX = 100, 2_000
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 Watermarks: TypeAlias = Callable[[str, str, bool], str]
@@ -65,13 +65,6 @@ def _compile(steps: Sequence[Json], kind: Kind, field: str) -> Recipe:
     return compile_pipeline(
         steps, media_group=kind.media_group, content_type=kind.content_type, field=field
     )
-
-
-class SeveralFaults(Invalid):
-    """More than one part of an order cannot work: `details` has the messages by path of the key.
-
-    The first FAULTS_MAX paths. Message, field and code are those of the first.
-    """
 
 
 class Choice:
@@ -148,19 +141,7 @@ class Choice:
 
     def check(self) -> None:
         """Raise Invalid for what cannot work, SeveralFaults where that is more than one."""
-        if len(self._faults) <= 1:
-            for error in self._faults:
-                raise error
-            return
-        told: dict[str, str] = {}
-        for error in self._faults:
-            path, text = error.field or "order", f"{error.message} {error.remedy or ''}".strip()
-            if path in told and text not in told[path]:
-                text = f"{told[path]} {text}"
-            if path in told or len(told) < FAULTS_MAX:
-                told[path] = text[:FAULT_LENGTH_MAX]
-        first = self._faults[0]
-        raise SeveralFaults(first.message, field=first.field, code=first.code, details=told)
+        refuse_all(self._faults)
 
     def _wanted(self, configuration: Configuration, kind: Kind) -> Iterator[Callable[[], Output]]:
         path = configuration.field

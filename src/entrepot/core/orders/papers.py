@@ -84,6 +84,11 @@ def manifest(order: Any, delivered: Sequence[Delivered], missing: Sequence[Missi
     )
 
 
+def remedy_of(code: str) -> str:
+    """What can be done about a file that could not be made."""
+    return _REMEDIES.get(code, _REMEDY)
+
+
 def report(order: Any, missing: Sequence[Missing], notes: str) -> bytes:
     """What could not be done, why, and what can be done about it: UTF-8 text for people."""
     title = f"Order {order.id}" + (f", {order.name}" if order.name else "")
@@ -92,7 +97,7 @@ def report(order: Any, missing: Sequence[Missing], notes: str) -> bytes:
         lines += [
             f"{each.file_name} (asset {each.asset_id}, {each.identifier}): {each.rendition}",
             f"    why: {each.reason} [{each.code}]",
-            f"    what to do: {_REMEDIES.get(each.code, _REMEDY)}",
+            f"    what to do: {remedy_of(each.code)}",
             "",
         ]
     return "\r\n".join(lines).encode()  # the line ends that every editor shows

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from entrepot.core.catalogue import title_in
 from entrepot.core.delivery import IssuedLink
-from entrepot.core.orders import JobView, OrderView, Person
+from entrepot.core.orders import JobView, OrderView, Person, remedy_of
 from entrepot.core.orders import Target as FrozenAsset
 from entrepot.kit.text import format_instant
 from entrepot.web.orders_api._hrefs import ORDERS, ROOT, Hrefs
@@ -111,7 +111,14 @@ def job(hrefs: Hrefs, view: JobView) -> Job:
         files_completed=view.files_completed,
         files_failed=view.files_failed,
         errors=[
-            JobError(each.asset_id, each.identifier, each.rendition, each.code, each.message)
+            JobError(
+                each.asset_id,
+                each.identifier,
+                each.rendition,
+                each.code,
+                each.message,
+                remedy_of(each.code),
+            )
             for each in view.errors
         ],
         order=hrefs.order(view.order_id),

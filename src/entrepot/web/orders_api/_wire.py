@@ -117,6 +117,7 @@ class JobError(Wire):
     rendition: str
     code: str
     message: str
+    remedy: Annotated[str, Meta(description="What can be done about it.")]
 
 
 class Job(Wire):
