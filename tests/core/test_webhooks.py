@@ -151,16 +151,16 @@ def test_a_slip_is_told_with_what_there_is_instead(pattern: str, instead: str) -
 
 
 def test_everything_that_is_wrong_with_a_webhook_is_told_at_once() -> None:
-    said = {"url": "http://192.0.2.1/x", "patterns": ["order/done", "*", "orders/*"]}
+    patterns, url = ["order/done", "*", "orders/*"], "http://192.0.2.1/x"
     with pytest.raises(Invalid) as caught:
-        webhooks.check_webhook(**said, description="a\x00b", private=False)
+        webhooks.check_webhook(url=url, patterns=patterns, description="a\x00b", private=False)
     error = caught.value
     assert list(error.details) == ["events", "events 2", "url", "description"]
     assert error.message.startswith("4 things")
     assert error.remedy.count("\n") == 3
     assert "order/completed" in str(error.details["events"])
     with pytest.raises(Invalid) as one:
-        webhooks.check_webhook(url="http://192.0.2.1/x", patterns=["*"], private=False)
+        webhooks.check_webhook(url=url, patterns=["*"], private=False)
     assert (one.value.field, one.value.code) == ("url", "url-refused")
     webhooks.check_webhook(patterns=["*"], description="fine", private=False)
 

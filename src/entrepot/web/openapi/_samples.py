@@ -199,7 +199,12 @@ _OF_SCHEMA: Mapping[str, Mapping[str, Any]] = {
     "Entity": {"id": ASSET, "title": {"en-US": "Dunes"}, "file_name": "dunes.jpg"},
     "EventItem": {"id": 1042, "type": "release.available"},
     "Job": {"state": "Completed", "errors": []},
-    "JobError": {"asset_id": ASSET, "code": "media-damaged", "message": "It is damaged."},
+    "JobError": {
+        "asset_id": ASSET,
+        "code": "media-damaged",
+        "message": "It is damaged.",
+        "remedy": "Replace the file by an undamaged one, then order it again.",
+    },
     "KeyItem": {"purpose": "token"},
     "LicenceItem": {"code": LICENCE, "name": "Terms of use"},
     "LicenceText": {"code": LICENCE, "name": "Terms of use"},
