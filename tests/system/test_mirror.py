@@ -134,6 +134,7 @@ def test_a_folder_is_kept_in_step_through_everything_that_a_hub_does(mirror: Mir
     again = mirror.events("sync", "mirror")
     assert (again["ended"][0]["complete"], "difference" in again) == (3, False)
     assert mirror.byte_requests() == links, "nothing that is complete is asked for"
+    assert (told["planned"][0]["lists_unchanged"], again["planned"][0]["lists_unchanged"]) == (0, 2)
 
     mirror.publish(code, "2.0", a="three")
     told = mirror.events("sync", "mirror")

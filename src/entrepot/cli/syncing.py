@@ -32,7 +32,7 @@ from entrepot.client.mirror_state import (
     load_state,
 )
 from entrepot.client.partial import make_folder
-from entrepot.client.sync_plans import Leftover, Plan
+from entrepot.client.sync_plans import Leftover
 from entrepot.client.syncing import Prepared, Proofs
 from entrepot.client.trust import Trust
 
@@ -170,14 +170,14 @@ class _Job:
             if self._dry_run:
                 state = load_state(self._folder, client.api.base.url)
                 prepared = prepare(client, state, self._proofs(client, None))
-                self._tell_plan(prepared.plan)
+                self._tell_plan(prepared)
                 return self._end(prepared, [], {})
             make_folder(self._folder)
             with holding(self._folder):
                 state = load_state(self._folder, client.api.base.url)
                 proofs = self._proofs(client, self._folder)
                 prepared = prepare(client, state, proofs)
-                self._tell_plan(prepared.plan)
+                self._tell_plan(prepared)
                 with open_display(self._report) as display:
                     outcomes = syncing.fetch(
                         client,
@@ -220,8 +220,8 @@ class _Job:
             accept if manner.licences else None,
         )
 
-    def _tell_plan(self, plan: Plan) -> None:
-        report = self._report
+    def _tell_plan(self, prepared: Prepared) -> None:
+        report, plan = self._report, prepared.plan
         fetching = plan.to_fetch()
         size = sum(step.file.size for step in fetching)
         report.tell(
@@ -230,6 +230,7 @@ class _Job:
             files=[step.path for step in fetching],
             complete=len(plan.steps) - len(fetching),
             bytes=size,
+            lists_unchanged=prepared.offers.unchanged,
             dry_run=self._dry_run,
         )
         for step in fetching:

@@ -33,6 +33,7 @@ from entrepot.core.entitlements import (
 )
 from entrepot.db import Tx
 from entrepot.errors import Denied, EntrepotError
+from entrepot.web.entitlement_api._conditional import answer_list
 from entrepot.web.entitlement_api._errors import (
     CACHE_CONTROL,
     AnyRequest,
@@ -69,12 +70,14 @@ from entrepot.web.entitlement_api._operations import (
     ENTITLEMENT,
     ENTITLEMENT_SEARCH,
     ENTITLEMENTS,
+    IF_NONE_MATCH,
     METALINK,
     OFFSET,
     RELEASE,
     RELEASE_SEARCH,
     RELEASE_ZIP,
     RELEASES,
+    UNCHANGED,
     answers,
     limit,
     with_parameters,
@@ -231,21 +234,23 @@ def _list_releases(door: _Door) -> HTTPRouteHandler:
         _RELEASES,
         operation_id="listReleases",
         summary="List the releases that an entitlement gives",
-        operation_class=with_parameters(OFFSET, limit(size_max), RELEASE_SEARCH),
+        operation_class=with_parameters(OFFSET, limit(size_max), RELEASE_SEARCH, IF_NONE_MATCH),
         responses=answers(
             ReleasePage, "Newest first, each with its artifacts.", 404, example=RELEASES
-        ),
+        )
+        | {304: UNCHANGED},
     )
     async def handler(request: AnyRequest, entitlement_id: OfEntitlement) -> ASGIResponse:
         who, _, parameters = await door.enter(request)
         page = parse_page(parameters, size_max=size_max)
         wanted = parse_release_search(parameters)
         now = door.edge.hub.now()
-        return await door.show(
+        body = await door.read(
             lambda tx: door.writer.release_page(
                 *list_permitted_releases(tx, who, entitlement_id, wanted, page, now=now)
             )
         )
+        return answer_list(body, request.scope["headers"], now)
 
     return handler
 
