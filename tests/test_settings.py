@@ -82,16 +82,25 @@ def test_every_fault_is_told_at_once() -> None:
         "ENTREPOT_DATA",
         "ENTREPOT_LOG_LEVL",
         "ENTREPOT_SANDBOX",
-        "ENTREPOT_SECRET_KEY",
     }
     first, *lines = caught.value.message.splitlines()
-    assert first == "5 settings are wrong:"
+    assert first == "4 settings are wrong:"
     assert lines[0] == (
         "  ENTREPOT_BIND: '8080' has no port from 0 to 65535; "
         "write HOST:PORT, as in 127.0.0.1:8080 or [::1]:8080"
     )
     assert all(re.fullmatch(r"  ENTREPOT_[A-Z_]+: .+; .+", line) for line in lines)
-    assert len(lines) == 5
+    assert len(lines) == 4
+
+
+def test_a_missing_secret_is_told_once_the_folder_is_known() -> None:
+    """The key lies in the hub's folder: without that, its absence would be a second riddle."""
+    with pytest.raises(Invalid) as caught:
+        from_env({})
+    assert set(caught.value.details) == {"ENTREPOT_DATA"}
+    with pytest.raises(Invalid) as caught:
+        from_env({"ENTREPOT_DATA": "/srv/hub"})
+    assert set(caught.value.details) == {"ENTREPOT_SECRET_KEY"}
 
 
 @pytest.mark.parametrize(

@@ -466,7 +466,10 @@ def test_wrong_use_says_so(bare: Run) -> None:
 
 
 def test_what_is_left_out_of_the_settings_is_named(bare: Run) -> None:
-    ended = bare("user", "list")
-    assert ended.code == 10
-    assert "ENTREPOT_DATA" in ended.err
-    assert "ENTREPOT_SECRET_KEY" in ended.err
+    for words in (("user", "list"), ("init",), ("serve",)):
+        ended = bare(*words)
+        assert ended.code == 10
+        assert ended.err.count("\n") == 1
+        for told in ("which hub", "--data DIR", "ENTREPOT_DATA", "entrepotd init"):
+            assert told in ended.err
+        assert "SECRET_KEY" not in ended.err

@@ -55,7 +55,7 @@ class Desk:
         try:
             found = from_env(os.environ, options=served | secret | self.options)
         except Invalid as error:
-            raise self._name_the_secret(error) from error
+            raise self._put_plainly(error) from error
         kept = dict.fromkeys(served, _SERVED_FILE) | dict.fromkeys(secret, _SECRET_FILE)
         told = {name: source for name, source in kept.items() if name not in self.options}
         return replace(found, sources={**found.sources, **told})
@@ -103,8 +103,11 @@ class Desk:
             raise _not_writable(folder, error.strerror) from error
         return path
 
-    def _name_the_secret(self, error: Invalid) -> EntrepotError:
-        """A missing or bad secret key, where it is the only fault, is an error of its own."""
+    def _put_plainly(self, error: Invalid) -> EntrepotError:
+        """A folder that is not named, or a missing or bad secret key, where it is the only fault,
+        is an error of its own."""
+        if self.folder is None and set(error.details) == {"ENTREPOT_DATA"}:
+            return _no_folder(error)
         if error.code != "settings-invalid" or not set(error.details) <= _SECRETS:
             return error
         folder = self.folder
@@ -171,6 +174,17 @@ def _secret_missing(folder: Path) -> Unavailable:
         code="secret-key-missing",
         remedy=f"Put its copy from the backup back as {folder / _SECRET_FILE} (chmod 600), or set "
         "ENTREPOT_SECRET_KEY or ENTREPOT_SECRET_KEY_FILE to that key; a new one is of no use.",
+    )
+
+
+def _no_folder(error: Invalid) -> Invalid:
+    return Invalid(
+        "It is not said which hub.",
+        field="data",
+        code="settings-invalid",
+        remedy="Name its folder: --data DIR, or DIR in ENTREPOT_DATA. "
+        "`entrepotd init --data DIR` makes a new hub in a folder of yours.",
+        details=error.details,
     )
 
 

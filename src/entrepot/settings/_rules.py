@@ -68,6 +68,8 @@ def read_secret(draft: Draft) -> None:
     if key is not None and file is not None:
         draft.blame("secret_key", Fault("is set beside SECRET_KEY_FILE", "keep one of the two"))
         return
+    if key is None and file is None and draft["data"] is None:
+        return  # the folder of a hub holds its key: which folder, is the one question
     if key is None and file is None:
         remedy = f"{_MAKE_ONE}, and set it here or in SECRET_KEY_FILE"
         draft.blame("secret_key", Fault("is not set, and has no default", remedy))
