@@ -91,6 +91,7 @@ ON_BOTH_DATABASES = {
 # Core tests run on both each time, but for these: what they hold is Python more than SQL, and
 # their SQL runs on PostgreSQL in tests/jobs, by real workers.
 ON_POSTGRESQL_IN_THE_SOAK = {
+    "test_bundles.py",
     "test_conversion_results.py",
     "test_delivery_order_links.py",
     "test_orders_naming.py",

@@ -27,7 +27,8 @@ class _LazyGroup(click.Group):
         if name not in COMMANDS:
             return None
         module = importlib.import_module(f"entrepot.daemon.{COMMANDS[name].module}")
-        command = getattr(module, name)
+        # `import` is a word of Python: its function is called `import_`.
+        command = getattr(module, name, None) or getattr(module, f"{name}_")
         assert isinstance(command, click.Command)
         return command
 

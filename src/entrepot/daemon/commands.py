@@ -45,6 +45,14 @@ COMMANDS: Mapping[str, Listed] = {
     "releases": Listed(
         "releases", "List the releases of PRODUCT (code or number) in any state, newest first."
     ),
+    "import": Listed(
+        "importing",
+        "Import the releases of FILE.tar, which `entrepot bundle` made at another hub.",
+    ),
+    "sign": Listed(
+        "sign",
+        "Sign the releases of PRODUCT (code or number) that are not signed yet, or each RELEASE.",
+    ),
     "withdraw": Listed(
         "releases",
         "Withdraw RELEASE (its UUID): links die in seconds, running downloads go on to their end.",

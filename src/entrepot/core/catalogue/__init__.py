@@ -34,7 +34,9 @@ from entrepot.core.catalogue.assets import (
     replace_asset_file,
     title_in,
 )
+from entrepot.core.catalogue.bundles import Bundle, BundledRelease, Opened, open_bundle
 from entrepot.core.catalogue.chunks import chunk_digests, fill_in_chunks, list_unchunked
+from entrepot.core.catalogue.importing import Imported, Target, find_targets, import_bundle
 from entrepot.core.catalogue.intake import drop_unused_bytes, hold_bytes
 from entrepot.core.catalogue.licences import (
     LicenceRevision,
@@ -123,10 +125,14 @@ __all__ = [
     "AssetFilter",
     "AssetSource",
     "AssetSpec",
+    "Bundle",
+    "BundledRelease",
     "DownloadFile",
     "DownloadFilter",
+    "Imported",
     "LicenceRevision",
     "MediaGroup",
+    "Opened",
     "Place",
     "Placement",
     "Probe",
@@ -136,6 +142,7 @@ __all__ = [
     "StoredFile",
     "Swept",
     "TakenIn",
+    "Target",
     "add_artifact",
     "add_asset",
     "add_assets",
@@ -172,8 +179,10 @@ __all__ = [
     "find_release",
     "find_revision",
     "find_same",
+    "find_targets",
     "find_unmeasured",
     "hold_bytes",
+    "import_bundle",
     "is_measured",
     "list_artifacts",
     "list_assets",
@@ -186,6 +195,7 @@ __all__ = [
     "make_available",
     "media_group_of",
     "note_facts",
+    "open_bundle",
     "publish",
     "purge_assets",
     "remove_artifact",

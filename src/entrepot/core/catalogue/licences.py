@@ -33,10 +33,7 @@ class LicenceRevision:
 
 def add_licence(tx: Tx, *, code: str, name: str, text: str, actor: str, now: datetime) -> int:
     """Register a licence with its first revision; returns the licence's number."""
-    if not _CODE.fullmatch(code):
-        raise Invalid(
-            "A licence code has 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'.", field="code"
-        )
+    _check_code(code)
     values = {"code": code, "name": check_line(name, field="name"), "created_at": now}
     try:
         with tx.begin_nested():
@@ -47,14 +44,65 @@ def add_licence(tx: Tx, *, code: str, name: str, text: str, actor: str, now: dat
     return number
 
 
+def keep_revision(
+    tx: Tx, *, code: str, name: str, revision: int, text: str, actor: str, now: datetime
+) -> None:
+    """Have this revision of a licence that another hub published, under its own number.
+
+    Nothing happens where it, or a newer one, is here; where it is newer than all that are here,
+    everyone has to accept it. Conflict (`licence-differs`) where its number has another text.
+    """
+    _check_code(code)
+    text = _check_licence_text(text)
+    numbers = {"revision": revision, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    licence = {"code": code, "name": check_line(name, field="name"), "created_at": now}
+    columns = licence_revisions.c["revision", "sha256"]
+    rows = tx.execute(select(*columns).join(licences).where(licences.c.code == code))
+    held = {row.revision: row.sha256 for row in rows}
+    if held.get(revision, numbers["sha256"]) != numbers["sha256"]:
+        raise Conflict(
+            f"Revision {revision} of the licence {code} has another text here.",
+            code="licence-differs",
+            remedy="Import the product under a code whose product here has a licence of its own "
+            "(--product-map).",
+        )
+    if held and max(held) >= revision:
+        return
+    try:
+        with tx.begin_nested():
+            if held:
+                number = find_licence(tx, code).id
+            else:
+                added = insert(licences).returning(licences.c.id)
+                number = tx.execute(added, licence).scalar_one()
+            values = numbers | {"licence_id": number, "text": text, "published_at": now}
+            tx.execute(insert(licence_revisions), values)
+    except IntegrityError as error:
+        raise Conflict("Another revision was published at the same time.") from error
+    event = Event("licence.revised", actor, f"licence:{code}", data={"revision": revision})
+    record(tx, event, now=now)
+
+
+def _check_code(code: str) -> None:
+    if not _CODE.fullmatch(code):
+        raise Invalid(
+            "A licence code has 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'.", field="code"
+        )
+
+
+def _check_licence_text(text: str) -> str:
+    text = check_text(text, field="text")
+    if not text.strip():
+        raise Invalid(f"A licence has 1 to {TEXT_LENGTH_MAX} characters.", field="text")
+    return text
+
+
 def revise_licence(tx: Tx, *, code: str, text: str, actor: str, now: datetime) -> int:
     """Publish a new text of a licence; everyone has to accept it anew. Returns its revision.
 
     Entitlements that are pinned to an earlier revision keep that one.
     """
-    text = check_text(text, field="text")
-    if not text.strip():
-        raise Invalid(f"A licence has 1 to {TEXT_LENGTH_MAX} characters.", field="text")
+    text = _check_licence_text(text)
     licence = find_licence(tx, code)
     latest = tx.execute(
         select(func.coalesce(func.max(licence_revisions.c.revision), 0)).where(

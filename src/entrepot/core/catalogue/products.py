@@ -85,13 +85,22 @@ def change_product(tx: Tx, number: int, spec: ProductSpec, *, actor: str, now: d
 
 
 def _values(tx: Tx, spec: ProductSpec) -> dict[str, Any]:
+    licence = None if spec.licence_code is None else find_licence(tx, spec.licence_code).id
+    return _said(spec) | {"licence_id": licence}
+
+
+def product_values(spec: ProductSpec) -> dict[str, Any]:
+    """What is said of a product but for its licence, checked; Invalid names the field."""
+    return _said(spec) | {"code": _check_code(spec.code)}
+
+
+def _said(spec: ProductSpec) -> dict[str, Any]:
     if spec.delivery_method not in DELIVERY_METHODS:
         raise Invalid(
             f"There is no delivery method {spec.delivery_method!r}.",
             field="delivery_method",
             remedy=f"Methods: {', '.join(DELIVERY_METHODS)}.",
         )
-    licence = None if spec.licence_code is None else find_licence(tx, spec.licence_code).id
     return {
         "name": check_line(spec.name, field="name"),
         "description": check_text(spec.description, field="description"),
@@ -101,7 +110,6 @@ def _values(tx: Tx, spec: ProductSpec) -> dict[str, Any]:
         "delivery_method": spec.delivery_method,
         "foundries": _check_list(spec.foundries, "foundries"),
         "process": None if spec.process is None else check_line(spec.process, field="process"),
-        "licence_id": licence,
     }
 
 

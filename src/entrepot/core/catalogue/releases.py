@@ -65,14 +65,22 @@ def check_quality(quality: str, *, field: str) -> str:
     return upper
 
 
-def create_release(tx: Tx, product_id: int, spec: ReleaseSpec, *, actor: str, now: datetime) -> str:
-    """Start a draft, which only publishers see; returns its UUID."""
+def create_release(
+    tx: Tx,
+    product_id: int,
+    spec: ReleaseSpec,
+    *,
+    release_id: str | None = None,
+    actor: str,
+    now: datetime,
+) -> str:
+    """Start a draft, which only publishers see; returns its UUID, a new one unless given."""
     product = tx.execute(select(products).where(products.c.id == product_id)).one_or_none()
     if product is None:
         raise NotFound(f"There is no product {product_id}.")
     refuse_group(product)
     values = release_values(spec) | {
-        "id": new_uuid(),
+        "id": release_id or new_uuid(),
         "product_id": product_id,
         "state": DRAFT,
         "created_at": now,
@@ -137,9 +145,19 @@ def require_draft(release: Row[Any]) -> None:
 
 
 def add_artifact(
-    tx: Tx, release_id: str, spec: ArtifactSpec, digests: Digests, *, actor: str, now: datetime
+    tx: Tx,
+    release_id: str,
+    spec: ArtifactSpec,
+    digests: Digests,
+    *,
+    artifact_id: str | None = None,
+    actor: str,
+    now: datetime,
 ) -> str:
-    """Add a file, whose bytes are stored already, to a draft; returns the artifact's UUID."""
+    """Add a file, whose bytes are stored already, to a draft.
+
+    Returns the artifact's UUID, a new one unless given.
+    """
     release = find_release(tx, release_id, lock=True)
     require_draft(release)
     held = tx.execute(
@@ -150,7 +168,7 @@ def add_artifact(
     if len(held) >= ARTIFACTS_MAX:
         raise Conflict(f"A release has at most {ARTIFACTS_MAX} artifacts.", code="release-full")
     values = artifact_values(spec) | {
-        "id": new_uuid(),
+        "id": artifact_id or new_uuid(),
         "release_id": release.id,
         "position": max((row.position for row in held), default=0) + 1,
         "sha256": digests.sha256,

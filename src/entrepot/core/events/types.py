@@ -28,7 +28,7 @@ _VERBS: Mapping[str, str] = {
     "personal-token": "made revoked",
     "product": "added changed",
     "product-download": "added changed denied removed",
-    "release": "available created discarded withdrawn",
+    "release": "available created discarded imported withdrawn",
     "rendition": "kept",
     "sign-in": "failed",
     "token": "denied issued revoked",

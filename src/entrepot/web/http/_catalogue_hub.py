@@ -26,6 +26,27 @@ HUB: Mapping[str, Entry] = {
         "There is no room for new bytes; nothing was kept of this upload.",
         "Operators: free some space. Downloads go on.",
     ),
+    # Bundles from another hub
+    "bundle-invalid": Entry(
+        400,
+        "A bundle is damaged, incomplete, or no bundle at all; nothing of it was imported.",
+        "Copy it again and compare its digest; else have it made again.",
+    ),
+    "bundle-unsigned": Entry(
+        400,
+        "Nothing says who vouches for a bundle.",
+        "Name the publisher's root (--root FILE), or trust whoever brought it (--unsigned).",
+    ),
+    "release-differs": Entry(
+        409,
+        "A release in a bundle has the id or the name of another one here.",
+        "Ask which of the two is right; another name here: `--product-map`.",
+    ),
+    "licence-differs": Entry(
+        409,
+        "A revision of a licence in a bundle has another text here.",
+        "Import the product under one of this hub that has its own licence: `--product-map`.",
+    ),
     # Starting the hub
     "already-serving": Entry(
         0,
