@@ -4,7 +4,8 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from typing import TypeAlias
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ from entrepot.core.accounts import (
     load_providers,
 )
 from entrepot.core.conversions.rules import MediaRules, load_media_rules
+from entrepot.core.manifests import Lives
 from entrepot.db import Database, connect, take_turns
 from entrepot.db.migrate import migrate, require_current
 from entrepot.errors import Unavailable
@@ -58,6 +60,8 @@ class Policy:
     requests_burst: int
     page_size_max: int
     sandbox: bool
+    publisher: str = ""  # as signed manifests name it
+    manifest_lives: Lives = field(default_factory=Lives)
 
 
 class Keys:
@@ -227,4 +231,11 @@ def _policy(settings: Settings) -> Policy:
         requests_burst=settings.requests_burst,
         page_size_max=settings.page_size_max,
         sandbox=settings.sandbox,
+        publisher=settings.publisher or urlsplit(settings.public_url).hostname or "",
+        manifest_lives=Lives(
+            root=timedelta(days=settings.manifest_root_days),
+            targets=timedelta(days=settings.manifest_targets_days),
+            snapshot=timedelta(days=settings.manifest_snapshot_days),
+            timestamp=timedelta(hours=settings.manifest_timestamp_hours),
+        ),
     )

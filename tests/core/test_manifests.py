@@ -13,14 +13,14 @@ from sqlalchemy import select
 from entrepot.blobs import BlobStore, LocalBlobStore
 from entrepot.core import catalogue
 from entrepot.core.accounts import SecretBox
-from entrepot.core.manifests import Lives, find_manifest, find_metadata, signed_state
+from entrepot.core.manifests import Lives, find_manifest, find_metadata, list_due, signed_state
 from entrepot.core.manifests.key_files import (
     load_signer,
     make_key,
     read_public,
     write_public,
 )
-from entrepot.core.manifests.online import issue_snapshot, list_due, renew
+from entrepot.core.manifests.online import issue_snapshot, renew
 from entrepot.core.manifests.papers import Paper, from_text, read_paper, sign_paper
 from entrepot.core.manifests.roots import RootSpec, install_root, prepare_root
 from entrepot.core.manifests.signing import (
@@ -140,7 +140,7 @@ def test_a_release_named_by_its_id_is_described_anew(publisher: Publisher) -> No
     with publisher.database.write() as tx:
         catalogue.add_licence(tx, code="TERMS", name="T", text="t", actor=OPERATOR, now=NOW)
         spec = catalogue.ProductSpec("SIGNED", "Signed", licence_code="TERMS")
-        catalogue.change_product(tx, "SIGNED", spec, actor=OPERATOR, now=NOW)
+        catalogue.change_product(tx, publisher.product_id, spec, actor=OPERATOR, now=NOW)
     before = publisher.named()
     publisher.sign()
     assert publisher.named() == before

@@ -27,7 +27,10 @@ COMMANDS: Mapping[str, Listed] = {
     "check": Listed(
         "check", "Print the settings in force, and test database, keys, stored files and disk."
     ),
-    "keys": Listed("keys", "List and rotate the keys that sign tokens and links."),
+    "keys": Listed(
+        "keys",
+        "List and rotate the keys that sign tokens and links; make those that sign releases.",
+    ),
     "organisation": Listed("organisations", "Add, list, block and unblock organisations."),
     "user": Listed("users", "Add and list people, set passwords and roles, disable and enable."),
     "client": Listed("clients", "Add, list, disable and enable programs; give them new secrets."),
@@ -35,15 +38,14 @@ COMMANDS: Mapping[str, Listed] = {
         "tokens",
         "Print a fresh access token of a person (number or mail address) or machine (client id).",
     ),
-    "tokens": Listed("personal_tokens", "Make, list and revoke people's access tokens for CI."),
+    "personal-tokens": Listed(
+        "personal_tokens", "Make, list and revoke people's access tokens for CI."
+    ),
     "licence": Listed("licences", "Add, revise, list and show licences."),
     "product": Listed("products", "Add, change, list and show products."),
     "publish": Listed(
         "publish",
         "Publish VERSION of PRODUCT (code or number) with its files; prints the release.",
-    ),
-    "releases": Listed(
-        "releases", "List the releases of PRODUCT (code or number) in any state, newest first."
     ),
     "import": Listed(
         "importing",
@@ -52,6 +54,9 @@ COMMANDS: Mapping[str, Listed] = {
     "sign": Listed(
         "sign",
         "Sign the releases of PRODUCT (code or number) that are not signed yet, or each RELEASE.",
+    ),
+    "releases": Listed(
+        "releases", "List the releases of PRODUCT (code or number) in any state, newest first."
     ),
     "withdraw": Listed(
         "releases",
@@ -66,7 +71,9 @@ COMMANDS: Mapping[str, Listed] = {
         "grants",
         "End ENTITLEMENT (its number): links die in seconds, running downloads go on to their end.",
     ),
-    "entitlements": Listed("grants", "List entitlements by number."),
+    "entitlement": Listed(
+        "grants", "List and show entitlements; `grant` and `revoke` make and end them."
+    ),
     "downloads": Listed(
         "downloads",
         "List downloads, newest first: who, what, how many bytes, and when it was complete.",
@@ -90,12 +97,17 @@ ALIASES: Mapping[str, str] = {
     "asset": "assets",
     "clients": "client",
     "contact": "contacts",
-    "entitlement": "entitlements",
+    "download": "downloads",
+    "entitlements": "entitlement",
+    "key": "keys",
     "license": "licence",
     "licences": "licence",
     "organisations": "organisation",
     "organization": "organisation",
+    "personal-token": "personal-tokens",
     "products": "product",
+    "release": "releases",
+    "tokens": "personal-tokens",
     "users": "user",
     "webhook": "webhooks",
 }

@@ -1,4 +1,4 @@
-"""`entrepotd keys`: the keys that sign access tokens and links."""
+"""`entrepotd keys`: the keys that sign access tokens and links, and those that sign releases."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -9,6 +9,7 @@ from sqlalchemy import Row
 from entrepot.core.accounts import PURPOSES, list_keys, rotate_keys
 from entrepot.daemon.console import say, show_rows
 from entrepot.daemon.desk import OPERATOR, Desk
+from entrepot.daemon.manifest_keys import COMMANDS, show_product_keys
 from entrepot.daemon.options import hub_command, json_option
 
 _COLUMNS = ("kid", "purpose", "state", "signs_from", "retires_at")
@@ -16,14 +17,22 @@ _COLUMNS = ("kid", "purpose", "state", "signs_from", "retires_at")
 
 @click.group()
 def keys() -> None:
-    """List and rotate the keys that sign tokens and links."""
+    """List and rotate the keys that sign tokens and links; make those that sign releases."""
+
+
+for _command in COMMANDS:
+    keys.add_command(_command)
 
 
 @keys.command(name="list")
+@click.argument("product", required=False)
 @json_option
 @hub_command
-def list_(desk: Desk, *, as_json: bool) -> None:
-    """List every key there was, with its state: next, signing, verifying or retired."""
+def list_(desk: Desk, product: str | None, *, as_json: bool) -> None:
+    """List the hub's own keys: next, signing, verifying or retired. Or those of PRODUCT."""
+    if product is not None:
+        show_product_keys(desk, product, as_json=as_json)
+        return
     with desk.hub() as hub, hub.database.read() as tx:
         now = hub.now()
         found = list_keys(tx)

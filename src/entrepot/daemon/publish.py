@@ -11,9 +11,11 @@ import click
 from entrepot.core import catalogue
 from entrepot.core.catalogue import ArtifactSpec, ReleaseSpec, Source
 from entrepot.daemon.desk import OPERATOR, Desk
+from entrepot.daemon.key_reading import password_option, read_signers
 from entrepot.daemon.options import INSTANT, LocalPath, hub_command, json_option
 from entrepot.daemon.progress import ProgressFile
 from entrepot.daemon.releases import show_release
+from entrepot.daemon.sign import check_signers, sign_published
 
 
 @click.command()
@@ -45,6 +47,15 @@ from entrepot.daemon.releases import show_release
     help="Take a --repository that nearly says `controlled` as it is.",
 )
 @click.option("--file-type", default="File", show_default=True, help="Type of the files.")
+@click.option(
+    "--sign-key",
+    "sign_keys",
+    type=LocalPath(),
+    multiple=True,
+    metavar="FILE",
+    help="Private key to sign the release with at once; again for each key.",
+)
+@password_option
 @json_option
 @hub_command
 def publish(
@@ -63,6 +74,8 @@ def publish(
     repository: str,
     uncontrolled: bool,
     file_type: str,
+    sign_keys: Sequence[Path],
+    password_file: Path | None,
     as_json: bool,
 ) -> None:
     """Publish VERSION of PRODUCT (code or number) with its files; prints the release.
@@ -73,7 +86,11 @@ def publish(
     release = ReleaseSpec(version, revision, patch, major_version, minor_version, quality, type_)
     said = ArtifactSpec("", type=file_type, repository=repository, uncontrolled=uncontrolled)
     specs = [replace(said, file_name=path.name) for path in files]
+    # Before the first byte is stored: a wrong password must not leave a release half done.
+    signers = read_signers(desk, sign_keys, password_file)
     with desk.hub() as hub:
+        if signers:
+            check_signers(hub, product, signers)
         # What killed runs left behind; the files of those at work are locked.
         hub.blobs.sweep(older_than_seconds=0)
         release_id = catalogue.publish(
@@ -86,6 +103,8 @@ def publish(
             actor=OPERATOR,
             now=hub.now,
         )
+        if signers:
+            sign_published(hub, product, signers)
         show_release(hub, release_id, as_json=as_json)
 
 

@@ -245,6 +245,48 @@ class Settings:
     page_size_max: Annotated[
         int, Setting(kinds.number(1, 10_000), "Most rows in one page of a list.", default="1000")
     ]
+    publisher: Annotated[
+        str | None,
+        Setting(
+            kinds.TEXT,
+            "Name of the publisher in signed manifests. Unset: the host of PUBLIC_URL.",
+        ),
+    ]
+    manifest_root_days: Annotated[
+        int,
+        Setting(
+            kinds.number(1, 3650),
+            "How many days a product's root counts. Customers' programs refuse the product's "
+            "releases afterwards, so renew it before: `entrepotd keys root PRODUCT --key FILE`.",
+            default="365",
+        ),
+    ]
+    manifest_targets_days: Annotated[
+        int,
+        Setting(
+            kinds.number(1, 3650),
+            "How many days a signature on releases counts. `entrepotd sign` renews it.",
+            default="365",
+        ),
+    ]
+    manifest_snapshot_days: Annotated[
+        int,
+        Setting(
+            kinds.number(1, 90),
+            "How many days the hub's word on which signature is the newest counts. A worker "
+            "renews it by itself.",
+            default="7",
+        ),
+    ]
+    manifest_timestamp_hours: Annotated[
+        int,
+        Setting(
+            kinds.number(1, 720),
+            "For how many hours a customer's program takes what is signed for the newest. A "
+            "worker renews it by itself; the longer, the longer an old state can be shown.",
+            default="24",
+        ),
+    ]
     sandbox: Annotated[
         bool,
         Setting(

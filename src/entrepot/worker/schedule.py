@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -16,6 +16,7 @@ from entrepot.core.catalogue import (
 )
 from entrepot.core.conversions.results import PURGE_MAX, purge_results
 from entrepot.core.events import purge_events
+from entrepot.core.manifests import list_due, list_signed_products, list_to_sign
 from entrepot.core.orders import (
     BUILD_ORDER,
     OrderJob,
@@ -30,6 +31,7 @@ from entrepot.core.orders import (
 from entrepot.core.webhooks import disable_overfull, purge_deliveries
 from entrepot.errors import EntrepotError
 from entrepot.jobs import Halted
+from entrepot.worker.manifests import renew_product, sign_by_kept_keys
 
 _log = logging.getLogger(__name__)
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
@@ -39,6 +41,7 @@ STRANDED_AFTER = timedelta(minutes=1)
 JOBLESS_AFTER = timedelta(minutes=10)
 JOBS_MAX = 5  # of one generation of an order, before it fails
 ENDED_JOBS_KEPT = timedelta(hours=1)
+EXPIRY_TOLD = timedelta(days=30)  # before what a publisher signed expires
 RESULTS_KEPT = timedelta(days=30)  # after their last use
 _LOST = "The order's work was lost again and again; the operator's log says why."
 
@@ -60,6 +63,9 @@ class Schedule:
             self.purge: 10 * MINUTE,
             self.sweep: DAY,
             self.fill_in_chunks: HOUR,
+            self.sign_published: MINUTE,
+            self.renew_manifests: 5 * MINUTE,
+            self.warn_of_expiry: DAY,
             self.purge_webhooks: 10 * MINUTE,
             self.purge_audit: HOUR,
         }
@@ -188,6 +194,40 @@ class Schedule:
                 told = {"sha256": sha256, "reason": error.message}
                 _log.warning("the chunks of a file are not digested", extra=told)
             self._pause(0.05)
+
+    def sign_published(self) -> None:
+        """Sign releases of those products whose keys the hub keeps."""
+        lives, now = self._hub.policy.manifest_lives, self._hub.now()
+        with self._hub.database.read() as tx:
+            found = list_to_sign(tx, lives=lives, now=now)
+        self._for_each_product(found, sign_by_kept_keys)
+
+    def renew_manifests(self) -> None:
+        """Say of each signed product, before the last word expires, that its state is current."""
+        lives, now = self._hub.policy.manifest_lives, self._hub.now()
+        with self._hub.database.read() as tx:
+            found = list_due(tx, lives=lives, take=ROWS_TAKE, now=now)
+        self._for_each_product(found, renew_product)
+
+    def _for_each_product(self, found: Sequence[int], do: Callable[[Hub, int], object]) -> None:
+        """One product that cannot be signed does not keep the others from it."""
+        for product_id in found:
+            try:
+                do(self._hub, product_id)
+            except EntrepotError as error:
+                told = {"product_id": product_id, "reason": error.message}
+                _log.warning("a product is not signed", extra=told)
+            self._pause(0.01)
+
+    def warn_of_expiry(self) -> None:
+        """Tell the operator in time what only a publisher can renew."""
+        soon = self._hub.now() + EXPIRY_TOLD
+        with self._hub.database.read() as tx:
+            found = list_signed_products(tx)
+        for row in found:
+            if row.expires_at < soon:
+                told = {"product_id": row.product_id, "expires_at": str(row.expires_at)}
+                _log.warning("%s metadata has to be signed anew", row.role, extra=told)
 
     def purge_webhooks(self) -> None:
         """Forget deliveries of long ago; end webhooks that far too much waits for."""

@@ -4,6 +4,7 @@ What is re-exported here is read while somebody waits. What signs (`key_files`, 
 `signing`, `online`) brings python-tuf along, so that whoever needs it imports it where it is used.
 """
 
+from entrepot.core.manifests.due import list_due, list_to_sign
 from entrepot.core.manifests.lives import Lives
 from entrepot.core.manifests.reading import (
     ROOT,
@@ -26,6 +27,8 @@ __all__ = [
     "SignedState",
     "find_manifest",
     "find_metadata",
+    "list_due",
     "list_signed_products",
+    "list_to_sign",
     "signed_state",
 ]

@@ -152,26 +152,6 @@ def keep_metadata(tx: Tx, product_id: int, metadata: Metadata[Any], *, now: date
         )
 
 
-def list_due(tx: Tx, *, lives: Lives, take: int, now: datetime) -> list[int]:
-    """Products whose snapshot or timestamp has less than half of its life left."""
-    roles = manifest_roles.c
-    due = ((roles.role == TIMESTAMP) & (roles.expires_at < now + lives.timestamp / 2)) | (
-        (roles.role == SNAPSHOT) & (roles.expires_at < now + lives.snapshot / 2)
-    )
-    newer = manifest_roles.alias()
-    newest_only = ~(
-        select(newer.c.version)
-        .where(
-            newer.c.product_id == roles.product_id,
-            newer.c.role == roles.role,
-            newer.c.version > roles.version,
-        )
-        .exists()
-    )
-    query = select(roles.product_id).distinct().where(due, newest_only)
-    return list(tx.execute(query.order_by(roles.product_id).limit(take)).scalars())
-
-
 def renew(tx: Tx, box: SecretBox, product_id: int, *, lives: Lives, now: datetime) -> None:
     """Give the product a fresh timestamp, and a fresh snapshot where that is due."""
     snapshot = newest(tx, product_id, SNAPSHOT)
@@ -179,3 +159,15 @@ def renew(tx: Tx, box: SecretBox, product_id: int, *, lives: Lives, now: datetim
         issue_snapshot(tx, box, product_id, lives=lives, now=now)
     else:
         issue_timestamp(tx, box, product_id, lives=lives, now=now)
+
+
+def drop_keys(tx: Tx, product_id: int, role: str) -> int:
+    """Forget the private keys of a role; how many there were."""
+    of_role = (manifest_keys.c.product_id == product_id, manifest_keys.c.role == role)
+    return tx.execute(delete(manifest_keys).where(*of_role)).rowcount
+
+
+def held_keys(tx: Tx, product_id: int) -> frozenset[str]:
+    """The ids of the private keys that the hub holds for a product."""
+    query = select(manifest_keys.c.key_id).where(manifest_keys.c.product_id == product_id)
+    return frozenset(tx.execute(query).scalars())
