@@ -102,6 +102,8 @@ class Hub:
         self.api_faults: list[Fault] = []  # one is taken by each API call
         self.licence_url = "https://hub.test/licence/7"
         self.licence_accepted = False
+        self.licence_revision = 1
+        self.takes_acceptances = True
         self.link_url: str | None = None
         self.dead_links: set[str] = set()
         self.links_die_after_use = False
@@ -208,6 +210,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._bytes(path)
         if not path.startswith(ROOT):
             return self._json(404, {"errorCode": 404, "errorDescription": "no such page"})
+        if path.startswith(f"{ROOT}/manifests/"):
+            return self._json(404, {"errorCode": 404, "errorDescription": "Nothing is signed."})
         with self.hub.lock:
             fault = self.hub.api_faults.pop(0) if self.hub.api_faults else None
         if fault is not None and self._api_fault(fault):
@@ -215,6 +219,38 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Authorization", "").removeprefix("Bearer ") not in self.hub.tokens:
             return self._json(401, {"errorCode": 401, "errorDescription": "Token not valid."})
         return self._api(path[len(ROOT) :].strip("/").split("/"), parse_qs(parts.query))
+
+    def do_PUT(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self._record(self.path, {}, body)
+        path = urlsplit(self.path).path.removeprefix(self.hub.prefix + ROOT).strip("/").split("/")
+        if self.headers.get("Authorization", "").removeprefix("Bearer ") not in self.hub.tokens:
+            return self._json(401, {"errorCode": 401, "errorDescription": "Token not valid."})
+        return self._licence(path[0], json.loads(body))
+
+    def _licence(self, entitlement_id: str, told: dict[str, Any]) -> None:
+        """The licence TERMS of LICENSED, and what somebody who names a revision is told."""
+        hub, url = self.hub, self.hub.licence_url
+        if entitlement_id != LICENSED or not hub.takes_acceptances:
+            return self._json(404, {"errorCode": 404, "errorDescription": "Not there."})
+        if told and (told.get("licence", "TERMS"), told["revision"]) != (
+            "TERMS",
+            hub.licence_revision,
+        ):
+            said = {"errorCode": 409, "errorDescription": "Another.", "reason": "licence-other"}
+            return self._json(409, said)
+        hub.licence_accepted = hub.licence_accepted or bool(told)
+        said = {
+            "licence": "TERMS",
+            "name": "The terms",
+            "revision": hub.licence_revision,
+            "sha256": "0" * 64,
+            "agreementUrl": url,
+            "accepted": hub.licence_accepted,
+            "acceptedBy": ["me"] if hub.licence_accepted else [],
+            "text": "Be nice.",
+        }
+        return self._json(200, said)
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -278,6 +314,8 @@ class _Handler(BaseHTTPRequestHandler):
         if not mine:
             return self._json(404, {"errorCode": 404, "errorDescription": "Not there."})
         release = self.hub.release(path[0])
+        if path[1:] == ["licence"]:
+            return self._licence(path[0], {})
         if path[1:4] != ["rights", "download", "releases"]:
             return self._json(200, mine[0])
         if len(path) == 4:

@@ -215,7 +215,7 @@ def test_a_token_that_ends_in_mid_batch_can_be_replaced_on_a_terminal(home: Path
     hub.files = [File(f"{n}.zip", bytes([n]) * 1000) for n in range(3)]
     fresh = make_token(serial=2)
     # The release is listed, then the hub forgets every token and knows only the new one.
-    hub.api_faults = [Fault("none"), Fault("revoke")]
+    hub.api_faults = [Fault("none"), Fault("none"), Fault("revoke")]
     env = clean_environment(home, hub)
 
     def grant() -> None:
@@ -235,7 +235,7 @@ def test_a_token_that_ends_in_mid_batch_can_be_replaced_on_a_terminal(home: Path
 
 
 def test_a_token_that_ends_in_mid_batch_without_a_terminal_is_6(run: Run, hub: Hub) -> None:
-    hub.api_faults = [Fault("none"), Fault("revoke")]
+    hub.api_faults = [Fault("none"), Fault("none"), Fault("revoke")]
     assert run(*ALL).code == 6
 
 

@@ -18,6 +18,7 @@ from entrepot.client.finding import (
     find_version,
     match_artifacts,
     parse_wanted,
+    product_code,
 )
 
 
@@ -60,6 +61,8 @@ def download_artifacts(
                 found = [client.artifact(entitlement_id, release_id, artifact_id)]
             else:
                 found = client.artifacts(entitlement_id, release_id)
+            product = product_code(client.entitlement(entitlement_id))
+            run.attest(client, product, found, whole=not artifact_id)
         return run.plan(found)
 
     carry_out(ctx, run, plan)
@@ -127,11 +130,13 @@ def _find(
             else:
                 release = find_version(client, run.entitlement_id, wanted.version)
             run.release_id = str(release.get("id", ""))
+            listed = release.get("artifacts")
+            artifacts = listed if isinstance(listed, list) else []
+            chosen = match_artifacts(artifacts, patterns) if artifacts else []
+            run.attest(client, product_code(entitlement), artifacts)
         if as_zip:
             return run, run.plan_zip(entitlement, release)
-        listed = release.get("artifacts")
-        artifacts = listed if isinstance(listed, list) else []
-        return run, run.plan(match_artifacts(artifacts, patterns))
+        return run, run.plan(chosen)
 
 
 def _setup(ctx: click.Context) -> Setup:

@@ -1,8 +1,8 @@
 """One run of a download: what is planned, fetched, put right where somebody can, and told."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import click
 
@@ -14,12 +14,15 @@ from entrepot.cli.transferring import Manner
 from entrepot.client import Client, ClientError, Downloaded, LicenceNeeded, NotFound, NotSignedIn
 from entrepot.client.answers import JsonObject
 from entrepot.client.aspera import download_by_aspera
+from entrepot.client.attesting import attest
 from entrepot.client.batch import Item, Outcome, check_room_for_all, download_items, plan_names
 from entrepot.client.client import is_controlled
+from entrepot.client.manifests import fetch_manifest, save_manifest
 from entrepot.client.names import safe_name
 from entrepot.client.partial import make_folder
 from entrepot.client.tokens import clean_token
-from entrepot.client.verification import expected_of
+from entrepot.client.trust import Pin, Trust
+from entrepot.client.verification import Expected, expected_of
 
 
 @contextmanager
@@ -43,6 +46,7 @@ class Run:
     by_aspera: bool = False
     new_token: str | None = None
     zipped: JsonObject | None = None
+    signed: Mapping[str, Expected] = field(default_factory=dict)
 
     def client(self) -> Client:
         """A client that is as patient as the options say."""
@@ -50,6 +54,26 @@ class Run:
         return self.setup.client(
             times=manner.times, transfer_backoff=manner.backoff, token=self.new_token
         )
+
+    def attest(
+        self, client: Client, product: str, artifacts: Sequence[JsonObject], *, whole: bool = True
+    ) -> None:
+        """Hold what is listed against what the publisher signed, where anything is signed."""
+
+        def told(pin: Pin) -> None:
+            self.manner.report.say(
+                f"From now on releases of {pin.product} must be signed by its publisher, "
+                f"who is trusted by what this hub says today: {pin.fingerprint}"
+            )
+            self.manner.report.tell("pinned", product=pin.product, fingerprint=pin.fingerprint)
+
+        trust = Trust(self.setup.profile().root, client.api.base.url, told=told)
+        manifest = fetch_manifest(client, trust, product, self.release_id)
+        if manifest is None:
+            return
+        self.signed = attest(manifest, artifacts, whole=whole)
+        make_folder(self.manner.folder)
+        save_manifest(manifest, self.manner.folder)
 
     def plan(self, artifacts: Sequence[JsonObject]) -> list[Item]:
         """The artifacts with their names; everything that can fail early fails here."""
@@ -121,6 +145,7 @@ class Run:
                     name=item.name,
                     country=self.manner.country,
                     watcher=display.watcher,
+                    expected=self.signed.get(str(item.artifact.get("id", ""))),
                     rate=self.manner.rate,
                     connections=self.manner.connections,
                 )

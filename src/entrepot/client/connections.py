@@ -131,7 +131,7 @@ class Connection:
         self.origin = address.origin
         self.times = times
         self._sock: socket.socket | None = None
-        self._through: SplitResult | None = _proxy_for(address)
+        self._through: SplitResult | None = proxy_of(address)
         host, port = address.host, address.port
         proxy = self._through
         if proxy is not None and proxy.hostname:
@@ -227,7 +227,8 @@ def unreachable(error: OSError | HTTPException, origin: str) -> Unreachable:
     )
 
 
-def _proxy_for(address: Address) -> SplitResult | None:
+def proxy_of(address: Address) -> SplitResult | None:
+    """The proxy of the environment for an address, None: directly. Raises InvalidUse."""
     if address.is_loopback or proxy_bypass(f"{address.host}:{address.port}"):
         return None
     proxy = getproxies().get(address.scheme)

@@ -7,7 +7,7 @@ from typing import Any
 
 from entrepot.client.answers import JsonObject
 from entrepot.client.client import Client
-from entrepot.client.errors import InvalidUse, NotFound
+from entrepot.client.errors import BadAnswer, InvalidUse, NotFound
 
 LATEST = "latest"
 _SHOWN_MAX = 10
@@ -142,6 +142,15 @@ def match_artifacts(artifacts: Sequence[JsonObject], patterns: Sequence[str]) ->
             )
         chosen |= hits
     return [one for at, one in enumerate(artifacts) if not patterns or at in chosen]
+
+
+def product_code(entitlement: Mapping[str, Any]) -> str:
+    """The code of the product that an entitlement is for. Raises BadAnswer."""
+    product = entitlement.get("product")
+    code = product.get("id") if isinstance(product, dict) else None
+    if not isinstance(code, str) or not code:
+        raise BadAnswer("The hub's answer names no product.")
+    return code
 
 
 def version_of(release: Mapping[str, Any]) -> str:

@@ -28,6 +28,7 @@ class Claims:
     expires_at: datetime | None
     country: str | None
     life_seconds: float | None = None  # from being made to its end
+    scopes: tuple[str, ...] = ()
 
     def expired(self, now: datetime, within_seconds: float = 0.0) -> bool:
         """Whether the token has ended, or will within so many seconds."""
@@ -87,6 +88,7 @@ def _claims(payload: dict[str, Any]) -> Claims:
         issuer=_str(payload.get("iss")) or "",
         expires_at=ends,
         country=_str(payload.get("ip_country")),
+        scopes=tuple((_str(payload.get("scope")) or "").split()),
         life_seconds=(ends - made).total_seconds() if ends and made and made < ends else None,
     )
 
