@@ -56,6 +56,7 @@ _COMMANDS = {
     "order": "ordering",
     "profile": "configuration",
     "completion": "shells",
+    "doctor": "doctor",
 }
 
 
