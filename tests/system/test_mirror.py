@@ -3,7 +3,9 @@
 import hashlib
 import json
 import os
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,15 +54,18 @@ class Mirror:
                 store=self.inside.blobs,
             )
 
-    def run(self, *arguments: str) -> Ran:
-        """As a CI system runs it: four variables in the environment, and no more."""
-        bare = {
+    def bare(self) -> dict[str, str]:
+        """The environment of a CI system: four variables, and no more."""
+        return {
             "PATH": os.environ["PATH"],
             "HOME": str(self.home),
             "ENTREPOT_URL": self.hub.url,
             "ENTREPOT_TOKEN": self.token,
         }
-        return run([*SYNC, *arguments], env=bare, cwd=self.home)
+
+    def run(self, *arguments: str) -> Ran:
+        """Run the command to its end."""
+        return run([*SYNC, *arguments], env=self.bare(), cwd=self.home)
 
     def events(self, *arguments: str, code: int = 0) -> dict[str, list[dict[str, Any]]]:
         """The events of a run with --json, by kind."""
@@ -185,6 +190,35 @@ def test_a_flipped_bit_is_found_without_a_network_and_repaired(mirror: Mirror) -
     assert mirror.events("sync", "mirror")["ended"][0]["fetched"] == 1
     assert mirror.run("verify", "mirror", "-q").code == 0
     assert mirror.run("verify", "mirror", "--strict").code == ExitCode.CORRUPT
+
+
+def test_a_sync_that_was_killed_goes_on_where_it_was(mirror: Mirror) -> None:
+    code, _ = add_product(mirror)
+    mirror.publish(code, "1.0", a="1" * 2000, b="2" * 9000, c="3" * 9000)
+    place = mirror.home / "mirror" / code / "1.0"
+    begun = subprocess.Popen(
+        [*SYNC, "sync", "mirror", "-j", "1", "--limit-rate", "2k", "-q"],
+        env=mirror.bare(),
+        cwd=mirror.home,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not (place / "a.txt").exists() or not list(place.glob(".b.txt.*")):
+            assert begun.poll() is None, "it ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        begun.kill()
+        begun.wait()
+    assert not (place / "b.txt").exists()
+    links = mirror.byte_requests()
+    told = mirror.events("sync", "mirror")
+    assert set(states(told, "difference")) == {f"{code}/1.0/b.txt", f"{code}/1.0/c.txt"}
+    assert mirror.byte_requests() == links + 2, "what was complete is not asked for again"
+    assert {len(text) for text in mirror.files().values()} == {2000, 9000}
+    assert mirror.run("verify", "mirror", "--strict").code == 0
 
 
 def test_a_file_names_what_is_wanted_and_one_failure_stops_nothing(mirror: Mirror) -> None:

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -16,6 +16,9 @@ from entrepot.client.batch import JOBS_MAX
 from entrepot.client.errors import ExitCode, InvalidUse
 from entrepot.client.manifests import verify_saved
 from entrepot.client.mirror_state import INSIDE, load_state
+from entrepot.client.private_files import read_plain
+from entrepot.client.profiles import files_root
+from entrepot.client.trust import ROOT_BYTES_MAX, Trust
 from entrepot.client.verifying import (
     Should,
     Verified,
@@ -25,9 +28,6 @@ from entrepot.client.verifying import (
     of_state,
     verify_folder,
 )
-
-if TYPE_CHECKING:
-    from entrepot.client.trust import Trust
 
 _COLORS = {"changed": "red", "missing": "red", "unknown": "yellow"}
 
@@ -39,6 +39,12 @@ _COLORS = {"changed": "red", "missing": "red", "unknown": "yellow"}
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False),
     help="Against this one.  [default: DIR/entrepot.lock, else what the last sync put there]",
+)
+@click.option(
+    "--root",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Trust this root of a publisher's keys.  [default: what `entrepot trust` holds]",
 )
 @click.option("--strict", is_flag=True, help="A file that nobody put there is a fault, too.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
@@ -57,6 +63,7 @@ def verify(
     /,
     directory: str,
     lock_file: str | None,
+    root: str | None,
     jobs: int,
     *,
     strict: bool,
@@ -73,7 +80,8 @@ def verify(
     folder = Path(directory).absolute()
     wanted, hub, told_by = _wanted(folder, lock_file)
     if (folder / INSIDE).is_dir():
-        wanted = of_manifests(wanted, verify_saved(folder, _trust(setup, hub)))
+        given = read_plain(Path(root), ROOT_BYTES_MAX) if root else None
+        wanted = of_manifests(wanted, verify_saved(folder, _trust(setup, hub), root=given))
     found = verify_folder(folder, wanted, jobs=jobs)
     code = _code_of(found, strict=strict)
     if as_json:
@@ -99,10 +107,7 @@ def _wanted(folder: Path, lock_file: str | None) -> tuple[list[Should], str, str
     return of_state(state), state.hub, str(folder / INSIDE / "state.json")
 
 
-def _trust(setup: Setup, hub: str) -> "Trust":
-    from entrepot.client.profiles import files_root
-    from entrepot.client.trust import Trust
-
+def _trust(setup: Setup, hub: str) -> Trust:
     setup.start_logging()
     return Trust(files_root(setup.variables), hub)
 

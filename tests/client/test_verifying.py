@@ -1,0 +1,67 @@
+"""A folder held against what it should be: every kind of difference, and signed manifests."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from entrepot.client.errors import NotFound, Untrusted
+from entrepot.client.manifests import Manifest, ManifestFile
+from entrepot.client.verifying import Should, of_manifests, verify_folder
+
+
+def should(path: str, data: bytes) -> Should:
+    return Should(path, "r", path[-1], len(data), hashlib.sha256(data).hexdigest())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place = tmp_path / "P" / "1.0"
+    place.mkdir(parents=True)
+    for name in "abc":
+        (place / name).write_bytes(name.encode() * 3)
+    return tmp_path
+
+
+def test_every_kind_of_difference_is_told(folder: Path) -> None:
+    place = folder / "P" / "1.0"
+    (place / "b").write_bytes(b"bbc")
+    (place / "c").write_bytes(b"longer")
+    (place / "e").symlink_to(place / "a")
+    (place / "f").mkdir()
+    (folder / "P" / "linked").symlink_to(place)
+    (folder / "stray").write_text("")
+    (place / ".a.12345678.part").write_text("what was stopped")
+    (folder / ".entrepot").mkdir()
+    (folder / ".entrepot" / "state.json").write_text("{}")
+    (folder / "entrepot.lock").write_text("{}")
+    wanted = [should(f"P/1.0/{name}", name.encode() * 3) for name in "abcdf"]
+    wanted += [should("P/1.0/e", b"aaa"), should("P/linked/a", b"aaa")]
+    found = {one.path: one.standing for one in verify_folder(folder, wanted)}
+    assert found == {
+        "P/1.0/a": "ok",
+        "P/1.0/b": "changed",
+        "P/1.0/c": "changed",
+        "P/1.0/d": "missing",
+        "P/1.0/e": "changed",
+        "P/1.0/f": "changed",
+        "P/linked": "unknown",
+        "P/linked/a": "changed",
+        "stray": "unknown",
+    }
+    with pytest.raises(NotFound):
+        verify_folder(folder / "none", wanted)
+
+
+def test_what_the_publisher_signed_counts_for_more_than_what_was_noted(folder: Path) -> None:
+    signed = hashlib.sha256(b"aaa").hexdigest()
+    files = (ManifestFile("a", "a", 3, signed), ManifestFile("b", "b", 3, "0" * 64))
+    manifest = Manifest("P", "r", "1.0", "Publisher", None, files, b"")
+    (folder / "P" / "1.0" / "a").write_bytes(b"bad")
+    noted = should("P/1.0/a", b"bad")  # by whoever changed both
+    assert verify_folder(folder, [noted])[0].standing == "ok"
+    wanted = of_manifests([noted], [manifest])
+    found = verify_folder(folder, wanted)[0]
+    assert (found.standing, found.signed) == ("changed", True)
+    with pytest.raises(Untrusted):
+        of_manifests([should("P/1.0/z", b"")], [manifest])
