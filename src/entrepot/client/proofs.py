@@ -190,7 +190,10 @@ def _load(place: Path, path: Path) -> Saved:
     def read(name: Any) -> bytes:
         if not isinstance(name, str) or not _DIGEST.fullmatch(name):
             raise ValueError("a name is no digest")
-        return read_plain(place / "metadata" / f"{name}.json", _DOCUMENT_BYTES_MAX)
+        part = place / "metadata" / f"{name}.json"
+        if not part.exists():
+            raise ValueError("a part is missing")
+        return read_plain(part, _DOCUMENT_BYTES_MAX)
 
     try:
         told = json.loads(read_plain(path, 1 << 20))
