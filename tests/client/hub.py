@@ -101,6 +101,7 @@ class Hub:
         self.faults: list[Fault] = []  # one is taken by each request for bytes
         self.api_faults: list[Fault] = []  # one is taken by each API call
         self.licence_url = "https://hub.test/licence/7"
+        self.identity: dict[str, Any] | None = None  # what it says of itself to anybody
         self.licence_accepted = False
         self.licence_revision = 1
         self.takes_acceptances = True
@@ -208,6 +209,8 @@ class _Handler(BaseHTTPRequestHandler):
         path = path[len(self.hub.prefix) :]
         if path.startswith("/dl/"):
             return self._bytes(path)
+        if path == "/.well-known/oauth-authorization-server" and self.hub.identity is not None:
+            return self._json(200, self.hub.identity)
         if not path.startswith(ROOT):
             return self._json(404, {"errorCode": 404, "errorDescription": "no such page"})
         if path.startswith(f"{ROOT}/manifests/"):

@@ -8,8 +8,17 @@ from entrepot.cli.completing import complete_folder, complete_product
 from entrepot.cli.options import COMMAND, hub_option
 from entrepot.cli.output import print_json
 from entrepot.cli.setup import Setup
-from entrepot.client.connections import Address
-from entrepot.client.diagnosis import FAIL, OK, SKIP, WARN, Finding, Patient, examine
+from entrepot.client.connections import Address, Times
+from entrepot.client.diagnosis import (
+    FAIL,
+    OK,
+    SKIP,
+    WARN,
+    Finding,
+    Patient,
+    examine,
+    exposed_files,
+)
 from entrepot.client.errors import ClientError, ExitCode
 from entrepot.client.names import printable
 from entrepot.client.profiles import downloads_folder, files_root
@@ -61,6 +70,8 @@ def _patient(setup: Setup, download_dir: str | None, product: str | None) -> Pat
     problem: ClientError | None = None
     name, folder = "?", Path(download_dir or ".").expanduser()
     times = None
+    root = files_root(setup.variables)
+    exposed = exposed_files(root)
     try:
         profile = setup.profile()
         name = profile.name
@@ -69,12 +80,10 @@ def _patient(setup: Setup, download_dir: str | None, product: str | None) -> Pat
         hub = setup.hub()
     except ClientError as error:
         problem = error
-    from entrepot.client.connections import Times
-
     known, patience = hub, times or Times()
     given = next((one for one in _VARIABLES if setup.variables.get(one)), "the saved sign-in")
     return Patient(
-        root=files_root(setup.variables),
+        root=root,
         profile=name,
         hub=known,
         problem=problem,
@@ -83,6 +92,7 @@ def _patient(setup: Setup, download_dir: str | None, product: str | None) -> Pat
         times=patience,
         folder=folder.absolute(),
         product=product,
+        exposed=exposed,
     )
 
 

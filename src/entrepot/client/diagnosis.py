@@ -70,12 +70,13 @@ class Patient:
     times: Times
     folder: Path
     product: str | None = None
+    exposed: tuple[Path, ...] = ()  # `exposed_files`, from before anything was read
 
 
 def examine(patient: Patient) -> Iterator[Finding]:
     """Every check in its order; those that cannot be made any more are skipped."""
     yield _python()
-    yield _files(patient.root)
+    yield _files(patient.root, patient.exposed)
     yield _folder(patient.folder)
     hub = patient.hub
     if hub is None:
@@ -114,20 +115,22 @@ def _python() -> Finding:
     return Finding("program", OK, f"{running}, {sys.platform}", facts={"version": __version__})
 
 
-def _files(root: Path) -> Finding:
-    """Who may read what lies in the folder of the sign-in, before reading makes it private."""
-    private = [(root / name, 0o077) for name in _PRIVATE]
+def exposed_files(root: Path) -> tuple[Path, ...]:
+    """What others could get at in the folder of the sign-in; reading a file makes it private."""
+    # Of the folder itself only who may put other files there matters.
+    looked = [(root, 0o022), *((root / name, 0o077) for name in _PRIVATE)]
     try:
-        # Of the folder itself only who may put other files there matters.
-        exposed = [path for path, mask in ((root, 0o022), *private) if _is_open(path, mask)]
-        for path, _ in private:
-            read_private(path)
+        return tuple(path for path, mask in looked if _is_open(path, mask))
+    except OSError:
+        return ()  # told when it is read
+
+
+def _files(root: Path, exposed: tuple[Path, ...]) -> Finding:
+    try:
+        for name in _PRIVATE:
+            read_private(root / name)
     except ClientError as error:
         return _failed("files", error)
-    except OSError as error:
-        return Finding(
-            "files", FAIL, f"{root} cannot be read: {error.strerror}.", code=ExitCode.LOCAL_FILE
-        )
     if exposed:
         names = ", ".join(str(path) for path in exposed)
         return Finding(
