@@ -13,7 +13,8 @@ Settings come from the environment (see [settings](settings.md)); what is given 
 wins. Data goes to stdout, messages to stderr, passwords are never arguments. How a command ended is
 in its [exit code](entrepotd-exit-codes.md).
 
-The plural of a group's name means the same: `entrepotd users list`."""
+A name in the singular or the plural means the same: `entrepotd users list`; but `token` prints an
+access token, and `personal-tokens` is another thing."""
 _EXIT_CODES = """\
 What `entrepotd` leaves to a script. A failure is one line on stderr that says what to do; only
 wrong settings take a line each. There is never a traceback."""

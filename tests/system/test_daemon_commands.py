@@ -328,8 +328,13 @@ def test_a_grant_says_what_it_gives_in_all(entrepotd: Run) -> None:
     entrepotd("product", "add", "DS1", "--name", "A product")
     limits = ("--downloads", "5", "--bytes", "1000", "--addresses", "2")
     assert entrepotd("grant", "Acme", "DS1", *limits).code == 0
-    (given,) = entrepotd("entitlements", "--json").json()
+    (given,) = entrepotd("entitlements", "list", "--json").json()
     assert (given["downloads_max"], given["bytes_max"], given["addresses_max"]) == (5, 1000, 2)
+    shown = entrepotd("entitlement", "show", given["id"], "--json").json()
+    used = {"downloads_used": 0, "bytes_used": 0, "addresses_used": 0, "returns_at": None}
+    assert shown == given | used
+    missing = entrepotd("entitlement", "show", "1")
+    assert (missing.code, "`entrepotd entitlement list`" in missing.err) == (3, True)
     assert entrepotd("grant", "Acme", "DS1", "--downloads", "0").code == 2
 
 
@@ -415,11 +420,21 @@ def test_publish_grant_withdraw_revoke(entrepotd: Run, tmp_path: Path) -> None:
     [listed] = entrepotd("releases", "P1", "--json").json()
     assert listed == release
     number = entrepotd("grant", "Acme", "P1", "--country", "de", "--valid-to", "2099-01-01").out
-    [given] = entrepotd("entitlements", "--organisation", "Acme", "--json").json()
+    [given] = entrepotd("entitlement", "list", "--organisation", "Acme", "--json").json()
     assert str(given["id"]) == number.strip()
     assert given["allowed_countries"] == ["DE"]
     assert given["product_code"] == "P1"
+    for ends, state in (("2001-01-02", "ended"), (None, "active")):
+        more = ("--valid-from", "2001-01-01", "--valid-to", ends) if ends else ()
+        entrepotd("grant", "Acme", "P1", "--again", *more)
+        assert entrepotd("entitlements", "list", "--json").json()[-1]["state"] == state
+    entrepotd("grant", "Acme", "P1", "--again", "--valid-from", "2099-01-01")
     assert entrepotd("revoke", number.strip()).code == 0
+    table = entrepotd("entitlement", "list").out.splitlines()
+    heads = ("ID", "ORGANISATION NAME", "PRODUCT CODE", "RIGHT TO", "STATE", "VALID FROM")
+    assert all(head in table[0] for head in heads)
+    states = [line.split()[4:6] for line in table[1:]]
+    assert [each[0] for each in states] == ["revoked", "ended", "active", "to"]
     assert entrepotd("revoke", number.strip()).code == 6
     assert entrepotd("withdraw", release["id"]).code == 0
     assert entrepotd("withdraw", release["id"]).code == 6

@@ -164,7 +164,7 @@ def test_a_second_grant_of_the_same_is_to_be_meant(entrepotd: Run) -> None:  # n
     assert "again" in refused.err
     assert entrepotd("grant", "Acme", "P1", "--valid-to", "2098-01-01").code == 0
     assert entrepotd(*again, "--again").code == 0
-    assert len(entrepotd("entitlements", "--json").json()) == 3
+    assert len(entrepotd("entitlement", "list", "--json").json()) == 3
 
 
 @pytest.mark.parametrize("command", ["check", "keys list", "user list"])

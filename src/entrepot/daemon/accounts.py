@@ -38,7 +38,7 @@ def roles_option(command: Command) -> Command:
         type=click.Choice(ROLES),
         default=(CUSTOMER,),
         show_default=True,
-        help="May be given several times.",
+        help="What the account may do besides being a customer. May be given several times.",
     )(command)
 
 

@@ -28,7 +28,8 @@ class _LazyGroup(click.Group):
             return None
         module = importlib.import_module(f"entrepot.daemon.{COMMANDS[name].module}")
         # `import` is a word of Python: its function is called `import_`.
-        command = getattr(module, name, None) or getattr(module, f"{name}_")
+        called = name.replace("-", "_")
+        command = getattr(module, called, None) or getattr(module, f"{called}_")
         assert isinstance(command, click.Command)
         return command
 

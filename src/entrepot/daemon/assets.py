@@ -29,7 +29,14 @@ from entrepot.daemon.console import printable, say, show_json, show_one, show_ro
 from entrepot.daemon.desk import OPERATOR, Desk
 from entrepot.daemon.exit_codes import ExitCode
 from entrepot.daemon.facts import measuring
-from entrepot.daemon.options import Command, LocalPath, hub_command, json_option, page_options
+from entrepot.daemon.options import (
+    Command,
+    LocalPath,
+    Noun,
+    hub_command,
+    json_option,
+    page_options,
+)
 from entrepot.daemon.paging import note_rest
 from entrepot.daemon.walking import Found, LeftOut, asset_source, walk
 from entrepot.errors import Invalid, NotFound
@@ -64,7 +71,9 @@ def _describing(command: Command) -> Command:
         click.option("--product", metavar="PRODUCT", help="Its entitlements give the asset."),
         click.option("--public", "is_public", is_flag=True, help="Everyone who signs in has it."),
         click.option("--title", help="In the language of --culture."),
-        click.option("--culture", default=DEFAULT_CULTURE, show_default=True),
+        click.option(
+            "--culture", default=DEFAULT_CULTURE, show_default=True, help="Language of --title."
+        ),
         click.option("--folder", help="Folder of the asset in the hub, such as a/b."),
     )
     for option in reversed(options):
@@ -72,7 +81,7 @@ def _describing(command: Command) -> Command:
     return command
 
 
-@click.group()
+@click.group(cls=Noun)
 def assets() -> None:
     """Add, list, show, change and delete media assets."""
 
@@ -198,14 +207,19 @@ def _is_empty(path: Path) -> bool:
 
 
 @assets.command(name="list")
-@click.option("--product", metavar="PRODUCT")
+@click.option("--product", metavar="PRODUCT", help="Only those that this product gives.")
 @click.option(
     "--group",
     "media_group",
     type=click.Choice([group.name for group in MEDIA_GROUPS], case_sensitive=False),
+    help="Only of this media group.",
 )
-@click.option("--folder", help="With all that lies below.")
-@click.option("--visibility", type=click.Choice([PUBLIC, ENTITLED]))
+@click.option("--folder", help="Only in this folder of the hub, with all that lies below.")
+@click.option(
+    "--visibility",
+    type=click.Choice([PUBLIC, ENTITLED]),
+    help="Only those for everyone who signs in, or only those that a product gives.",
+)
 @page_options
 @json_option
 @hub_command

@@ -8,10 +8,10 @@ import click
 from entrepot.core.accounts import find_organisation
 from entrepot.core.events import FORMATS, Wanted, walk_events
 from entrepot.daemon.desk import Desk
-from entrepot.daemon.options import INSTANT, hub_command
+from entrepot.daemon.options import INSTANT, Noun, hub_command
 
 
-@click.group()
+@click.group(cls=Noun)
 def audit() -> None:
     """Export the log of every change, decision and download."""
 

@@ -23,7 +23,7 @@ from entrepot.daemon.accounts import (
 )
 from entrepot.daemon.console import say, show_one
 from entrepot.daemon.desk import OPERATOR, Desk
-from entrepot.daemon.options import hub_command, json_option
+from entrepot.daemon.options import Noun, hub_command, json_option
 
 _FIELDS = (
     "client_id",
@@ -43,7 +43,7 @@ _COLUMNS = ("client_id", "name", "organisation_name", "roles", "scopes", "disabl
 _GRANTS = {grant.rpartition(":")[2]: grant for grant in GRANTS}
 
 
-@click.group()
+@click.group(cls=Noun)
 def client() -> None:
     """Add, list, disable and enable programs; give them new secrets."""
 

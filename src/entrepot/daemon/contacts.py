@@ -5,13 +5,13 @@ import click
 from entrepot.core.accounts import forget_contact, list_contacts
 from entrepot.daemon.console import say, show_rows
 from entrepot.daemon.desk import OPERATOR, Desk
-from entrepot.daemon.options import hub_command, json_option, page_options
+from entrepot.daemon.options import Noun, hub_command, json_option, page_options
 from entrepot.daemon.paging import note_rest
 
 _COLUMNS = ("id", "name", "company", "email", "country", "consented_at", "expires_at")
 
 
-@click.group()
+@click.group(cls=Noun)
 def contacts() -> None:
     """List visitors who left their contact, and forget them."""
 

@@ -1,18 +1,28 @@
-"""`entrepotd grant`, `revoke` and `entitlements`: who may have what."""
+"""`entrepotd grant`, `revoke` and `entitlement`: who may have what."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import click
+from sqlalchemy import Row
 
 from entrepot.core.accounts import find_organisation
-from entrepot.core.entitlements import Grant, list_all_entitlements
+from entrepot.core.delivery import find_quota
+from entrepot.core.entitlements import Grant, find_entitlement, list_all_entitlements
 from entrepot.core.entitlements import grant as give
 from entrepot.core.entitlements import revoke as take_back
-from entrepot.daemon.console import say, show_rows
+from entrepot.daemon.console import say, show_one, show_rows
 from entrepot.daemon.desk import OPERATOR, Desk
-from entrepot.daemon.options import INSTANT, hub_command, json_option, page_options
+from entrepot.daemon.options import (
+    AGAIN,
+    INSTANT,
+    Count,
+    Noun,
+    hub_command,
+    json_option,
+    page_options,
+)
 from entrepot.daemon.paging import note_rest
 
 _COLUMNS = (
@@ -20,44 +30,89 @@ _COLUMNS = (
     "organisation_name",
     "product_code",
     "right_to",
+    "state",
     "valid_from",
     "valid_to",
     "maintenance_to",
-    "revoked_at",
 )
-_MOST = click.IntRange(1, 2**53 - 1)
+_MOST, _NUMBER = Count(1, 2**53 - 1), Count(1, 2**63 - 1)
 
 
 @click.command()
 @click.argument("organisation")
 @click.argument("product")
-@click.option("--right-to", default="download", show_default=True, help="download or use.")
-@click.option("--free", is_flag=True, help="Nothing was paid for it.")
-@click.option("--quality", "qualities", multiple=True, help="Only these; several times.")
-@click.option("--valid-from", type=INSTANT, help="[default: now]")
-@click.option("--valid-to", type=INSTANT, help="Exclusive.  [default: for ever]")
-@click.option("--maintenance-from", type=INSTANT, help="Releases from then on are included.")
-@click.option("--maintenance-to", type=INSTANT, help="Releases from then on are not included.")
-@click.option("--design-start", multiple=True, help="A foundry; several times.")
 @click.option(
-    "--country", "allowed_countries", multiple=True, metavar="CODE", help="Only these; several."
+    "--right-to",
+    default="download",
+    show_default=True,
+    help="download: have the files; use: only be listed as entitled.",
+)
+@click.option("--free", is_flag=True, help="Shown to the customer as free.")
+@click.option(
+    "--quality", "qualities", multiple=True, help=f"Only releases of this quality. {AGAIN}"
+)
+@click.option("--valid-from", type=INSTANT, help="It holds from then on.  [default: now]")
+@click.option("--valid-to", type=INSTANT, help="It has ended then.  [default: for ever]")
+@click.option(
+    "--maintenance-from",
+    type=INSTANT,
+    help="No releases that became available before then.  [default: all before]",
+)
+@click.option(
+    "--maintenance-to",
+    type=INSTANT,
+    help="No releases that become available from then on; those before stay theirs.",
+)
+@click.option("--design-start", multiple=True, help=f"A foundry, shown to the customer. {AGAIN}")
+@click.option(
+    "--country",
+    "allowed_countries",
+    multiple=True,
+    metavar="CODE",
+    help=f"Only downloads from this country (ISO 3166, such as DE). {AGAIN}",
 )
 @click.option(
     "--compliance",
     type=click.Choice(("approved", "pending", "blocked")),
     default="approved",
     show_default=True,
+    help="How the export check stands: without approval nothing can be downloaded.",
 )
-@click.option("--compliance-reason")
-@click.option("--licence", "pinned_licence", metavar="CODE", help="Keep this one at a revision.")
+@click.option("--compliance-reason", help="Why the export check stands so, for the customer.")
 @click.option(
-    "--licence-revision", "pinned_revision", type=click.IntRange(1, 2**31 - 1), help="Which."
+    "--licence",
+    "pinned_licence",
+    metavar="CODE",
+    help="The licence to accept, whatever the product's becomes.  [default: the product's]",
 )
-@click.option("--order-item", "sales_order_item", help="Where it was sold.")
-@click.option("--downloads", "downloads_max", type=_MOST, help="So many in all.")
-@click.option("--bytes", "bytes_max", type=_MOST, help="So many in all, counted by whole files.")
-@click.option("--addresses", "addresses_max", type=_MOST, help="From so many in all.")
-@click.option("--again", is_flag=True, help="Also where a live entitlement gives the same.")
+@click.option(
+    "--licence-revision",
+    "pinned_revision",
+    type=Count(1, 2**31 - 1),
+    metavar="N",
+    help="Which revision of --licence.  [default: its newest now]",
+)
+@click.option("--order-item", "sales_order_item", help="The sale it comes from, in your books.")
+@click.option(
+    "--downloads", "downloads_max", type=_MOST, metavar="N", help="A quota: so many downloads."
+)
+@click.option(
+    "--bytes",
+    "bytes_max",
+    type=_MOST,
+    metavar="N",
+    help="A quota: so many bytes, counted by whole files.",
+)
+@click.option(
+    "--addresses",
+    "addresses_max",
+    type=_MOST,
+    metavar="N",
+    help="A quota: from so many network addresses.",
+)
+@click.option(
+    "--again", is_flag=True, help="Grant it although a live entitlement gives the same already."
+)
 @hub_command
 def grant(
     desk: Desk,
@@ -110,7 +165,7 @@ def grant(
 
 
 @click.command()
-@click.argument("entitlement", type=click.IntRange(1, 2**63 - 1))
+@click.argument("entitlement", type=_NUMBER)
 @hub_command
 def revoke(desk: Desk, entitlement: int) -> None:
     """End ENTITLEMENT (its number): links die in seconds, running downloads go on to their end."""
@@ -119,17 +174,48 @@ def revoke(desk: Desk, entitlement: int) -> None:
     say("The entitlement is revoked.")
 
 
-@click.command()
+@click.group(cls=Noun)
+def entitlement() -> None:
+    """List and show entitlements; `grant` and `revoke` make and end them."""
+
+
+@entitlement.command(name="list")
 @click.option("--organisation", help="Only of this one (number or name).")
 @page_options
 @json_option
 @hub_command
-def entitlements(
-    desk: Desk, organisation: str | None, *, skip: int, take: int, as_json: bool
-) -> None:
+def list_(desk: Desk, organisation: str | None, *, skip: int, take: int, as_json: bool) -> None:
     """List entitlements by number."""
     with desk.hub() as hub, hub.database.read() as tx:
         owner = None if organisation is None else find_organisation(tx, organisation).id
         found, total = list_all_entitlements(tx, organisation_id=owner, skip=skip, take=take)
-    show_rows([dict(row._mapping) for row in found], columns=_COLUMNS, as_json=as_json)
+        rows = [_shown(row, now=hub.now()) for row in found]
+    show_rows(rows, columns=_COLUMNS, as_json=as_json)
     note_rest(len(found), skip=skip, total=total)
+
+
+@entitlement.command()
+@click.argument("entitlement", type=_NUMBER)
+@json_option
+@hub_command
+def show(desk: Desk, entitlement: int, *, as_json: bool) -> None:
+    """Print all that ENTITLEMENT (its number) says, and what is used of its quota."""
+    with desk.hub() as hub, hub.database.read() as tx:
+        shown = _shown(find_entitlement(tx, entitlement), now=hub.now())
+        quota = find_quota(tx, entitlement, now=hub.now())
+    used = ("downloads_used", "bytes_used", "addresses_used", "returns_at")
+    more = {name: getattr(quota, name) for name in used} if quota.limited else {}
+    show_one(shown | more, as_json=as_json)
+
+
+def _shown(row: Row[Any], *, now: datetime) -> dict[str, Any]:
+    """A row with the `state` that follows from its times."""
+    if row.revoked_at is not None:
+        state = "revoked"
+    elif row.valid_from > now:
+        state = "to come"
+    elif row.valid_to is not None and row.valid_to <= now:
+        state = "ended"
+    else:
+        state = "active"
+    return dict(row._mapping) | {"state": state}

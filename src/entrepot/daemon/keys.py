@@ -10,12 +10,12 @@ from entrepot.core.accounts import PURPOSES, list_keys, rotate_keys
 from entrepot.daemon.console import say, show_rows
 from entrepot.daemon.desk import OPERATOR, Desk
 from entrepot.daemon.manifest_keys import COMMANDS, show_product_keys
-from entrepot.daemon.options import hub_command, json_option
+from entrepot.daemon.options import Noun, hub_command, json_option
 
 _COLUMNS = ("kid", "purpose", "state", "signs_from", "retires_at")
 
 
-@click.group()
+@click.group(cls=Noun)
 def keys() -> None:
     """List and rotate the keys that sign tokens and links; make those that sign releases."""
 

@@ -13,7 +13,14 @@ from entrepot.core.catalogue import (
 )
 from entrepot.daemon.console import show_one, show_rows
 from entrepot.daemon.desk import OPERATOR, Desk
-from entrepot.daemon.options import LocalFile, hub_command, json_option, page_options
+from entrepot.daemon.options import (
+    Count,
+    LocalFile,
+    Noun,
+    hub_command,
+    json_option,
+    page_options,
+)
 from entrepot.daemon.paging import note_rest
 from entrepot.errors import Invalid
 from entrepot.kit.text import TEXT_LENGTH_MAX
@@ -21,7 +28,7 @@ from entrepot.kit.text import TEXT_LENGTH_MAX
 _COLUMNS = ("code", "name", "revision", "created_at")
 
 
-@click.group()
+@click.group(cls=Noun)
 def licence() -> None:
     """Add, revise, list and show licences."""
 
@@ -29,7 +36,7 @@ def licence() -> None:
 @licence.command()
 @click.argument("code")
 @click.argument("file", type=LocalFile())
-@click.option("--name", help="[default: CODE]")
+@click.option("--name", help="What customers call it.  [default: CODE]")
 @hub_command
 def add(desk: Desk, code: str, file: BinaryIO, name: str | None) -> None:
     """Add the licence CODE with the text in FILE (UTF-8; - is stdin)."""
@@ -66,7 +73,9 @@ def list_(desk: Desk, *, skip: int, take: int, as_json: bool) -> None:
 
 @licence.command()
 @click.argument("code")
-@click.option("--revision", type=click.IntRange(1, 2**31 - 1), help="[default: the newest]")
+@click.option(
+    "--revision", type=Count(1, 2**31 - 1), metavar="N", help="Which.  [default: the newest]"
+)
 @json_option
 @hub_command
 def show(desk: Desk, code: str, revision: int | None, *, as_json: bool) -> None:

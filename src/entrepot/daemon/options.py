@@ -15,6 +15,8 @@ from entrepot.kit.text import parse_instant
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 TAKE_MAX = 10_000
+_WHOLE = 10_000  # characters of a sentence: none is longer
+AGAIN = "May be given several times."
 
 
 def remember(field: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
@@ -62,14 +64,40 @@ def page_options(command: Command) -> Command:
     take = click.option(
         "--take",
         type=click.IntRange(1, TAKE_MAX),
+        metavar="N",
         default=1000,
         show_default=True,
         help="Print at most so many.",
     )
     skip = click.option(
-        "--skip", type=click.IntRange(0, 2**62), default=0, help="Leave out the first so many."
+        "--skip",
+        type=Count(0, 2**62),
+        metavar="N",
+        default=0,
+        help="Leave out the first so many.",
     )
     return skip(take(command))
+
+
+class Count(click.IntRange):
+    """A number whose limits are so wide that to tell them would say nothing."""
+
+    def _describe_range(self) -> str:
+        return ""
+
+
+class Noun(click.Group):
+    """A group of commands, whose help page cuts none of their sentences off."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Every command with the whole first sentence of its help."""
+        rows = []
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            if command is not None and not command.hidden:
+                rows.append((name, command.get_short_help_str(limit=_WHOLE)))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
 
 class Unreadable(click.ClickException):

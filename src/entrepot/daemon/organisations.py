@@ -10,13 +10,13 @@ from entrepot.core.accounts import (
 )
 from entrepot.daemon.console import say, show_rows
 from entrepot.daemon.desk import OPERATOR, Desk
-from entrepot.daemon.options import hub_command, json_option, page_options
+from entrepot.daemon.options import Noun, hub_command, json_option, page_options
 from entrepot.daemon.paging import note_rest
 
 _COLUMNS = ("id", "name", "country", "blocked", "created_at")
 
 
-@click.group()
+@click.group(cls=Noun)
 def organisation() -> None:
     """Add, list, block and unblock organisations."""
 

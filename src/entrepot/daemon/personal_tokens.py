@@ -1,4 +1,4 @@
-"""`entrepotd tokens`: people's access tokens for CI."""
+"""`entrepotd personal-tokens`: people's access tokens for CI."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from entrepot.core.accounts import (
 )
 from entrepot.daemon.console import say, show_one, show_rows
 from entrepot.daemon.desk import OPERATOR, Desk
-from entrepot.daemon.options import hub_command, json_option
+from entrepot.daemon.options import Noun, hub_command, json_option
 
 _FIELDS = (
     "id",
@@ -30,12 +30,12 @@ _FIELDS = (
 _COLUMNS = ("id", "name", "scopes", "networks", "expires_at", "used_at", "revoked_at")
 
 
-@click.group()
-def tokens() -> None:
+@click.group(cls=Noun, name="personal-tokens")
+def personal_tokens() -> None:
     """Make, list and revoke people's access tokens for CI."""
 
 
-@tokens.command()
+@personal_tokens.command()
 @click.argument("user")
 @click.option("--name", required=True, help="What it is for.")
 @click.option(
@@ -46,7 +46,9 @@ def tokens() -> None:
     type=click.Choice(SCOPES),
     help="What it may do; several times.",
 )
-@click.option("--days", type=click.IntRange(1, 366), default=90, show_default=True)
+@click.option(
+    "--days", type=click.IntRange(1, 366), default=90, show_default=True, help="So long it lives."
+)
 @click.option(
     "--network",
     "networks",
@@ -85,7 +87,7 @@ def make(
         click.echo(made.value)
 
 
-@tokens.command(name="list")
+@personal_tokens.command(name="list")
 @click.argument("user")
 @json_option
 @hub_command
@@ -97,7 +99,7 @@ def list_(desk: Desk, user: str, *, as_json: bool) -> None:
     show_rows(shown, columns=_COLUMNS, as_json=as_json)
 
 
-@tokens.command()
+@personal_tokens.command()
 @click.argument("user")
 @click.argument("token", type=click.IntRange(1, 2**63 - 1))
 @hub_command

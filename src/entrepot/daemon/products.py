@@ -17,7 +17,14 @@ from entrepot.core.catalogue import (
 )
 from entrepot.daemon.console import say, show_one, show_rows
 from entrepot.daemon.desk import OPERATOR, Desk
-from entrepot.daemon.options import Command, hub_command, json_option, page_options
+from entrepot.daemon.options import (
+    AGAIN,
+    Command,
+    Noun,
+    hub_command,
+    json_option,
+    page_options,
+)
 from entrepot.daemon.paging import note_rest
 from entrepot.errors import Invalid
 
@@ -39,21 +46,45 @@ _FIELDS = (
     "changed_at",
 )
 _OPTIONS: tuple[Callable[[Command], Command], ...] = (
-    click.option("--name"),
-    click.option("--description"),
-    click.option("--listed/--unlisted", default=None, help="Whether everyone may see that it is."),
-    click.option("--us-eccn", multiple=True, metavar="ECCN", help="May be given several times."),
-    click.option("--eccn-restricted/--not-eccn-restricted", default=None),
-    click.option("--delivery-method", metavar="METHOD", help="download, physical or none."),
-    click.option("--foundry", "foundries", multiple=True, help="May be given several times."),
-    click.option("--process"),
-    click.option("--licence", "licence_code", metavar="CODE", help="'' takes the licence away."),
+    click.option("--name", help="What customers call it; a new product has its code for a name."),
+    click.option("--description", help="A few sentences for customers."),
+    click.option(
+        "--listed/--unlisted",
+        default=None,
+        help="Whether people without an entitlement may see that it exists.",
+    ),
+    click.option(
+        "--us-eccn",
+        multiple=True,
+        metavar="ECCN",
+        help=f"Export control number, shown to customers. {AGAIN}",
+    ),
+    click.option(
+        "--eccn-restricted/--not-eccn-restricted",
+        default=None,
+        help="Whether customers are told that export is restricted.",
+    ),
+    click.option(
+        "--delivery-method",
+        metavar="METHOD",
+        help="download, physical or none; shown to customers.",
+    ),
+    click.option(
+        "--foundry", "foundries", multiple=True, help=f"Shown to customers of a group. {AGAIN}"
+    ),
+    click.option("--process", help="Shown to customers of a group."),
+    click.option(
+        "--licence",
+        "licence_code",
+        metavar="CODE",
+        help="To be accepted before a download; '' takes it away.",
+    ),
     click.option(
         "--member",
         "members",
         multiple=True,
         metavar="CODE",
-        help="Makes a group; may be given several times, in order.",
+        help="A product that belongs to this one, which is a group then; several times, in order.",
     ),
 )
 
@@ -73,7 +104,7 @@ def _told(options: dict[str, Any]) -> dict[str, Any]:
     return told
 
 
-@click.group()
+@click.group(cls=Noun)
 def product() -> None:
     """Add, change, list and show products."""
 

@@ -28,13 +28,18 @@ from entrepot.daemon.sign import check_signers, sign_published
     metavar="FILE...",
     type=LocalPath(),
 )
-@click.option("--quality", default="EAC", show_default=True)
+@click.option(
+    "--quality",
+    default="EAC",
+    show_default=True,
+    help="A word of yours for how mature it is, such as BETA; a grant can ask for some alone.",
+)
 @click.option("--type", "type_", default="Release", show_default=True, help="Type of the release.")
-@click.option("--revision")
-@click.option("--patch")
-@click.option("--major", "major_version")
-@click.option("--minor", "minor_version")
-@click.option("--available-at", type=INSTANT, help="[default: now]")
+@click.option("--revision", help="A part of the version, shown to customers.")
+@click.option("--patch", help="A part of the version, shown to customers.")
+@click.option("--major", "major_version", help="A part of the version, shown to customers.")
+@click.option("--minor", "minor_version", help="A part of the version, shown to customers.")
+@click.option("--available-at", type=INSTANT, help="Customers see it from then on.  [default: now]")
 @click.option(
     "--repository",
     default="general",

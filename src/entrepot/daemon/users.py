@@ -25,7 +25,7 @@ from entrepot.daemon.accounts import (
 )
 from entrepot.daemon.console import say
 from entrepot.daemon.desk import OPERATOR, Desk
-from entrepot.daemon.options import hub_command
+from entrepot.daemon.options import Noun, hub_command
 
 _FIELDS = (
     "id",
@@ -42,7 +42,7 @@ _COLUMNS = ("id", "email", "given_name", "family_name", "organisation_name", "ro
 _LINE_LENGTH_MAX = 1024
 
 
-@click.group()
+@click.group(cls=Noun)
 def user() -> None:
     """Add and list people, set passwords and roles, disable and enable."""
 
@@ -50,8 +50,8 @@ def user() -> None:
 @user.command()
 @click.argument("email")
 @owner_option
-@click.option("--given-name", help="[default: what comes before the @]")
-@click.option("--family-name", default="")
+@click.option("--given-name", help="First name.  [default: what comes before the @]")
+@click.option("--family-name", default="", help="Last name.")
 @roles_option
 @click.option(
     "--ask-password",

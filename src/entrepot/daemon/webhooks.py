@@ -24,24 +24,25 @@ from entrepot.core.webhooks import (
 )
 from entrepot.daemon.console import say, show_one, show_rows
 from entrepot.daemon.desk import OPERATOR, Desk
-from entrepot.daemon.options import hub_command, json_option, page_options
+from entrepot.daemon.options import Noun, hub_command, json_option, page_options
 from entrepot.daemon.paging import note_rest
 
 _COLUMNS = (
     "id",
     "organisation_name",
-    "everything",
+    "hears_of",
     "events",
     "url",
     "failing_since",
     "disabled_at",
 )
+_REACH = {False: "its organisation", True: "everything"}
 _DELIVERIES = ("id", "event_id", "type", "state", "attempts", "due_at", "created_at", "ended_at")
 _number = click.argument("webhook", type=click.IntRange(1))
 _delivery = click.argument("delivery")
 
 
-@click.group()
+@click.group(cls=Noun)
 def webhooks() -> None:
     """Subscribe receivers to events; see, repeat and test deliveries."""
 
@@ -103,11 +104,18 @@ def add(
 @json_option
 @hub_command
 def list_(desk: Desk, organisation: str | None, *, skip: int, take: int, as_json: bool) -> None:
-    """List webhooks by number."""
+    """List webhooks by number.
+
+    HEARS OF says whose events: those of its own organisation, or of all and of the catalogue too
+    (`--everything`); EVENTS says which of them.
+    """
     with desk.hub() as hub, hub.database.read() as tx:
         owner = None if organisation is None else find_organisation(tx, organisation).id
         found, total = list_webhooks(tx, organisation_id=owner, skip=skip, take=take)
-    show_rows([dict(row._mapping) for row in found], columns=_COLUMNS, as_json=as_json)
+    rows = [dict(row._mapping) for row in found]
+    if not as_json:
+        rows = [row | {"hears_of": _REACH[row["everything"]]} for row in rows]
+    show_rows(rows, columns=_COLUMNS, as_json=as_json)
     note_rest(len(found), skip=skip, total=total)
 
 
