@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from securesystemslib.signer import CryptoSigner
 from sqlalchemy import func, select
 
 from entrepot.assembly import Hub as Inside
 from entrepot.client.errors import ExitCode
 from entrepot.core import accounts, catalogue, entitlements
 from entrepot.core.delivery.tables import leases
+from entrepot.core.manifests.papers import sign_paper
+from entrepot.core.manifests.roots import RootSpec, install_root, prepare_root
+from entrepot.core.manifests.signing import sign_releases
 from entrepot.daemon.desk import Desk
 from entrepot.db import Tx
 from tests import factories
@@ -314,3 +318,57 @@ def test_why_says_what_is_in_the_way_and_leaves_no_trace(mirror: Mirror) -> None
     assert told[0]["entitlement"]["id"] == str(number)
     assert mirror.run("why", f"{code}@9").code == ExitCode.NOT_FOUND
     assert mirror.links() == 0
+
+
+def sign(mirror: Mirror, product: str, root: CryptoSigner, targets: CryptoSigner) -> None:
+    """Sign all that is published of the product, with keys that count from now on."""
+    inside = mirror.inside
+    lives, box = inside.policy.manifest_lives, inside.keys.box
+    with mirror.writing() as tx:
+        keys = RootSpec([root.public_key], [targets.public_key])
+        paper = prepare_root(tx, box, product, keys, now=inside.now())
+    sign_paper(paper, [root])
+    with mirror.writing() as tx:
+        install_root(tx, box, paper, lives=lives, actor="operator", now=inside.now())
+    sign_releases(
+        inside.database,
+        inside.blobs,
+        box,
+        product,
+        (),
+        [targets],
+        publisher="Mirror Ltd",
+        lives=lives,
+        actor="operator",
+        now=inside.now,
+    )
+
+
+def test_what_the_publisher_signed_is_held_against_everything(mirror: Mirror) -> None:
+    code, _ = add_product(mirror)
+    mirror.publish(code, "1.0", a="one")
+    root, targets = CryptoSigner.generate_ed25519(), CryptoSigner.generate_ed25519()
+    sign(mirror, code, root, targets)
+    told = mirror.events("sync", "mirror")
+    assert told["pinned"][0]["product"] == code
+    assert mirror.run("lock", code).code == 0
+    lock = mirror.home / "entrepot.lock"
+    assert len(json.loads(lock.read_text())["releases"][0]["manifest"]) == 64
+    assert mirror.run("sync", "build", "--locked", "--lock-file", "entrepot.lock").code == 0
+
+    mirror.publish(code, "2.0", a="nobody signed this")
+    said = mirror.run("sync", "mirror")
+    assert (said.code, mirror.files()) == (ExitCode.UNTRUSTED, {f"{code}/1.0/a.txt": "one"}), said
+
+    verified = json.loads(mirror.run("verify", "mirror", "--json").out)
+    assert [(one["state"], one["signed"]) for one in verified["files"]] == [("ok", True)]
+    # Whoever changes a file and what was noted of it cannot change what was signed.
+    path = mirror.home / "mirror" / code / "1.0" / "a.txt"
+    path.write_text("bad")
+    state = mirror.home / "mirror" / ".entrepot" / "state.json"
+    good, bad = (hashlib.sha256(text).hexdigest() for text in (b"one", b"bad"))
+    state.write_text(state.read_text().replace(good, bad))
+    said = mirror.run("verify", "mirror")
+    assert said.code == ExitCode.CORRUPT, said
+    assert mirror.run("sync", "mirror").code == ExitCode.UNTRUSTED, "for 2.0 is not signed"
+    assert path.read_text() == "one"

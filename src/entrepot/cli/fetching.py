@@ -35,6 +35,19 @@ def reporting(report: Report) -> Iterator[None]:
         raise
 
 
+def trust_of(setup: Setup, client: Client, report: Report) -> Trust:
+    """What this machine trusts of the hub; whom it begins to trust is told."""
+
+    def told(pin: Pin) -> None:
+        report.say(
+            f"From now on releases of {pin.product} must be signed by its publisher, "
+            f"who is trusted by what this hub says today: {pin.fingerprint}"
+        )
+        report.tell("pinned", product=pin.product, fingerprint=pin.fingerprint)
+
+    return Trust(setup.profile().root, client.api.base.url, told=told)
+
+
 @dataclass(slots=True)
 class Run:
     """One run of the command: what to fetch, how, and the token a person may have added."""
@@ -59,15 +72,7 @@ class Run:
         self, client: Client, product: str, artifacts: Sequence[JsonObject], *, whole: bool = True
     ) -> None:
         """Hold what is listed against what the publisher signed, where anything is signed."""
-
-        def told(pin: Pin) -> None:
-            self.manner.report.say(
-                f"From now on releases of {pin.product} must be signed by its publisher, "
-                f"who is trusted by what this hub says today: {pin.fingerprint}"
-            )
-            self.manner.report.tell("pinned", product=pin.product, fingerprint=pin.fingerprint)
-
-        trust = Trust(self.setup.profile().root, client.api.base.url, told=told)
+        trust = trust_of(self.setup, client, self.manner.report)
         manifest = fetch_manifest(client, trust, product, self.release_id)
         if manifest is None:
             return

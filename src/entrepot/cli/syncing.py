@@ -10,7 +10,7 @@ import click
 from entrepot.cli.accepting import accept_named
 from entrepot.cli.completing import complete_folder, complete_product
 from entrepot.cli.console import complain
-from entrepot.cli.fetching import reporting
+from entrepot.cli.fetching import reporting, trust_of
 from entrepot.cli.options import COMMAND, hub_option
 from entrepot.cli.progress import Report, error_fields, open_display
 from entrepot.cli.rows import size_text
@@ -34,7 +34,6 @@ from entrepot.client.mirror_state import (
 from entrepot.client.partial import make_folder
 from entrepot.client.sync_plans import Leftover
 from entrepot.client.syncing import Prepared, Proofs
-from entrepot.client.trust import Trust
 
 _MEANS = {
     "withdrawn": "the publisher has withdrawn it",
@@ -197,8 +196,7 @@ class _Job:
         return self._end(prepared, outcomes, removed)
 
     def _proofs(self, client: Client, folder: Path | None) -> Proofs:
-        trust = Trust(self._setup.profile().root, client.api.base.url)
-        return Proofs(client, trust, folder)
+        return Proofs(client, trust_of(self._setup, client, self._report), folder)
 
     def _patience(self, client: Client) -> syncing.Manner:
         manner, lock = self._manner, Lock()
@@ -331,9 +329,27 @@ class _Job:
     shell_complete=complete_folder,
     help="Where entrepot.toml and entrepot.lock lie.",
 )
-@click.option("--lock-file", metavar="FILE", type=click.Path(dir_okay=False), help="Another file.")
-@click.option("--wanted", "wanted_file", metavar="FILE", type=click.Path(exists=True))
-@click.option("-j", "--jobs", type=click.IntRange(1, JOBS_MAX), default=3, show_default=True)
+@click.option(
+    "--lock-file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="Where to write it.  [default: DIR/entrepot.lock]",
+)
+@click.option(
+    "--wanted",
+    "wanted_file",
+    metavar="FILE",
+    type=click.Path(exists=True),
+    help="What to pin.  [default: DIR/entrepot.toml, else everything]",
+)
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1, JOBS_MAX),
+    default=3,
+    show_default=True,
+    help="Releases to look at at once.",
+)
 @hub_option
 @click.pass_context
 def lock(
@@ -365,7 +381,7 @@ def lock(
         hub = client.api.base.url
         if before is not None and before.hub != hub:
             raise InvalidUse(f"{path} is for {before.hub}, not for {hub}.")
-        proofs = Proofs(client, Trust(setup.profile().root, hub), None)
+        proofs = Proofs(client, trust_of(setup, client, Report.PEOPLE), None)
         if update:
             choices = _pinned_choices(before, update)
         elif what:

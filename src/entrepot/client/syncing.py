@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
+from entrepot.client.attesting import attest
 from entrepot.client.batch import Item, Outcome, download_items
 from entrepot.client.choices import EVERYTHING, Choice, choose, takes_product
 from entrepot.client.client import Client
@@ -23,10 +24,9 @@ from entrepot.client.errors import (
     LicenceNeeded,
     LocalFileError,
     NotFound,
-    Untrusted,
 )
 from entrepot.client.layouts import check_folders
-from entrepot.client.manifests import Manifest, ManifestFile, fetch_manifest, save_manifest
+from entrepot.client.manifests import Manifest, fetch_manifest, save_manifest
 from entrepot.client.mirror_state import (
     HeldFile,
     MirrorState,
@@ -141,6 +141,7 @@ class Proofs:
     trust: Trust
     folder: Path | None
     _found: dict[str, Manifest | None] = field(default_factory=dict)
+    _attested: dict[str, dict[str, Expected]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def of(self, product: str, release_id: str) -> Manifest | None:
@@ -156,21 +157,17 @@ class Proofs:
     def expected(self, step: Step) -> Expected | None:
         """What the publisher signed for this file; None where nothing is signed.
 
-        Raises Untrusted where the hub says otherwise.
+        Raises Untrusted where the hub lists anything of the release otherwise.
         """
-        manifest = self.of(step.release.product, step.release.id)
+        release = step.release
+        manifest = self.of(release.product, release.id)
         if manifest is None:
             return None
-        signed: ManifestFile = manifest.file(step.file.artifact_id)
-        offered = (step.file.name, step.file.size, step.file.sha256)
-        if (signed.name, signed.size, signed.sha256) != offered:
-            raise Untrusted(
-                f"The hub offers {step.file.name} of {step.release.product} "
-                f"{step.release.name} otherwise than its publisher signed it.",
-                remedy="Fetch nothing from it until the publisher has told you why.",
-                reason="manifest-file-differs",
-            )
-        return signed.expected()
+        with self._lock:
+            if release.id not in self._attested:
+                artifacts = [file.artifact for file in release.files]
+                self._attested[release.id] = attest(manifest, artifacts)
+            return self._attested[release.id][step.file.artifact_id]
 
 
 @dataclass(slots=True)
