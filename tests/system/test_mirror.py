@@ -277,12 +277,18 @@ def test_a_lock_file_makes_a_build_repeatable_and_tells_every_change(mirror: Mir
     assert mirror.files("build") == {f"{code}/1.0/a.txt": "one", f"{code}/1.0/b.txt": "two"}
     assert mirror.run("verify", "build", "--lock-file", "entrepot.lock").code == 0
 
+    assert mirror.run("download", code, "--locked", "-d", "flat").code == 0
+    assert mirror.files("flat") == {"a.txt": "one", "b.txt": "two"}
+
     changed = json.loads(raw)
     changed["releases"][0]["files"][0]["sha256"] = "0" * 64
     lock.write_text(json.dumps(changed))
     said = mirror.run("sync", "other", "--locked", "--lock-file", "entrepot.lock")
     assert (said.code, mirror.files("other")) == (ExitCode.CORRUPT, {}), said
     assert "pinned is 000" in said.err
+
+    said = mirror.run("download", code, "--locked", "-d", "other")
+    assert (said.code, mirror.files("other")) == (ExitCode.CORRUPT, {}), said
 
     lock.write_bytes(raw)
     with mirror.writing() as tx:

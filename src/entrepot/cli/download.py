@@ -1,6 +1,7 @@
 """The commands download and download-artifacts."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,6 +14,7 @@ from entrepot.cli.transferring import Manner, manner_of, transfer_options
 from entrepot.client.batch import Item
 from entrepot.client.errors import InvalidUse
 from entrepot.client.finding import (
+    Wanted,
     find_entitlement,
     find_release,
     find_version,
@@ -20,6 +22,8 @@ from entrepot.client.finding import (
     parse_wanted,
     product_code,
 )
+from entrepot.client.lock_files import read_lock
+from entrepot.client.locking import pinned_release, require_pinned
 
 
 @click.command("download-artifacts", context_settings=COMMAND)
@@ -80,6 +84,15 @@ def download_artifacts(
     "Can be given several times.",
 )
 @click.option("--zip", "as_zip", is_flag=True, help="All files in one ZIP, checked one by one.")
+@click.option("--locked", is_flag=True, help="Exactly what the lock file pins of it, or nothing.")
+@click.option(
+    "--lock-file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    default="entrepot.lock",
+    show_default=True,
+    help="With --locked.",
+)
 @transfer_options
 @hub_option
 @click.pass_context
@@ -89,7 +102,10 @@ def download(
     what: str,
     release_id: str | None,
     patterns: tuple[str, ...],
+    lock_file: str,
+    *,
     as_zip: bool,
+    locked: bool,
     **options: Any,
 ) -> None:
     """Download a release of a product, by default the newest, and verify it.
@@ -103,10 +119,31 @@ def download(
         raise InvalidUse("A version and -r are two ways to say one thing: leave one of them out.")
     if as_zip and patterns:
         raise InvalidUse("--zip has all files of the release: leave --artifact out.")
+    if locked and (as_zip or patterns or release_id):
+        raise InvalidUse("--locked brings what is pinned: leave --zip, --artifact and -r out.")
     setup = _setup(ctx)
     manner = manner_of(setup, **options)
-    run, items = _find(setup, manner, what, release_id, patterns, as_zip=as_zip)
+    if locked:
+        run, items = _find_pinned(setup, manner, wanted, Path(lock_file))
+    else:
+        run, items = _find(setup, manner, what, release_id, patterns, as_zip=as_zip)
     carry_out(ctx, run, lambda: items)
+
+
+def _find_pinned(
+    setup: Setup, manner: Manner, wanted: Wanted, lock_path: Path
+) -> tuple[Run, list[Item]]:
+    """The run that fetches what a lock file pins of a product, and its plan."""
+    with reporting(manner.report):
+        locked = pinned_release(read_lock(lock_path), wanted.what, wanted.version)
+        run = Run(setup, "", locked.id, manner)
+        with run.client() as client:
+            entitlement = find_entitlement(client, locked.product)
+            run.entitlement_id = str(entitlement.get("id", ""))
+            release = find_release(client, run.entitlement_id, locked.id)
+            artifacts = require_pinned(locked, release)
+            run.attest(client, locked.product, release["artifacts"])
+        return run, run.plan(artifacts)
 
 
 def _find(

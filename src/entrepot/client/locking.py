@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from entrepot.client.answers import JsonObject
 from entrepot.client.choices import Choice, Chosen, choose, files_of, takes_product
 from entrepot.client.client import Client
 from entrepot.client.errors import (
@@ -17,7 +18,13 @@ from entrepot.client.errors import (
 )
 from entrepot.client.lock_files import LockedRelease, LockFile, differences, lock_of
 from entrepot.client.mirror_state import MirrorState, look_at
-from entrepot.client.offers import Answers, OfferedFile, OfferedRelease, ask_for_offers
+from entrepot.client.offers import (
+    Answers,
+    OfferedFile,
+    OfferedRelease,
+    ask_for_offers,
+    release_of,
+)
 from entrepot.client.permissions import explain_search
 from entrepot.client.sync_plans import Plan, plan_sync
 from entrepot.client.syncing import Prepared, Proofs
@@ -99,16 +106,7 @@ def prepare_locked(
         differing += _manifest_differences(locked, proofs)
         chosen.append(_chosen(locked, release))
     if differing:
-        shown = differing[:DIFFERENCES_SHOWN_MAX]
-        more = len(differing) - len(shown)
-        raise Corrupt(
-            "The hub does not offer what is pinned:\n"
-            + "\n".join(f"  {each}" for each in shown)
-            + (f"\n  and {more} more" if more else ""),
-            remedy="Nothing was fetched. Ask the publisher why; to pin what is offered now: "
-            "entrepot lock --update CODE",
-            reason="lock-differs",
-        )
+        raise not_as_pinned(differing)
     pinned = {file.path for release in lock.releases for file in release.files}
     places = {file.artifact_id: file.path for one in lock.releases for file in one.files}
     plan = plan_sync(
@@ -125,6 +123,45 @@ def prepare_locked(
         replace(one, fate="unwanted") for one in plan.leftovers if one.path not in pinned
     )
     return PreparedLock(Prepared(replace(plan, leftovers=leftovers), offers), tuple(notices))
+
+
+def not_as_pinned(differing: Sequence[str]) -> Corrupt:
+    """The error that lists what the hub offers otherwise than it was pinned."""
+    shown = differing[:DIFFERENCES_SHOWN_MAX]
+    more = len(differing) - len(shown)
+    return Corrupt(
+        "The hub does not offer what is pinned:\n"
+        + "\n".join(f"  {each}" for each in shown)
+        + (f"\n  and {more} more" if more else ""),
+        remedy="Nothing was fetched. Ask the publisher why; to pin what is offered now: "
+        "entrepot lock --update CODE",
+        reason="lock-differs",
+    )
+
+
+def pinned_release(lock: LockFile, product: str, version: str) -> LockedRelease:
+    """The one release of a product that the lock pins, by name or id where it pins several.
+
+    Raises InvalidUse that says what there is.
+    """
+    of_product = [one for one in lock.releases if one.product == product]
+    found = [one for one in of_product if not version or version in (one.name, one.id)]
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(f"{one.product}@{one.name}" for one in of_product) or "none of it"
+    raise InvalidUse(
+        f"The lock file does not say which release of {product[:80]!r}: it pins {names}.",
+        remedy="Give one of these, or pin it: entrepot lock CODE@VERSION",
+    )
+
+
+def require_pinned(locked: LockedRelease, release: JsonObject) -> list[JsonObject]:
+    """The pinned artifacts of a release as the hub lists it. Raises Corrupt, BadAnswer."""
+    offered = release_of(release, locked.product, ())
+    found = differences(locked, offered, files_of(offered.files, locked.requested))
+    if found:
+        raise not_as_pinned(found)
+    return [dict(file.artifact) for file in _chosen(locked, offered).files]
 
 
 def _chosen(locked: LockedRelease, release: OfferedRelease) -> Chosen:
