@@ -21,8 +21,9 @@ import pytest
 from entrepot.assembly import Hub as Inside
 from entrepot.core.events import Event, record
 from entrepot.daemon.desk import Desk
+from tests.databases import empty_database, postgresql_server  # noqa: F401 - a fixture
 from tests.system.hubs import Hub, free_port, running_hub
-from tests.system.media_orders import wait_for, workers
+from tests.system.media_orders import wait_for
 
 RECEIVER = Path(__file__).with_name("receiver.py")
 FIRST_SECONDS_MAX = 5.0  # on an idle hub it is less than one; the machine may be busy
@@ -61,11 +62,20 @@ def subjects(path: Path) -> set[str]:
     return {json.loads(each[0]["body"])["data"]["subject"] for each in came(path).values()}
 
 
-@pytest.fixture
-def told_hub(data: Path) -> Iterator[Hub]:
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)])
+def told_hub(
+    request: pytest.FixtureRequest, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Hub]:
     """A sandbox that may deliver to this machine."""
-    with running_hub(data, web_processes="1", outbound_private="on") as hub:
-        yield hub
+    settings = {"web_processes": "1", "outbound_private": "on"}
+    if request.param == "sqlite":
+        with running_hub(data, **settings) as hub:
+            yield hub
+        return
+    with empty_database("postgresql", request, tmp_path) as url:
+        monkeypatch.setenv("ENTREPOT_DATABASE_URL", url)
+        with running_hub(tmp_path / "other", database_url=url, **settings) as hub:
+            yield hub
 
 
 def happen(inside: Inside, first: int, last: int) -> set[str]:
@@ -101,13 +111,13 @@ def test_every_event_arrives_though_receiver_and_worker_are_killed(
             expected |= happen(inside, 41, 50)
             before = len(came(path))
             wait_for(lambda: len(came(path)) > before)
-            [worker] = workers(told_hub)
+            [worker] = _column(inside, "SELECT pid FROM workers WHERE ended_at IS NULL")
             os.kill(worker, signal.SIGKILL)  # while answers are still to come
             expected |= happen(inside, 51, 60)
         with receiving(port, path):
             wait_for(lambda: subjects(path) == expected, ALL_SECONDS_MAX)
             delivered = "SELECT count(*) FROM webhook_deliveries WHERE state <> 'delivered'"
-            wait_for(lambda: _count(inside, delivered) == 0, ALL_SECONDS_MAX)
+            wait_for(lambda: _column(inside, delivered) == [0], ALL_SECONDS_MAX)
     messages = came(path)
     assert len(messages) == len(expected) == 60  # one id for each event, whatever happened
     for number, times in messages.items():
@@ -116,9 +126,9 @@ def test_every_event_arrives_though_receiver_and_worker_are_killed(
             verify(one, number, made["secret"])
 
 
-def _count(inside: Inside, query: str) -> int:
+def _column(inside: Inside, query: str) -> list[int]:
     with inside.database.read() as tx:
-        return int(tx.exec_driver_sql(query).scalar_one())
+        return list(tx.exec_driver_sql(query).scalars())
 
 
 def verify(one: dict[str, Any], number: str, secret: str) -> None:

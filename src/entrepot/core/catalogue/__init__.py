@@ -56,6 +56,9 @@ from entrepot.core.catalogue.media_types import (
 from entrepot.core.catalogue.product_download_lists import (
     IDS_MAX,
     DownloadFilter,
+    Shelf,
+    ShownDownload,
+    find_shelf,
     list_product_downloads,
 )
 from entrepot.core.catalogue.product_downloads import (
@@ -138,6 +141,8 @@ __all__ = [
     "Probe",
     "ProductSpec",
     "ReleaseSpec",
+    "Shelf",
+    "ShownDownload",
     "Source",
     "StoredFile",
     "Swept",
@@ -179,6 +184,7 @@ __all__ = [
     "find_release",
     "find_revision",
     "find_same",
+    "find_shelf",
     "find_targets",
     "find_unmeasured",
     "hold_bytes",

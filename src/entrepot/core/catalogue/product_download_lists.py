@@ -4,9 +4,9 @@ A page comes from the database as one row, its downloads as JSON in it, with the
 them. Python's SQLite lets go of the interpreter for every row and waits to have it back, and
 psycopg reads cell by cell: a hundred rows cost more than all else that a page needs.
 
-Of a page without filters only the names of its rows are asked for first, which an index gives:
-a row's number and its `version`, another one after each change. What is in memory by all these
-names is the page; else the rows are read.
+Of a page without filters only the names of its rows are asked for first, with the product, and an
+index gives them: a row's number and its `version`, another one after each change. What is in memory
+by all these names is the page; else the rows are read.
 """
 
 from collections.abc import Collection
@@ -26,10 +26,11 @@ from sqlalchemy import (
     cast,
     func,
     literal_column,
+    or_,
     select,
 )
 
-from entrepot.core.catalogue.tables import product_downloads
+from entrepot.core.catalogue.tables import product_downloads, products
 from entrepot.db import Prepared, Tx
 from entrepot.db.schema import Number
 from entrepot.kit.clock import from_millis
@@ -88,10 +89,6 @@ def list_product_downloads(
         "skip": page.skip,
         "take": page.size,
     }
-    if wanted == _EVERY:
-        known = _known_page(tx, bound)
-        if known is not None:
-            return known
     dialect, visible = tx.dialect.name, wanted.visibility is not None
     if wanted.ids is None:
         bounded = wanted.first_id > 0 or wanted.last_id < INT64_MAX
@@ -104,33 +101,59 @@ def list_product_downloads(
     return _made(row.cells), int(row.total)
 
 
-def _known_page(tx: Tx, bound: dict[str, Any]) -> tuple[list[ShownDownload], int] | None:
-    """The page if all of it is in memory. A product's sequence counts from 1 without gaps."""
-    skip, take = bound["skip"], bound["take"]
-    places = {"product_id": bound["product_id"], "first": skip + 1, "last": skip + take}
-    row = _names(tx.dialect.name).one_or_none(tx, places)
-    names = row.names.split(",") if row.names else []
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """A product, and the page of all its downloads that was asked for: None if it must be read."""
+
+    id: int
+    code: str
+    listed: bool
+    page: tuple[list[ShownDownload], int] | None
+
+
+def find_shelf(
+    tx: Tx, number: int | None, code: str, wanted: DownloadFilter, page: Page
+) -> Shelf | None:
+    """The product of this number or code, with the page where `list_product_downloads` need not
+    be asked: one statement instead of two, and no row of the page is read that is in memory.
+    """
+    places = {"first": page.skip + 1, "last": page.skip + page.size}
+    bound = {"number": number, "code": code, **places}
+    row = _shelves(tx.dialect.name).one_or_none(tx, bound)
+    if row is None:
+        return None
+    known = _known(row.names) if wanted == _EVERY else None
+    found = None if known is None else (known, int(row.total or 0))
+    return Shelf(row.id, row.code, row.listed, found)
+
+
+def _known(names: str | None) -> list[ShownDownload] | None:
+    """The rows of these names if all of them are in memory."""
     kept = _kept  # another thread may begin anew with an empty one
     try:
-        found = [kept[name] for name in names]
+        found = [kept[name] for name in names.split(",")] if names else []
     except KeyError:
         return None
     found.sort(key=_place)
-    return found, int(row.total or 0)
+    return found
 
 
 @cache
-def _names(dialect: str) -> Prepared:
-    """One row: `names` of the page's rows, with commas between, and the last place as `total`."""
+def _shelves(dialect: str) -> Prepared:
+    """`names` of the page's rows, with commas between, and the last place as `total`.
+
+    A product's sequence counts from 1 without gaps, so a page is a stretch of it.
+    """
     together = func.string_agg if dialect == "postgresql" else func.group_concat
-    mine = _COLUMNS.product_id == _bound("product_id")
+    mine = _COLUMNS.product_id == products.c.id
     name = cast(_COLUMNS.id, Text) + literal_column("':'") + _COLUMNS.version
-    last = select(func.max(_COLUMNS.sequence)).where(mine).scalar_subquery()
-    places = _COLUMNS.sequence.between(_bound("first"), _bound("last"))
-    page = select(
-        together(name, literal_column("','")).label("names"), last.label("total")
-    ).select_from(product_downloads)
-    return Prepared(page.where(mine, places))
+    stretch = _COLUMNS.sequence.between(_bound("first"), _bound("last"))
+    names = select(together(name, literal_column("','"))).where(mine, stretch)
+    last = select(func.max(_COLUMNS.sequence)).where(mine)
+    shown = [names.scalar_subquery().label("names"), last.scalar_subquery().label("total")]
+    code = bindparam("code", type_=products.c.code.type)
+    match = or_(products.c.id == _bound("number"), products.c.code == code)
+    return Prepared(select(*products.c["id", "code", "listed"], *shown).where(match))
 
 
 def _bound(name: str) -> BindParameter[int]:

@@ -25,6 +25,7 @@ from entrepot.core.entitlements.download_permission import (
     KnownProduct,
     PermittedDownload,
     Taker,
+    list_permitted_downloads,
     permitted_product,
     permitted_product_download,
 )
@@ -122,6 +123,7 @@ __all__ = [
     "list_all_entitlements",
     "list_entitlements",
     "list_permitted_assets",
+    "list_permitted_downloads",
     "list_permitted_releases",
     "list_signatures",
     "permitted_artifact",

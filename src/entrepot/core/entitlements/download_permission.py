@@ -18,7 +18,15 @@ from sqlalchemy import bindparam, or_, select
 
 from entrepot.core.accounts import OPERATOR, PUBLISHER, Principal
 from entrepot.core.accounts.grant_tables import contacts
-from entrepot.core.catalogue import CONTACT, PUBLIC, find_product_download
+from entrepot.core.catalogue import (
+    CONTACT,
+    PUBLIC,
+    DownloadFilter,
+    ShownDownload,
+    find_product_download,
+    find_shelf,
+    list_product_downloads,
+)
 from entrepot.core.catalogue.tables import products
 from entrepot.core.entitlements.asset_permission import (
     best_right,
@@ -31,6 +39,7 @@ from entrepot.db import Prepared, Tx
 from entrepot.db.schema import Instant, Number
 from entrepot.errors import Denied, NotFound, Unauthenticated
 from entrepot.kit.ids import parse_number
+from entrepot.kit.paging import Page
 from entrepot.kit.text import is_storable
 
 
@@ -93,12 +102,29 @@ def permitted_product(tx: Tx, who: Principal, reference: str) -> KnownProduct:
     if not is_storable(reference):
         raise NotFound
     row = _PRODUCT.one_or_none(tx, {"number": number, "code": reference})
-    if row is None:
-        raise NotFound
-    known = row.listed or who.roles.intersection((PUBLISHER, OPERATOR))
-    if not known and row.id not in products_with_any_right(tx, who.organisation_id):
-        raise NotFound
+    _require_known(tx, who, row)
     return KnownProduct(row.id, row.code)
+
+
+def list_permitted_downloads(
+    tx: Tx, who: Principal, reference: str, wanted: DownloadFilter, page: Page
+) -> tuple[list[ShownDownload], int]:
+    """`list_product_downloads` of the product that `permitted_product` gives, at half the price."""
+    number = parse_number(reference)
+    if not is_storable(reference):
+        raise NotFound
+    shelf = find_shelf(tx, number, reference, wanted, page)
+    _require_known(tx, who, shelf)
+    assert shelf is not None
+    return shelf.page or list_product_downloads(tx, shelf.id, wanted, page)
+
+
+def _require_known(tx: Tx, who: Principal, product: Any) -> None:
+    if product is None:
+        raise NotFound
+    known = product.listed or who.roles.intersection((PUBLISHER, OPERATOR))
+    if not known and product.id not in products_with_any_right(tx, who.organisation_id):
+        raise NotFound
 
 
 def permitted_product_download(

@@ -13,10 +13,9 @@ from entrepot.core.catalogue import (
     add_product_download,
     change_product_download,
     find_product_download,
-    list_product_downloads,
     remove_product_download,
 )
-from entrepot.core.entitlements import permitted_product
+from entrepot.core.entitlements import list_permitted_downloads, permitted_product
 from entrepot.db import Tx
 from entrepot.errors import EntrepotError, Invalid
 from entrepot.web.http.edge import Edge
@@ -96,8 +95,7 @@ def _list(door: Door) -> HTTPRouteHandler:
         asked = parse_list(request.scope["query_string"])
 
         def page(tx: Tx) -> DownloadPage:
-            known = permitted_product(tx, who, product)
-            rows, total = list_product_downloads(tx, known.id, asked.wanted, asked.page)
+            rows, total = list_permitted_downloads(tx, who, product, asked.wanted, asked.page)
             counted, links = _paged(door, product, asked, total)
             items = cast("list[DownloadItem]", door.writer.downloads(rows))
             return DownloadPage(status=200, data=items, pagination=counted, links=links)
