@@ -79,6 +79,7 @@ def test_a_password_is_enough_where_the_setting_is_on_and_never_where_it_is_off(
         assert ours.run("entitlements", "-f", "json").code == 0
         assert json.loads(path.read_text())["prod"]["refresh_token"] != first
         assert ours.run("logout").code == 0
+        trust_by_option(hub, authority, password)
 
     with serving(data, authority) as hub:
         edmgr = trusting(hub, authority, "late", EDMGR)
@@ -91,6 +92,23 @@ def test_a_password_is_enough_where_the_setting_is_on_and_never_where_it_is_off(
         assert "takes no user name and password" in said.err
         assert "This hub offers the grants" in said.err
         assert "(" not in said.err
+
+
+def trust_by_option(hub: Hub, authority: Path, password: str) -> None:
+    """A private authority by --cacert, which signing in remembers; without it nothing goes."""
+    ours = customer(hub, authority.parent / "option", ENTREPOT)
+    sign_in = ["login", "credentials", "-u", ADA]
+    stranger = ours.run(*sign_in, stdin=f"{password}\n")
+    assert stranger.code == 7, stranger
+    assert "--cacert" in stranger.err
+    said = ours.run(*sign_in, "--cacert", str(authority), stdin=f"{password}\n")
+    assert said.code == 0, said
+    assert ours.run("products", "-f", "json").objects()
+    looked = ours.run("doctor", "--json")
+    assert looked.code == 0, looked
+    found = {one["check"]: one for one in json.loads(looked.out)}
+    assert found["tls"]["protocol"] == "TLSv1.3"
+    assert found["tls"]["verdict"] == "ok"
 
 
 def refresh_by_msal(edmgr: Customer) -> None:
