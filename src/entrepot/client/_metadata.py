@@ -4,12 +4,12 @@ import logging
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.client import HTTPResponse
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 from tuf.api import exceptions
 from tuf.api.metadata import Metadata, Root
@@ -19,6 +19,7 @@ from tuf.ngclient.updater import Updater
 
 from entrepot.client.api import Api
 from entrepot.client.client import Client
+from entrepot.client.connections import unreachable
 from entrepot.client.errors import ClientError, Denied, NotFound, Unreachable, Untrusted
 from entrepot.client.private_files import read_plain
 from entrepot.client.proofs import Proof, fingerprint
@@ -46,41 +47,37 @@ class _Fetcher(FetcherInterface):
     def __init__(self, api: Api, product: str) -> None:
         self._api = api
         self._product = product
+        self._answer = ExitStack()
         self.refusal: ClientError | None = None
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         path = (*PATH, self._product, *url.split("/"))
+        self.close()
         try:
             answer = self._api.stream(path, {"Accept": "application/json"})
-            response = answer.__enter__()
+            response = self._answer.enter_context(answer)
         except (NotFound, Denied) as error:
             self.refusal = error
             status = 404 if isinstance(error, NotFound) else 403
             raise exceptions.DownloadHTTPError(error.message, status) from error
-        return self._read(answer, response)
+        return self._read(response)
 
-    def _read(self, answer: Any, response: HTTPResponse) -> Iterator[bytes]:
+    def _read(self, response: HTTPResponse) -> Iterator[bytes]:
+        origin = self._api.base.origin
         deadline = monotonic() + self._api.times.call_seconds
-        with _Entered(answer):
+        try:
             while piece := response.read1(_READ_BYTES):
                 yield piece
                 if monotonic() > deadline:
-                    raise Unreachable(f"{self._api.base.origin} is too slow to answer.")
+                    raise Unreachable(f"{origin} is too slow to answer.")
             if response.length:
-                raise Unreachable(f"The connection to {self._api.base.origin} was cut.")
+                raise Unreachable(f"The connection to {origin} was cut.")
+        except (OSError, HTTPException) as error:
+            raise unreachable(error, origin) from error
 
-
-class _Entered:
-    """A context that was entered already, to be left in one place."""
-
-    def __init__(self, entered: Any) -> None:
-        self._entered = entered
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, *error: Any) -> Any:
-        return self._entered.__exit__(*error)
+    def close(self) -> None:
+        """Let go of an answer that was not read to its end, or was."""
+        self._answer.close()
 
 
 @dataclass(slots=True)
@@ -118,7 +115,11 @@ def _open(client: Client, trust: Trust, product: str, folder: Path) -> _Opened |
     opened: _Opened | None = trust.opened.get(product)
     if opened is not None and monotonic() < opened.until:
         return opened
-    fetcher = _Fetcher(client.api, product)
+    with closing(_Fetcher(client.api, product)) as fetcher:
+        return _open_anew(fetcher, trust, product, folder)
+
+
+def _open_anew(fetcher: _Fetcher, trust: Trust, product: str, folder: Path) -> _Opened | None:
     pin = trust.pin_of(product)
     root = pin.root if pin is not None else b""
     if not root:
@@ -231,7 +232,7 @@ def _target(opened: _Opened, folder: Path, product: str, name: str, bytes_max: i
         )
     path = folder / "manifests" / name
     try:
-        with opened.lock:
+        with opened.lock, closing(opened.fetcher):
             if opened.updater.find_cached_target(info, str(path)) is None:
                 opened.updater.download_target(info, str(path))
             return read_plain(path, bytes_max)
