@@ -135,7 +135,7 @@ def test_what_can_never_match_is_refused(tx: Tx, patterns: list[str]) -> None:
     ("pattern", "instead"),
     [
         ("product/downlaod-added", "Did you mean product/download-added?"),
-        ("order/done", "order/completed"),
+        ("order/done", "Of order there are: order/cancelled, order/completed"),
         ("release/publish", "release/available"),
         ("product-download/added", "product/download-added"),
         ("product-download/*", "product/*"),

@@ -150,6 +150,24 @@ def test_countries_are_named_as_the_time_zone_database_names_them() -> None:
     assert names.index("Afghanistan") < names.index("Åland Islands") < names.index("Albania")
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Germany", "DE"),
+        ("UK", "GB"),
+        ("cote d’ivoire", "CI"),
+        ("Korea", "two letters"),  # there are two
+        ("Niger", "NE"),
+        ("", "two letters"),
+        ("x" * 9999, "two letters"),
+    ],
+)
+def test_who_writes_a_name_is_told_the_code(text: str, told: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        check_country(text, field="country")
+    assert told in caught.value.remedy
+
+
 @pytest.mark.parametrize("text", ["DE", "de", " De ", "dE\n"])
 def test_a_country_is_upper_case(text: str) -> None:
     assert check_country(text, field="country") == "DE"

@@ -217,6 +217,8 @@ def test_organisations(entrepotd: Run) -> None:
     assert "Äcme & Co" in table[1]
     assert entrepotd("organisation", "add", "Äcme & Co", "--country", "FR").code == 6
     assert entrepotd("organisation", "add", "Other", "--country", "XX").code == 5
+    named = entrepotd("organisation", "add", "Other", "--country", "Germany")
+    assert (named.code, "is DE." in named.err) == (5, True)
     assert entrepotd("organisation", "block", "Nobody").code == 3
 
 
@@ -439,7 +441,15 @@ def test_publish_grant_withdraw_revoke(entrepotd: Run, tmp_path: Path) -> None:
     assert entrepotd("withdraw", release["id"]).code == 0
     assert entrepotd("withdraw", release["id"]).code == 6
     assert entrepotd("releases", "P1", "--json").json()[0]["state"] == "withdrawn"
+    assert entrepotd("product", "add", "BOTH", "--member", "P1").code == 0
+    group = entrepotd("releases", "BOTH")
+    assert (group.code, "`entrepotd releases P1`" in group.err) == (0, True)
+    assert entrepotd("releases", "BOTH", "--json").json() == []
     assert entrepotd("downloads", "--json").json() == []
+    assert "nothing to list" in entrepotd("downloads").err
+    assert "No event fits." in entrepotd("audit", "export", "--actor", "nobody").err
+    slip = entrepotd("audit", "export", "--type", "release.publish")
+    assert (slip.code, slip.out, "release.available" in slip.err) == (5, "", True)
     assert entrepotd("downloads", "--organisation", "Nobody").code == 3
 
 

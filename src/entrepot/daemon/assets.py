@@ -185,7 +185,7 @@ def _report(
         skipped = [{"path": str(each.path), "reason": each.reason} for each in left_out]
         show_json({"assets": rows, "left_out": skipped})
         return
-    show_rows(rows, columns=("id", "outcome", "path"), as_json=False)
+    show_rows(rows, columns=("id", "outcome", "path"), as_json=False, none="")
     for file, one in zip(files, done, strict=True):
         if one.outcome == "added" and _is_empty(file.path):
             say(f"Empty: {printable(str(file.path))}")
@@ -229,10 +229,10 @@ def list_(desk: Desk, *, skip: int, take: int, as_json: bool, **wanted: str | No
     with desk.hub() as hub, hub.database.read() as tx:
         found = list_assets(tx, conditions, skip=skip, take=take)
         total = count_assets(tx, conditions)
-    show_rows([_fields(row) for row in found], columns=_COLUMNS, as_json=as_json)
+    none = "There is no such asset." if any(wanted.values()) else "There are no assets."
+    rows = [_fields(row) for row in found]
+    show_rows(rows, columns=_COLUMNS, as_json=as_json, none="" if total else none)
     note_rest(len(found), skip=skip, total=total)
-    if not total:
-        say("There is no such asset." if any(wanted.values()) else "There are no assets.")
 
 
 def _fields(row: Row[Any]) -> dict[str, Any]:

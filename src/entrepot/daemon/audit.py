@@ -1,12 +1,16 @@
 """`entrepotd audit`: what happened on the hub, for whoever has to know."""
 
 import sys
+from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 import click
+from sqlalchemy import Row
 
 from entrepot.core.accounts import find_organisation
 from entrepot.core.events import FORMATS, Wanted, walk_events
+from entrepot.daemon.console import say
 from entrepot.daemon.desk import Desk
 from entrepot.daemon.options import INSTANT, Noun, hub_command
 
@@ -49,6 +53,17 @@ def export(
             with hub.database.read() as tx:
                 owner = find_organisation(tx, organisation).id
         wanted = Wanted(since, until, kind, actor, owner, subject)
-        for piece in FORMATS[form](walk_events(hub.database, wanted)):
+        found = peek(walk_events(hub.database, wanted))
+        for piece in FORMATS[form](found):
             sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()
+
+
+def peek(rows: Iterator[Row[Any]]) -> Iterator[Row[Any]]:
+    """The rows; that there is none is said, so that nobody takes a slip for a quiet month."""
+    first = next(rows, None)
+    if first is None:
+        say("No event fits.")
+        return
+    yield first
+    yield from rows

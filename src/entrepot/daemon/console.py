@@ -64,11 +64,19 @@ def _plain(value: object) -> object:
     raise TypeError(f"no JSON for {type(value).__name__}")
 
 
-def show_rows(rows: Sequence[Mapping[str, Any]], *, columns: Sequence[str], as_json: bool) -> None:
-    """A list: as JSON with every field, else a table of `columns`."""
+def show_rows(
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    columns: Sequence[str],
+    as_json: bool,
+    none: str = "There is nothing to list.",
+) -> None:
+    """A list: as JSON with every field, else a table of `columns`; `none` is said of no rows."""
     if as_json:
         show_json(list(rows))
         return
+    if not rows and none:
+        say(none)
     lines = [[column.replace("_", " ").upper() for column in columns]]
     lines += [[_cell(row[column]) for column in columns] for row in rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]

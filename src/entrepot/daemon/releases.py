@@ -13,6 +13,7 @@ from entrepot.core.catalogue import (
     find_product,
     find_release,
     list_artifacts,
+    list_members,
     list_releases,
     withdraw_release,
 )
@@ -49,14 +50,23 @@ _ARTIFACT_COLUMNS = ("id", "file_name", "size", "sha256")
 def releases(desk: Desk, product: str, *, skip: int, take: int, as_json: bool) -> None:
     """List the releases of PRODUCT (code or number) in any state, newest first.
 
-    One that is to become available later is scheduled.
+    One that is to become available later is scheduled. A group has none of its own: it names the
+    products whose releases it gives.
     """
     with desk.hub() as hub, hub.database.read() as tx:
         number = find_product(tx, product).id
         found = list_releases(tx, number, skip=skip, take=take)
         total = count_releases(tx, number)
         rows = [_release(tx, row, now=hub.now()) for row in found]
+        members = list_members(tx, number)
     shown = rows if as_json else [row | {"files": len(row["artifacts"])} for row in rows]
+    if members and not rows:
+        say(
+            f"{product} is a group: its releases are those of its members. See "
+            f"{', '.join(f'`entrepotd releases {code}`' for code in members)}."
+        )
+        show_rows(shown, columns=_COLUMNS, as_json=as_json, none="")
+        return
     show_rows(shown, columns=_COLUMNS, as_json=as_json)
     note_rest(len(found), skip=skip, total=total)
 

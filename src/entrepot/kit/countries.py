@@ -4,9 +4,14 @@ The names are those of `iso3166.tab` of the IANA time zone database (public doma
 which is kept with the standard; a test compares the two.
 """
 
+import re
 import unicodedata
 from collections.abc import Mapping
 
+_NAME_LENGTH_MAX = 80
+# Used by the Union for two of its (former) members; ISO 3166 keeps them free for that alone.
+_RESERVED = {"uk": "GB", "el": "GR"}
+_WORD = re.compile(r"\w+")
 COUNTRY_NAMES: Mapping[str, str] = {
     "AD": "Andorra",
     "AE": "United Arab Emirates",
@@ -263,6 +268,21 @@ COUNTRY_NAMES: Mapping[str, str] = {
 def country_choices() -> list[tuple[str, str]]:
     """Code and name of every country in the order of the names, for people to choose from."""
     return sorted(COUNTRY_NAMES.items(), key=lambda each: _folded(each[1]))
+
+
+def country_named(text: str) -> str | None:
+    """The code of the one country whose name is `text` or has it as a word; None: none or more.
+
+    `Germany` is DE, and `UK` is GB.
+    """
+    wanted = _folded(text.strip()[:_NAME_LENGTH_MAX])
+    if wanted in _RESERVED:
+        return _RESERVED[wanted]
+    names = {code: _folded(name) for code, name in COUNTRY_NAMES.items()}
+    whole = [code for code, name in names.items() if name == wanted]
+    parts = [code for code, name in names.items() if wanted in _WORD.findall(name)]
+    found = whole or parts
+    return found[0] if len(found) == 1 else None
 
 
 def _folded(name: str) -> str:

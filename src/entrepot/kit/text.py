@@ -5,7 +5,7 @@ import unicodedata
 from datetime import UTC, datetime
 
 from entrepot.errors import Invalid
-from entrepot.kit.countries import COUNTRY_NAMES
+from entrepot.kit.countries import COUNTRY_NAMES, country_named
 
 LINE_LENGTH_MAX = 200
 TEXT_LENGTH_MAX = 1_000_000
@@ -50,11 +50,14 @@ def check_country(code: str, *, field: str) -> str:
     """An ISO 3166-1 alpha-2 country code in upper case; Invalid names `field`."""
     upper = code.strip().upper()
     if not code.isascii() or upper not in COUNTRIES:
+        meant = country_named(code)
         raise Invalid(
             f"{code[:_SHOWN]!r} is not a country code.",
             field=field,
             code="country-invalid",
-            remedy="Give two letters as in ISO 3166-1, such as DE or US.",
+            remedy=f"The code of {COUNTRY_NAMES[meant]} is {meant}."
+            if meant
+            else "Give two letters as in ISO 3166-1, such as DE or US.",
         )
     return upper
 

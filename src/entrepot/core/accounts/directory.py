@@ -28,7 +28,11 @@ def fold_email(email: str) -> str:
     """The form under which an address is stored and looked up; Invalid where it is none."""
     folded = email.strip().casefold()
     if not _EMAIL.fullmatch(folded):
-        raise Invalid(f"{email!r} is not a mail address.", field="email")
+        raise Invalid(
+            f"{email!r} is not a mail address.",
+            field="email",
+            remedy="Write it in full, as in ada@example.com.",
+        )
     return folded
 
 

@@ -39,7 +39,12 @@ def add_licence(tx: Tx, *, code: str, name: str, text: str, actor: str, now: dat
         with tx.begin_nested():
             number: int = tx.execute(insert(licences).returning(licences.c.id), values).scalar_one()
     except IntegrityError as error:
-        raise Conflict(f"There is a licence {code!r} already.", code="code-taken") from error
+        raise Conflict(
+            f"There is a licence {code!r} already.",
+            code="code-taken",
+            remedy="Publish a new revision of its text (`entrepotd licence revise`), or choose "
+            "another code.",
+        ) from error
     revise_licence(tx, code=code, text=text, actor=actor, now=now)
     return number
 
@@ -148,7 +153,8 @@ def find_revision(tx: Tx, code: str, revision: int | None = None) -> LicenceRevi
         query = query.where(licence_revisions.c.revision == revision)
     row = tx.execute(query).one_or_none() if is_storable(code) else None
     if row is None:
-        raise NotFound(f"There is no such revision of a licence {code!r}.")
+        of_it = "" if revision is None else f" with a revision {revision}"
+        raise NotFound(f"There is no licence {code!r}{of_it}.")
     return LicenceRevision(
         row.id, row.code, row.name, row.revision, row.text, row.sha256, row.published_at
     )

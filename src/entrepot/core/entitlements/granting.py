@@ -119,7 +119,8 @@ def _refuse_twin(tx: Tx, values: Mapping[str, Any], *, begun: bool, now: datetim
         raise Conflict(
             f"Entitlement {twin} gives the same already.",
             code="already-granted",
-            remedy="Use that one, or say `again` where a further one is meant.",
+            remedy="Use that one. Where a further one is meant, say so: `--again`, in the API "
+            '`"again": true`.',
             details={"entitlement": twin},
         )
 

@@ -40,7 +40,7 @@ _VERBS: Mapping[str, str] = {
 }
 TYPES = frozenset(f"{noun}.{verb}" for noun, verbs in _VERBS.items() for verb in verbs.split())
 _NEAR_MAX = 3
-_ALIKE = 0.6
+_ALIKE = 0.7
 _SHOWN_MAX = 80
 
 

@@ -88,8 +88,8 @@ def _fault(pattern: str) -> Invalid | None:
     elif noun in NOUNS:
         told = f"No event is called {pattern!r}"
         ours = sorted(each for each in SPELT if each.startswith(f"{noun}/"))
-        near = nearest(pattern, ours)
-        remedy = f"Did you mean {near[0]}? " if near else ""
+        near = nearest(verb, [each.partition("/")[2] for each in ours])
+        remedy = f"Did you mean {noun}/{near[0]}? " if near else ""
         remedy += f"Of {noun} there are: {', '.join(ours)}; {noun}/* is all of them."
     else:
         told = f"No event is about {noun!r}"
