@@ -35,7 +35,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 
 def measure() -> Report:
     """The hub and the peer in turn, issuing and telling."""
-    with running_hub(_seed) as hub, _peer() as (pid, port):
+    with running_hub(seed) as hub, _peer() as (pid, port):
         ours = (hub.pid, hub.port, basic(*hub.seeded))
         peer = (pid, port, basic(CLIENT_ID, SECRET))
         samples: dict[tuple[str, str], list[float]] = {}
@@ -47,7 +47,7 @@ def measure() -> Report:
     return Report(SHAPE, [_figure(what, samples) for what in ("issued", "introspected")])
 
 
-def _seed(hub: Hub) -> tuple[str, str]:
+def seed(hub: Hub) -> tuple[str, str]:
     """A machine's client id and secret."""
     now = hub.now()
     with hub.database.write() as tx:

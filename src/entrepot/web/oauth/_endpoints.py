@@ -24,7 +24,7 @@ from entrepot.db import Tx
 from entrepot.errors import Unauthenticated
 from entrepot.web.http.edge import Edge
 from entrepot.web.oauth._clients import AUTH_METHODS, SECRET_METHODS, Client
-from entrepot.web.oauth._server import Answer, Asked, HubRequest, HubServer
+from entrepot.web.oauth._server import Answer, Asked, HubRequest, HubServer, WrongSecret
 from entrepot.web.oauth._token import FAULTS, answer_program, asked_by, form_body
 from entrepot.web.oauth._wire import Fault, Introspection, Nothing
 
@@ -88,7 +88,11 @@ def endpoint_routes(edge: Edge) -> list[HTTPRouteHandler]:
     )
     async def introspect_token(request: Request[Any, Any, Any]) -> Response[Any]:
         asked = await asked_by(edge, request)
-        answer = await edge.write(lambda tx: _introspect(tx, edge.hub, asked))
+        try:
+            # It comes with every request to somebody's API: it must not wait for who writes.
+            answer = await edge.glance(lambda tx: introspect(tx, edge.hub, asked, reading=True))
+        except WrongSecret:
+            answer = await edge.write(lambda tx: introspect(tx, edge.hub, asked))
         return answer_program(answer, Introspection)
 
     return [revoke_token, introspect_token]
@@ -131,8 +135,9 @@ def _require_own(own: bool) -> None:
         raise InvalidGrantError("The token was issued to another client.")
 
 
-def _introspect(tx: Tx, hub: Hub, asked: Asked) -> Answer:
-    server, now = HubServer(tx, hub, asked), hub.now()
+def introspect(tx: Tx, hub: Hub, asked: Asked, *, reading: bool = False) -> Answer:
+    """What the token is good for. `reading`: WrongSecret is raised where one is to be counted."""
+    server, now = HubServer(tx, hub, asked, reading=reading), hub.now()
     try:
         client, token = _begin(server, asked, SECRET_METHODS, "introspection")
     except OAuth2Error as error:

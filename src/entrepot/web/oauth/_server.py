@@ -102,11 +102,16 @@ class HubRequest(OAuth2Request):  # type: ignore[misc]
         return fields
 
 
-class HubServer(AuthorizationServer):  # type: ignore[misc]
-    """Authlib's hooks, filled in."""
+class WrongSecret(Exception):  # noqa: N818 - not an error yet: it is to be counted first
+    """A client did not prove itself, in a transaction that only reads."""
 
-    def __init__(self, tx: Tx, hub: Hub, asked: Asked) -> None:
+
+class HubServer(AuthorizationServer):  # type: ignore[misc]
+    """Authlib's hooks, filled in. `reading`: nothing is written, and WrongSecret raised."""
+
+    def __init__(self, tx: Tx, hub: Hub, asked: Asked, *, reading: bool = False) -> None:
         super().__init__()
+        self._reading = reading
         self.tx, self.hub, self.asked_at, self.now = tx, hub, asked.at, hub.now
         self.person = asked.person
         self._address = asked.address
@@ -128,6 +133,8 @@ class HubServer(AuthorizationServer):  # type: ignore[misc]
         try:
             client = super().authenticate_client(request, methods, endpoint)
         except InvalidClientError as error:
+            if self._reading:
+                raise WrongSecret from error
             if client_id:
                 count_client_guess(self.tx, client_id=client_id, address=address, now=now)
             raise refused_client() from error
