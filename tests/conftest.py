@@ -5,17 +5,21 @@
 - What a machine may lack is asked for by `@pytest.mark.needs("chromium")`. Where it is missing
   the test is skipped and listed at the end; with REQUIRE_ALL=1 a check that did not run fails,
   whatever the reason it gives.
+- Several workers share the tests by files; those that use the hub with media stay together.
 """
 
 import os
 import shutil
 from collections import Counter
 from collections.abc import Generator
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 import hypothesis
 import pytest
+from xdist.remote import Producer  # type: ignore[import-untyped]
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 TESTS = Path(__file__).parent
 SPEAKS_HTTP = {"client", "doors", "security", "system", "web"}
@@ -113,6 +117,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         long = door or item.path.name in ON_POSTGRESQL_IN_THE_SOAK
         if long and database == "postgresql":
             item.add_marker(pytest.mark.soak)
+    # What starts hubs takes longest: begun last, it would keep one worker busy alone at the end.
+    items.sort(key=lambda item: item.path.parent.name not in {"system", "jobs"})
+
+
+class _ByFiles(LoadScopeScheduling):  # type: ignore[misc]
+    """A file at a time: what its tests share is made once, not once in each worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "media_hub" if _uses_media_hub(file) else file
+
+
+@cache
+def _uses_media_hub(file: str) -> bool:
+    """Whether its tests share the hub that is given media: a second one would take a minute."""
+    return file.startswith("tests/system/") and "media_hub" in (TESTS.parent / file).read_text()
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """What hands the tests to the workers, in the order in which they were collected."""
+    config.option.loadscopereorder = False
+    return _ByFiles(config, log)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -1,4 +1,4 @@
-"""System tests: one running sandbox a worker, driven from outside by the real commands.
+"""System tests: one running sandbox a run, driven from outside by the real commands.
 
 Tests share the hub and run in any order, so each leaves its state as it found it, or changes
 only what belongs to it alone: a licence is accepted by a person whom no other test uses.
