@@ -18,14 +18,17 @@ from datetime import UTC, datetime
 from bench import (
     baseline,
     converting,
+    fetching,
     ingest,
     issuing,
     listing,
+    lossy_line,
     ordering,
     products,
     redeeming,
     sending,
     slow_readers,
+    small_files,
     stages,
     thumbnails,
     tokens,
@@ -50,8 +53,11 @@ BENCHES: Mapping[str, Callable[[], Report]] = {
     "thumbnails": thumbnails.report,
     "zip_delivery": zip_delivery.measure,
     "ingest": ingest.report,
+    "fetching": fetching.measure,
+    "small_files": small_files.measure,
+    "lossy_line": lossy_line.measure,
 }
-_ON_EVERY_CORE = ("ingest", "thumbnails")
+_ON_EVERY_CORE = ("ingest", "thumbnails", "fetching", "small_files", "lossy_line")
 
 
 def main() -> None:

@@ -108,6 +108,7 @@ class Hub:
         self.link_url: str | None = None
         self.dead_links: set[str] = set()
         self.links_die_after_use = False
+        self.ignores_ranges = False
         self.zip_files: list[File] | None = None  # what the ZIP holds, where not `files`
         # By grant type, or by the last word of the path; of several answers each is given once.
         self.grants: dict[str, Answers] = {}
@@ -393,24 +394,26 @@ class _Handler(BaseHTTPRequestHandler):
         which = link.partition("-")[2]
         data = hub.zip() if which == "zip" else hub.files[int(which)].data
         etag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
-        begin = 0
+        begin, end = 0, len(data)
         wanted = self.headers.get("Range", "")
         fresh = self.headers.get("If-Range", etag) == etag
-        ignore = fault is not None and fault.kind == "ignore-range"
-        if wanted and fresh and not ignore:
-            begin = int(wanted.removeprefix("bytes=").rstrip("-"))
+        ignore = hub.ignores_ranges or (fault is not None and fault.kind == "ignore-range")
+        partial = bool(wanted) and fresh and not ignore
+        if partial:
+            first, _, last = wanted.removeprefix("bytes=").partition("-")
+            begin, end = int(first), int(last) + 1 if last else end
         if fault is not None and fault.kind in ("status", "redirect"):
             said = {"errorCode": fault.status, "errorDescription": f"status {fault.status}"}
             return self._json(fault.status, said, fault.headers)
-        body = data[begin:]
-        self.send_response(206 if begin else 200)
+        body = data[begin:end]
+        self.send_response(206 if partial else 200)
         if fault is None or fault.kind != "no-length":
             length = len(body) - (1 if fault is not None and fault.kind == "short" else 0)
             self.send_header("Content-Length", str(length))
         else:
             self.send_header("Connection", "close")
-        if begin:
-            self.send_header("Content-Range", f"bytes {begin}-{len(data) - 1}/{len(data)}")
+        if partial:
+            self.send_header("Content-Range", f"bytes {begin}-{end - 1}/{len(data)}")
         self.send_header("ETag", etag)
         self.end_headers()
         return self._body(body, fault)

@@ -24,8 +24,14 @@ def main() -> int:
     times = Times(connect_seconds=10, stall_seconds=1, call_seconds=20)
     with Client(told["url"], told["token"], times=times, transfer_backoff=patient) as client:
         try:
+            entitlement, release, artifact = told["chain"]
             done = client.download(
-                *told["chain"], folder, expected=expected, connections=told["connections"]
+                entitlement,
+                release,
+                artifact,
+                folder,
+                expected=expected,
+                connections=told["connections"],
             )
         except ClientError as error:
             sys.stderr.write(f"{type(error).__name__}: {error.message}\n")

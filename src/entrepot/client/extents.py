@@ -42,6 +42,8 @@ class Extents:
 
     def remove(self, begin: int, end: int) -> None:
         """Take a span out."""
+        if begin >= end:
+            return
         left = [(first, min(last, begin)) for first, last in self._spans if first < begin]
         right = [(max(first, end), last) for first, last in self._spans if last > end]
         self._set(left + right)

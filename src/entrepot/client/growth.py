@@ -7,6 +7,7 @@ server's limit) gets many, and a line that is full with one keeps one.
 """
 
 import threading
+from collections.abc import Callable
 from time import monotonic
 
 CONNECTIONS_MAX = 16  # for one file
@@ -29,14 +30,20 @@ class Growth:
     `fixed` is the number that the caller asked for; `ceiling` is a rate limit in bytes/s.
     """
 
-    def __init__(self, fixed: int | None, ceiling: float | None = None) -> None:
+    def __init__(
+        self,
+        fixed: int | None,
+        ceiling: float | None = None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._clock = clock
         self._fixed = fixed
         self._enough = min(FAST_BYTES_PER_SECOND, (ceiling or FAST_BYTES_PER_SECOND) * 0.8)
         self._lock = threading.Lock()
         self.wanted = 1
         self._settled = fixed == 1
         self._before = 0.0
-        self._begun = monotonic()
+        self._begun = self._clock()
         self._bytes = 0
         self._warm = True
         self._refused_at: float | None = None
@@ -50,7 +57,10 @@ class Growth:
         """So many more bytes came, so many are missing; how many connections there should be."""
         with self._lock:
             self._bytes += count
-            if self._refused_at is not None and monotonic() > self._refused_at + _PATIENCE_SECONDS:
+            if (
+                self._refused_at is not None
+                and self._clock() > self._refused_at + _PATIENCE_SECONDS
+            ):
                 self._refused_at, self._settled, self._before = None, False, 0.0
                 self._begin_window(warm=True)
             if not self._settled:
@@ -62,13 +72,13 @@ class Growth:
         with self._lock:
             self.wanted = max(1, self.wanted - 1) if ranges else 1
             self._settled = True
-            self._refused_at = monotonic() if ranges and self._fixed != 1 else None
+            self._refused_at = self._clock() if ranges and self._fixed != 1 else None
 
     def _consider(self, rest: int) -> None:
         if self._fixed is not None:
             self.wanted = max(1, min(self._fixed, CONNECTIONS_MAX, rest // BYTES_EACH_MIN))
             return
-        now = monotonic()
+        now = self._clock()
         spent = now - self._begun
         if spent < (_FIRST_WINDOW_SECONDS if self.wanted == 1 else _WINDOW_SECONDS):
             return
@@ -90,4 +100,4 @@ class Growth:
         self._begin_window(warm=True)
 
     def _begin_window(self, *, warm: bool) -> None:
-        self._begun, self._bytes, self._warm = monotonic(), 0, warm
+        self._begun, self._bytes, self._warm = self._clock(), 0, warm
