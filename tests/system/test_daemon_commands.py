@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from entrepot.core.accounts import check_password, load_keyring, verify_token
+from entrepot.core.accounts.tables import users
 from entrepot.daemon.app import run
 from entrepot.daemon.desk import Desk
 from entrepot.db import connect
@@ -270,6 +271,11 @@ def test_people_and_their_passwords(entrepotd: Run, data: Path) -> None:
     assert signs_in("another long secret")
     assert entrepotd("user", "roles", "ada@example.com", "customer", "operator").code == 0
     assert entrepotd("user", "list", "--json").json()[0]["roles"] == ["customer", "operator"]
+    with Desk({"data": str(data)}).hub() as hub, hub.database.write() as tx:
+        tx.execute(update(users).values(password_invited=True))
+    promoted = entrepotd("user", "roles", "ada@example.com", "customer", "publisher")
+    assert "invitation and has ended" in promoted.out + promoted.err
+    assert not signs_in("another long secret")
     assert entrepotd("user", "set-password", "ada@example.com", stdin="short\n").code == 5
     assert entrepotd("user", "disable", "nobody@example.com").code == 3
 

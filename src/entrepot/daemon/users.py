@@ -130,7 +130,10 @@ def roles(desk: Desk, user: str, roles: Sequence[str]) -> None:
     with desk.hub() as hub, hub.database.write() as tx:
         row = find_user(tx, user)
         set_roles(tx, row.id, roles, actor=OPERATOR, now=hub.now())
+        dropped = row.password_hash is not None and find_user(tx, row.id).password_hash is None
     say(f"{row.email} has the roles: {', '.join(roles)}.")
+    if dropped:
+        say("The password came by an invitation and has ended: `entrepotd user set-password`.")
 
 
 def _set_disabled(desk: Desk, reference: str, *, disabled: bool) -> None:

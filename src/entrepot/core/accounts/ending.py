@@ -3,7 +3,7 @@
 Whoever made an invitation holds its link, and may have used it. So a password that was set by
 invitation is good only for what its maker could reach anyway: it does not survive the day when
 the account turns out to be somebody's own (an identity provider vouches for the person) or worth
-more than the maker may give (publisher, operator). decisions/0014.
+more than the maker may give (publisher, operator). decisions/0015.
 """
 
 from datetime import datetime
