@@ -22,6 +22,8 @@ OPERATIONS = {
     "writeReleaseMetalink",
     "showRequiredLicence",
     "acceptRequiredLicence",
+    "showMetadata",
+    "showManifest",
 }
 
 
@@ -48,7 +50,7 @@ def test_every_operation_and_each_of_its_answers_is_documented(document: dict[st
         success = "501" if name == "issueTransferSpec" else "200"
         wanted = {success, "400", "401", "403", "429", "503"}
         wanted |= set() if name == "listEntitlements" else {"404"}
-        wanted |= {"304"} if name == "listReleases" else set()
+        wanted |= {"304"} if name in ("listReleases", "showMetadata", "showManifest") else set()
         wanted |= {"409"} if name == "acceptRequiredLicence" else set()
         assert set(operation["responses"]) == wanted
         assert operation["security"] == [{"oauth2": ["entitlements"]}, {"bearer": []}]
@@ -83,6 +85,8 @@ def test_parameters_are_documented(document: dict[str, Any]) -> None:
         "explainPermissions": ["search", "declared-country-code"],
         "showRequiredLicence": ids[:1],
         "acceptRequiredLicence": ids[:1],
+        "showMetadata": ["product", "file_name", "If-None-Match"],
+        "showManifest": ["product", "file_name", "If-None-Match"],
         "writeReleaseMetalink": [*ids[:2], "declared-country-code", "artifacts"],
     }
 

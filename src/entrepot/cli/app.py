@@ -21,7 +21,7 @@ Exit codes:
     3  not found                     8  what arrived was corrupt
     4  denied                        9  disk or local file
    10  an order lacks some files    11  an order failed or has ended
-  130  stopped by Ctrl-C
+   12  a signature is not trusted  130  stopped by Ctrl-C
 \b
 Environment:
   ENTREPOT_URL                       the hub
@@ -57,6 +57,7 @@ _COMMANDS = {
     "profile": "configuration",
     "completion": "shells",
     "doctor": "doctor",
+    "trust": "trusting",
 }
 
 

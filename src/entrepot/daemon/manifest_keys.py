@@ -20,8 +20,9 @@ from entrepot.daemon.key_reading import (
     refuse_inside,
     write_new,
 )
+from entrepot.daemon.mirrors import mirror_
 from entrepot.daemon.options import LocalPath, hub_command
-from entrepot.errors import Invalid
+from entrepot.errors import Conflict, Invalid
 
 if TYPE_CHECKING:
     from entrepot.assembly import Hub
@@ -75,6 +76,16 @@ def make_(desk: Desk, file: Path, *, password_file: Path | None) -> None:
     "--targets-threshold", type=click.IntRange(1, _KEYS_MAX), help="Targets keys that sign."
 )
 @click.option("--renew-online", is_flag=True, help="Give the hub a new key of its own.")
+@click.option(
+    "--mirror-key",
+    "mirror_keys",
+    type=LocalPath(),
+    multiple=True,
+    metavar="FILE",
+    help="Public key of a hub that imports bundles (`keys mirror`); again for each. Replaces "
+    "those that were.",
+)
+@click.option("--no-mirrors", is_flag=True, help="No other hub vouches for the product any more.")
 @click.option("--export", "export", type=_PAPER, help="Write what is to be signed to a file.")
 @click.option("--import", "import_", type=LocalPath(), help="Take what was signed from a file.")
 @key_options
@@ -88,6 +99,8 @@ def root_(
     root_threshold: int | None,
     targets_threshold: int | None,
     renew_online: bool,
+    mirror_keys: Sequence[Path],
+    no_mirrors: bool,
     export: Path | None,
     import_: Path | None,
     keys: Sequence[Path],
@@ -114,6 +127,7 @@ def root_(
                 root_threshold,
                 targets_threshold,
                 renew_online,
+                read_public_keys(mirror_keys) if mirror_keys or no_mirrors else None,
                 hub.policy.manifest_lives,
             )
             with hub.database.write() as tx:
@@ -151,9 +165,8 @@ def _newest_root(hub: "Hub", product: str) -> str:
         found = find_product(tx, product)
         row = newest(tx, found.id, "root")
     if row is None:
-        raise Invalid(
+        raise Conflict(
             f"{found.code} has no signing keys yet.",
-            field="product",
             code="manifest-root-missing",
             remedy=f"`entrepotd keys root {found.code} --help` says how it gets some.",
         )
@@ -332,4 +345,12 @@ def load_paper(path: Path, product: str | None, hub: "Hub | None") -> "Paper":
     return paper
 
 
-COMMANDS: tuple[click.Command, ...] = (make_, root_, sign_, export_, keep_, forget_)
+COMMANDS: tuple[click.Command, ...] = (
+    make_,
+    root_,
+    sign_,
+    export_,
+    mirror_,
+    keep_,
+    forget_,
+)

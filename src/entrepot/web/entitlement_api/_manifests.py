@@ -25,7 +25,12 @@ from entrepot.kit.ranges import (
     evaluate,
 )
 from entrepot.web.entitlement_api._errors import AnyRequest
-from entrepot.web.entitlement_api._operations import answers
+from entrepot.web.entitlement_api._operations import (
+    IF_NONE_MATCH,
+    UNCHANGED,
+    answers,
+    with_parameters,
+)
 from entrepot.web.entitlement_api._wire_manifests import MANIFEST, METADATA
 from entrepot.web.http.callers import Caller
 from entrepot.web.http.edge import Edge
@@ -70,7 +75,8 @@ def show_metadata(door: _Door) -> HTTPRouteHandler:
         METADATA_PATH,
         operation_id="showMetadata",
         summary="Read signed metadata of a product (TUF)",
-        responses={200: METADATA, **answers(None, "", 404)},
+        operation_class=with_parameters(IF_NONE_MATCH),
+        responses={200: METADATA, 304: UNCHANGED, **answers(None, "", 404)},
     )
     async def handler(
         request: AnyRequest, product: OfProduct, file_name: OfMetadata
@@ -101,7 +107,8 @@ def show_manifest(door: _Door) -> HTTPRouteHandler:
         MANIFEST_PATH,
         operation_id="showManifest",
         summary="Read the manifest of a release",
-        responses={200: MANIFEST, **answers(None, "", 404)},
+        operation_class=with_parameters(IF_NONE_MATCH),
+        responses={200: MANIFEST, 304: UNCHANGED, **answers(None, "", 404)},
     )
     async def handler(
         request: AnyRequest, product: OfProduct, file_name: OfManifest

@@ -113,12 +113,12 @@ RELEASE_SEARCH = search(
 IF_NONE_MATCH = Parameter(
     name="If-None-Match",
     param_in="header",
-    description="304 where the list still has this ETag.",
+    description="304 where the answer still has this ETag.",
     schema=Schema(type=OpenAPIType.STRING),
     examples={"seen before": Example(value='"5f2b"')},
 )
 UNCHANGED = ResponseSpec(
-    None, generate_examples=False, description="The list still has the ETag that was named."
+    None, generate_examples=False, description="The answer still has the ETag that was named."
 )
 PERMISSION_SEARCH = search(
     "artifact.id, release.id, product.id (a product code; alone: its newest release), "

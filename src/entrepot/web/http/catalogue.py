@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from entrepot.web.http._catalogue_entry import Entry
 from entrepot.web.http._catalogue_hub import HUB
+from entrepot.web.http._catalogue_manifests import MANIFESTS
 from entrepot.web.http._catalogue_orders import ORDERS
 
 __all__ = ["CATALOGUE", "Entry"]
@@ -458,4 +459,5 @@ CATALOGUE: Mapping[str, Entry] = {
     ),
     **ORDERS,
     **HUB,
+    **MANIFESTS,
 }
