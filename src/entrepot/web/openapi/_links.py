@@ -55,7 +55,7 @@ WAYS: Mapping[str, tuple[Way, ...]] = {
         Way(("issueReleaseZipUrl", "writeReleaseMetalink")),
         Way(("showArtifact",), {"artifact_id": _body("artifacts/0/id")}),
     ),
-    "showArtifact": (Way(("issueDownloadUrl", "issueTransferSpec")),),
+    "showArtifact": (Way(("issueDownloadUrl", "issueTransferSpec", "explainPermission")),),
     # Orders
     "placeOrder": (Way(("showOrder", *_OF_ORDER), {"order_id": _body("order_id")}),),
     "listOrders": (Way(("showOrder",), {"order_id": _body("items/0/order_id")}),),
