@@ -47,11 +47,11 @@ def test_version_starts_fast(run: Run) -> None:
         timeout=20,
         check=True,
     ).stderr
-    assert not re.search(r"\| +(click|rich|ssl|http\.client)\n", loaded)
+    assert not re.search(r"\| +(click|tuf|ssl|http\.client)\n", loaded)
     assert min(times) < 1.0
 
 
-def test_help_imports_no_rich_and_names_every_command_and_exit_code(run: Run) -> None:
+def test_help_names_every_command_and_exit_code(run: Run) -> None:
     ran = run("--help")
     assert ran.code == 0
     for word in ("login", "logout", "show-config", "entitlements", "entitlement", "products"):

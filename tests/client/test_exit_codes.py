@@ -3,7 +3,10 @@
 import re
 from pathlib import Path
 
+import click
+
 from entrepot.cli.app import cli
+from entrepot.cli.summaries import SUMMARIES
 from entrepot.client import errors
 from entrepot.client.errors import ClientError, ExitCode
 
@@ -28,3 +31,10 @@ def test_every_error_has_the_code_of_its_docstring() -> None:
     assert {name: int(kind.exit_code) for name, kind in kinds.items()} == {
         name: int(code) for name, code in drawn.items()
     }
+
+
+def test_every_command_has_its_line_in_the_help() -> None:
+    """The help is made from a table, so that it need not import the commands."""
+    names = cli.list_commands(click.Context(cli))
+    assert names == list(SUMMARIES)
+    assert all(len(line) <= 64 and line.endswith(".") for line in SUMMARIES.values())

@@ -4,14 +4,15 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 import click
+from click.shell_completion import CompletionItem
 
 from entrepot import __version__
 from entrepot.cli.completing import complete_profile
 from entrepot.cli.console import complain, say
 from entrepot.cli.setup import Setup
+from entrepot.cli.summaries import SUMMARIES
 
 _EPILOG = """\b
 Exit codes:
@@ -75,11 +76,25 @@ class _LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        # From the table: to import every command for its first line takes most of a second.
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, SUMMARIES.get(name, "")) for name in self.list_commands(ctx)]
+            )
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        commands = [CompletionItem(name, help=SUMMARIES.get(name)) for name in names]
+        return commands + click.Command.shell_complete(self, ctx, incomplete)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name not in _COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            from difflib import get_close_matches
+
             near = get_close_matches(name.lower(), _COMMANDS, n=3)
             hint = f" Did you mean {' or '.join(near)}?" if near else ""
             raise click.UsageError(f"There is no command {name[:80]!r}.{hint}", ctx)

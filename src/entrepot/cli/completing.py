@@ -4,7 +4,6 @@ A Tab must never show an error nor keep anybody waiting: what cannot be had in t
 left out, and what was told is good for a minute, in a file beside the sign-in.
 """
 
-import hashlib
 import os
 import time
 from collections.abc import Callable
@@ -144,6 +143,8 @@ def _told(
 
 def _key(setup: Setup, asked: str) -> str:
     """Of hub, question and sign-in, so that nobody is offered what another one may have."""
+    import hashlib
+
     names = ("ENTREPOT_TOKEN", "EDM_ACCESS_TOKEN", "ENTREPOT_CLIENT_ID")
     who = " ".join(setup.variables.get(name, "") for name in names)
     return hashlib.sha256(f"{setup.profile().name} {asked} {who}".encode()).hexdigest()

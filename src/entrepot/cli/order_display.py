@@ -6,18 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import Any, Protocol, Self
 
 import click
 
+from entrepot.cli.bars import Bars
 from entrepot.cli.console import say
 from entrepot.cli.output import Column
 from entrepot.cli.rows import size_text, text
 from entrepot.client.answers import JsonObject
 from entrepot.client.order_events import OrderEvent
-
-if TYPE_CHECKING:
-    from rich.progress import TaskID
 
 LINE_SECONDS = 5.0  # between two lines on an order whose state is the same
 FAILURES_SHOWN_MAX = 20
@@ -165,33 +163,19 @@ class _Bar(_JsonLines):
     """One bar that moves with the files."""
 
     def __init__(self, order_id: int) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
         self._order_id = order_id
-        self._bars = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TextColumn("{task.fields[counts]}", markup=False),
-            TimeElapsedColumn(),
-            console=Console(stderr=True, markup=False, highlight=False, emoji=False),
-            transient=True,
-        )
-        self._task: TaskID = self._bars.add_task(f"Order {order_id}", total=None, counts="")
-        self._last: OrderEvent | None = None
+        self._bars = Bars()
+        self._bar = self._bars.add(f"Order {order_id}", None)
+        self._bar.note = ""
 
     def show(self, event: OrderEvent) -> None:
-        self._last = event
-        self._bars.update(
-            self._task,
-            description=f"Order {self._order_id}: {text(event.status)}",
-            total=event.files_total or None,
-            completed=event.files_completed + event.files_failed,
-            counts=_counts(event),
-        )
+        self._bar.name = f"Order {self._order_id}: {text(event.status)}"
+        self._bar.total = event.files_total or None
+        self._bar.done = event.files_completed + event.files_failed
+        self._bar.note = _counts(event)
 
     def __enter__(self) -> Self:
-        self._bars.start()
+        self._bars.__enter__()
         return self
 
     def __exit__(
@@ -200,6 +184,4 @@ class _Bar(_JsonLines):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bars.stop()
-        if self._last is not None:
-            say(f"Order {self._order_id}: {self._last.status}, {_counts(self._last)}")
+        self._bars.__exit__(kind, error, trace)

@@ -5,14 +5,29 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import StringIO
 from typing import Any
 
 import click
 
+from entrepot.cli.widths import fold, width_of
+
 # A column of free text may be folded down to this, never cut off.
 _FOLDED_WIDTH_MIN = 12
-_UNLIMITED_WIDTH = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Corners:
+    """What the lines of a table are drawn with; a rule has a left end, crossings, a right end."""
+
+    top: str
+    middle: str
+    bottom: str
+    line: str
+    wall: str
+
+
+_BOX = _Corners("┌┬┐", "├┼┤", "└┴┘", "─", "│")
+_PLAIN = _Corners("+++", "+++", "+++", "-", "|")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,40 +65,61 @@ def render_table(
     `width` None means as wide as needed; a `width` that cannot hold the whole columns is
     exceeded. `plain` draws the lines in ASCII.
     """
-    from rich import box
-    from rich.cells import cell_len
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    widths = _widths(columns, rows, width)
+    corners = _PLAIN if plain else _BOX
+    between = [] if plain else [_rule(corners.middle, widths, corners.line)]
+    printed = [_rule(corners.top, widths, corners.line)]
+    printed += _cells([column.title for column in columns], widths, corners.wall)
+    printed.append(_rule(corners.middle, widths, corners.line))
+    for number, row in enumerate(rows):
+        printed += between if number else []
+        printed += _cells(row, widths, corners.wall)
+    printed.append(_rule(corners.bottom, widths, corners.line))
+    return "".join(f"{line}\n" for line in printed)
 
-    naturals = [
-        max(cell_len(line) for text in (column.title, *cells) for line in text.split("\n"))
+
+def _widths(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None
+) -> list[int]:
+    """How wide each column is: the widest that may be folded gives way first."""
+    widths = [
+        max(width_of(line) for text in (column.title, *cells) for line in text.split("\n"))
         for column, cells in zip(columns, _by_column(columns, rows), strict=True)
     ]
+    if width is None:
+        return widths
     least = [
         natural if column.whole else min(natural, _FOLDED_WIDTH_MIN)
-        for column, natural in zip(columns, naturals, strict=True)
+        for column, natural in zip(columns, widths, strict=True)
     ]
-    needed = sum(least) + 3 * len(columns) + 1
-    table = Table(box=box.ASCII2 if plain else box.SQUARE, show_lines=not plain)
-    for column, least_width in zip(columns, least, strict=True):
-        table.add_column(
-            Text(column.title), min_width=least_width, no_wrap=column.whole, overflow="fold"
-        )
-    for row in rows:
-        table.add_row(*(Text(text) for text in row))
-    sink = StringIO()
-    console = Console(
-        file=sink,
-        width=_UNLIMITED_WIDTH if width is None else max(width, needed),
-        color_system=None,
-        markup=False,
-        emoji=False,
-        highlight=False,
-        legacy_windows=False,
-    )
-    console.print(table)
-    return sink.getvalue()
+    over = sum(widths) + 3 * len(columns) + 1 - width
+    while over > 0:
+        giving = [at for at, need in enumerate(least) if widths[at] > need]
+        if not giving:
+            break
+        widest = max(giving, key=lambda at: widths[at])
+        next_wide = max((have for have in widths if have < widths[widest]), default=0)
+        step = min(over, widths[widest] - max(least[widest], next_wide))
+        widths[widest] -= step
+        over -= step
+    return widths
+
+
+def _rule(ends: str, widths: Sequence[int], line: str) -> str:
+    return ends[0] + ends[1].join(line * (width + 2) for width in widths) + ends[2]
+
+
+def _cells(row: Sequence[str], widths: Sequence[int], wall: str) -> list[str]:
+    folded = [fold(text, width) for text, width in zip(row, widths, strict=True)]
+    lines = []
+    for number in range(max(map(len, folded))):
+        cells = [cell[number] if number < len(cell) else "" for cell in folded]
+        padded = [
+            f" {cell}{' ' * (width - width_of(cell))} "
+            for cell, width in zip(cells, widths, strict=True)
+        ]
+        lines.append(wall + wall.join(padded) + wall)
+    return lines
 
 
 def _by_column(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[list[str]]:

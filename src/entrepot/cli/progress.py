@@ -11,19 +11,16 @@ from enum import Enum
 from threading import Lock
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import Any, Protocol, Self
 
 import click
 
+from entrepot.cli.bars import Bar, Bars
 from entrepot.cli.console import say
 from entrepot.cli.rows import size_text
 from entrepot.client.batch import Outcome
 from entrepot.client.downloader import Watcher
 from entrepot.client.errors import ClientError, LicenceNeeded
-
-if TYPE_CHECKING:
-    from rich.progress import TaskID
-
 
 _PROGRESS_SECONDS_MIN = 1.0  # between two events on one file
 
@@ -208,49 +205,29 @@ class _Bars(_Lines):
 
     def __init__(self) -> None:
         super().__init__()
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
-
-        self._console = Console(stderr=True, markup=False, highlight=False, emoji=False)
-        self._bars = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
-        )
-        self._tasks: dict[str, TaskID] = {}
+        self._bars = Bars()
+        self._running: dict[str, Bar] = {}
 
     def started(self, name: str, size: int | None) -> None:
         with self._lock:
             self._drop(name)
-            self._tasks[name] = self._bars.add_task(name, total=size)
+            self._running[name] = self._bars.add(name, size)
 
     def at(self, name: str, done: int) -> None:
-        task = self._tasks.get(name)
-        if task is not None:
-            self._bars.update(task, completed=done)
+        bar = self._running.get(name)
+        if bar is not None:
+            bar.done = done
 
     def trouble(self, name: str, message: str, pause_seconds: float) -> None:
-        with self._lock:
-            self._print(f"{name}: {message} Trying again in {pause_seconds:.1f} s.", "yellow")
+        self._bars.print(f"{name}: {message} Trying again in {pause_seconds:.1f} s.", "yellow")
 
     def finished(self, outcome: Outcome) -> None:
         with self._lock:
             self._drop(outcome.name)
-            self._print(outcome_text(outcome), "red" if outcome.error else "green")
+        self._bars.print(outcome_text(outcome), "red" if outcome.error else "green")
 
     def __enter__(self) -> Self:
-        self._bars.start()
+        self._bars.__enter__()
         return self
 
     def __exit__(
@@ -259,14 +236,9 @@ class _Bars(_Lines):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bars.stop()
+        self._bars.__exit__(kind, error, trace)
 
     def _drop(self, name: str) -> None:
-        task = self._tasks.pop(name, None)
-        if task is not None:
-            self._bars.remove_task(task)
-
-    def _print(self, line: str, style: str) -> None:
-        from entrepot.client.names import printable
-
-        self._console.print(printable(line), style=style, soft_wrap=True)
+        bar = self._running.pop(name, None)
+        if bar is not None:
+            self._bars.drop(bar)
