@@ -172,6 +172,15 @@ def test_each_kind_of_failure_has_its_exit_code(ada: Customer, minted: Any) -> N
         refused(ada.run("entitlements", ENTREPOT_TOKEN=token), ExitCode.NOT_SIGNED_IN)
 
 
+def test_a_wrong_path_of_the_hub_is_told_as_one(ada: Customer) -> None:
+    """Nobody shall look for a wrong id where the address is wrong."""
+    elsewhere = f"{ada.hub.url}/wrong"
+    for words in (("entitlements",), ("order", "list"), ("select", "add", "5"), ("login",)):
+        said = ada.run("--url", elsewhere, *words)
+        refused(said, ExitCode.USAGE, "leads to no endpoint", "entrepot show-config")
+        assert "not yours" not in said.err
+
+
 def test_a_revocation_stops_a_download_in_its_middle(data: Path, tmp_path: Path) -> None:
     """Held for 5 s after the revocation, then cut: the next range is refused, and so is a new
     link; nothing is left under the file's name."""

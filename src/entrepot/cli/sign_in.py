@@ -115,9 +115,10 @@ def credentials(ctx: click.Context, username: str | None, password: str | None) 
     try:
         grant = sign_in_with_password(hub, str(username), password, setup.times())
     except (Denied, NotFound) as error:
+        _, says, told = error.message.partition(" It says: ")
         raise Denied(
             "This hub takes no user name and password from a command, unless its operator allows "
-            f"that. It says: {error.message}",
+            f"that.{says}{told}",
             remedy="Run `entrepot login`, which shows a page and a code to type there. Or open "
             f"{hub.url}/token in a browser, then run `entrepot login token -`.",
         ) from error

@@ -74,10 +74,22 @@ def error_for(
             reason=reason,
             retry_after_seconds=asked,
         )
+    if status == 404 and "endpoint-unknown" in (reason, said.get("code")):
+        return no_hub_there()
     kind, usual, usual_remedy = _KINDS.get(
         status, (BadAnswer, f"The hub answered with status {status}.", "")
     )
     return kind(message or usual, remedy=remedy or usual_remedy, reason=reason)
+
+
+def no_hub_there() -> InvalidUse:
+    """Something answers, and not as a hub does below its address."""
+    return InvalidUse(
+        "The address of the hub leads to no endpoint: its path is wrong, or the hub is of another "
+        "version than this command.",
+        remedy="Check the URL and its path; `entrepot show-config` shows the one in use.",
+        reason="endpoint-unknown",
+    )
 
 
 _KINDS: dict[int, tuple[type[ClientError], str, str]] = {

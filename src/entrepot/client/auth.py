@@ -251,11 +251,11 @@ def form_error(status: int, body: bytes) -> ClientError:
     except BadAnswer:
         return error_for(status, body)
     kind, text = said.get("error"), said.get("error_description")
-    detail = f" ({text[:300]})" if isinstance(text, str) and text else ""
+    detail = f" It says: {text[:300].rstrip('.')}." if isinstance(text, str) and text else ""
     if kind == "invalid_grant":
-        return NotSignedIn(f"The user name or password is wrong, or a sign-in has ended{detail}.")
+        return NotSignedIn(f"The user name or password is wrong, or a sign-in has ended.{detail}")
     if kind == "invalid_client":
-        return NotSignedIn(f"The hub does not accept these client credentials{detail}.")
+        return NotSignedIn(f"The hub does not accept these client credentials.{detail}")
     if kind in ("unsupported_grant_type", "unauthorized_client", "invalid_request"):
-        return Denied(f"This hub does not offer that way of signing in{detail}.")
+        return Denied(f"This hub does not offer that way of signing in.{detail}")
     return error_for(status, body)

@@ -54,6 +54,8 @@ def begin_device_sign_in(hub: Address, times: Times, *, scope: str = SCOPE) -> D
     api = Api(hub, None, times, Backoff(), Stop())
     form = {"client_id": CLIENT_ID, "scope": scope}
     status, body = api.post_form(["oauth", "device_authorization"], form)
+    if status == 404 and isinstance(error := error_for(status, body), InvalidUse):
+        raise error
     if status in (404, 405, 501):
         raise Denied("This hub does not offer signing in with a code.")
     if status != 200:

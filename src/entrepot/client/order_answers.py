@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from entrepot.client.answers import error_for, parse_object
+from entrepot.client.answers import error_for, no_hub_there, parse_object
 from entrepot.client.api import Reply
 from entrepot.client.errors import (
     BadAnswer,
@@ -65,6 +65,8 @@ def refusal(reply: Reply) -> ClientError:
         return InvalidUse(faults, reason=reason)
     # Every 404 has the same words, with addresses that a command has no use for.
     message = "" if status == 404 else _message(reply.body)
+    if status == 404 and not reason and isinstance(error_for(404, reply.body), InvalidUse):
+        return no_hub_there()
     if status == 429 or (status >= 500 and status != 501):
         return Unreachable(
             message or f"The hub cannot answer now (status {status}).",
