@@ -21,6 +21,7 @@ from bench import (
     fetching,
     ingest,
     issuing,
+    light_client,
     listing,
     lossy_line,
     ordering,
@@ -56,6 +57,7 @@ BENCHES: Mapping[str, Callable[[], Report]] = {
     "fetching": fetching.measure,
     "small_files": small_files.measure,
     "lossy_line": lossy_line.measure,
+    "light_client": light_client.measure,
 }
 _ON_EVERY_CORE = ("ingest", "thumbnails", "fetching", "small_files", "lossy_line")
 
