@@ -126,3 +126,53 @@ def test_the_bytes_are_the_same_on_the_other_side(
     assert wanted[0]["release_id"] in {one["id"] for one in releases}
     kept = {artifact["id"] for one in releases for artifact in one["artifacts"]}
     assert {one["artifact_id"] for one in wanted} <= kept
+
+    signed_releases_cross_too(ada, bunker, there, tmp_path)
+
+
+def signed_releases_cross_too(
+    ada: Customer, bunker: Bunker, there: dict[str, str], tmp_path: Path
+) -> None:
+    """Of a product and a customer of their own, whom no other test knows."""
+    (tmp_path / "tool.bin").write_bytes(b"tool" * 2_000_000)
+    (tmp_path / "password").touch(0o600)
+    (tmp_path / "password").write_text("twelve letters or more\n")
+    key, root, mirror = (str(tmp_path / name) for name in ("key", "root.json", "mirror.pub"))
+    by_key = ("--key", key, "--password-file", str(tmp_path / "password"))
+
+    def publisher(*arguments: str) -> Ran:
+        code = run_here([*arguments, "--data", str(ada.hub.data)])
+        ran = Ran(code, *bunker.capsys.readouterr())
+        assert code == 0, ran.err
+        return ran
+
+    assert run_here(["keys", "make", key, "--password-file", by_key[3]]) == 0
+    publisher("product", "add", "AIR9", "--unlisted")
+    publisher("publish", "AIR9", "1.0", str(tmp_path / "tool.bin"))
+    publisher("organisation", "add", "Airfield", "--country", "DE")
+    publisher("user", "add", WHO, "--organisation", "Airfield")
+    publisher("grant", "Airfield", "AIR9")
+    here = {"ENTREPOT_TOKEN": publisher("token", WHO).out.strip()}
+    assert bunker.operate("product", "add", "AIR9").code == 0
+    assert bunker.operate("keys", "mirror", "AIR9", mirror).code == 0
+    keys = ("--root-key", f"{key}.pub", "--targets-key", f"{key}.pub", "--mirror-key", mirror)
+    publisher("keys", "root", "AIR9", *keys, *by_key)
+    publisher("sign", "AIR9", *by_key)
+    publisher("keys", "export", "AIR9", root)
+
+    made = ada.run("bundle", "AIR9", "-o", str(tmp_path / "signed.tar"), **here)
+    assert made.code == 0, made.err
+    assert "signed by the publisher" in made.err
+    stranger = tmp_path / "stranger.json"
+    stranger.write_text("{}")
+    refused = bunker.operate("import", made.out.strip(), "--root", str(stranger))
+    assert (refused.code, refused.out) == (5, "")
+    taken = bunker.operate("import", made.out.strip(), "--root", root)
+    assert taken.code == 0, taken.err
+    assert bunker.operate("grant", "Bunker", "AIR9").code == 0
+    # The customer there trusts the publisher's root, not the hub.
+    pinned = ada.run("trust", "add", "AIR9", "--root", root, **there)
+    assert pinned.code == 0, pinned.err
+    got = ada.run("download", "AIR9", "-d", str(tmp_path / "signed"), **there)
+    assert got.code == 0, got.err
+    assert digest(tmp_path / "signed" / "tool.bin") == digest(tmp_path / "tool.bin")

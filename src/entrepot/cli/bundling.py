@@ -1,10 +1,12 @@
 """The command bundle: releases in one file, for a hub that this one cannot reach."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from entrepot.cli.completing import complete_product
+from entrepot.cli.fetching import trust_of
 from entrepot.cli.options import COMMAND, hub_option
 from entrepot.cli.progress import Report, open_display
 from entrepot.cli.rows import size_text
@@ -14,6 +16,8 @@ from entrepot.client import Client, RateLimit
 from entrepot.client.bundling import Chosen, choose, plan_bundle, write_bundle
 from entrepot.client.client import country_code
 from entrepot.client.finding import find_entitlement, find_version, parse_wanted
+from entrepot.client.manifests import fetch_manifest
+from entrepot.client.trust import Trust
 
 RELEASES_MAX = 1000
 
@@ -64,7 +68,9 @@ def bundle(
     rate = RateLimit(parse_rate(limit_rate)) if limit_rate else None
     declared = country_code(country) if country else None
     with setup.client() as client, open_display(report) as display:
-        plan = plan_bundle([_chosen(client, each) for each in wanted], source=client.api.base.url)
+        trust = trust_of(setup, client, report)
+        chosen = [_chosen(client, trust, each) for each in wanted]
+        plan = plan_bundle(chosen, source=client.api.base.url)
         done = write_bundle(
             client,
             plan,
@@ -74,13 +80,16 @@ def bundle(
             watcher=display.watcher,
         )
     files = len(plan.wanted)
+    proof = "signed by the publisher" if all(one.manifest for one in chosen) else "sha256 verified"
     reused = f", {size_text(done.reused)} of them were there" if done.reused else ""
-    report.say(f"{output.name}: {size_text(done.size)}, {files} files, sha256 verified{reused}")
+    report.say(f"{output.name}: {size_text(done.size)}, {files} files, {proof}{reused}")
     report.print_path(done.path)
 
 
-def _chosen(client: Client, text: str) -> Chosen:
+def _chosen(client: Client, trust: Trust, text: str) -> Chosen:
     asked = parse_wanted(text)
     entitlement = find_entitlement(client, asked.what)
     release = find_version(client, str(entitlement.get("id", "")), asked.version)
-    return choose(client, entitlement, release)
+    chosen = choose(client, entitlement, release)
+    manifest = fetch_manifest(client, trust, chosen.product, str(release.get("id", "")))
+    return replace(chosen, manifest=manifest)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from entrepot.client.answers import JsonObject
+from entrepot.client.attesting import attest
 from entrepot.client.bundle_part import Part, right_bytes
 from entrepot.client.bundles import (
     END,
@@ -49,6 +50,14 @@ class Chosen:
     def entitlement_id(self) -> str:
         """The number that links are asked for by."""
         return str(self.entitlement.get("id", ""))
+
+    @property
+    def product(self) -> str:
+        """The code of the product. Raises BadAnswer."""
+        product = self.entitlement.get("product")
+        if not isinstance(product, dict) or not product.get("id"):
+            raise BadAnswer("The hub's answer names no product.")
+        return str(product["id"])
 
     @property
     def artifacts(self) -> list[JsonObject]:
@@ -119,15 +128,15 @@ def plan_bundle(chosen: Sequence[Chosen], *, source: str) -> Plan:
                 raise Corrupt(f"The text of the licence {one.licence.code} is not the one named.")
             licences[one.licence.code, one.licence.revision] = _licence(one.licence, len(text))
             texts[member.name], known[member.name] = member, text
-        product = _product(one)
-        products[str(product["code"])] = product
         release_id = str(one.release.get("id", ""))
-        releases[release_id] = _release(one, str(product["code"]))
+        products[one.product] = _product(one)
+        releases[release_id] = _release(one)
         for artifact in one.artifacts:
             member = _file(artifact)
             files[member.name] = member
             wanted.setdefault(member.name, _Wanted(one, artifact))
         if one.manifest is not None and one.manifest.proof is not None:
+            attest(one.manifest, one.artifacts)
             manifests[release_id] = _signed(one.manifest, documents, known)
     index = encode_index(
         source=source,
@@ -157,14 +166,12 @@ def _licence(licence: Licence, size: int) -> JsonObject:
 
 
 def _product(one: Chosen) -> JsonObject:
-    product, rules = one.entitlement.get("product"), one.entitlement.get("compliance")
-    if not isinstance(product, dict) or not product.get("id"):
-        raise BadAnswer("The hub's answer names no product.")
+    product, rules = one.entitlement["product"], one.entitlement.get("compliance")
     rules = rules if isinstance(rules, dict) else {}
     licence = one.licence
     return {
-        "code": str(product["id"]),
-        "name": str(product.get("name") or product["id"]),
+        "code": one.product,
+        "name": str(product.get("name") or one.product),
         "deliveryMethod": str(product.get("standardDeliveryMethod") or "download"),
         "usECCN": [str(number) for number in rules.get("usECCN") or ()],
         "eccnRestricted": bool(rules.get("eccnRestricted")),
@@ -172,9 +179,9 @@ def _product(one: Chosen) -> JsonObject:
     }
 
 
-def _release(one: Chosen, product: str) -> JsonObject:
+def _release(one: Chosen) -> JsonObject:
     told: JsonObject = {
-        "product": product,
+        "product": one.product,
         "id": str(one.release.get("id", "")),
         "name": str(one.release.get("name", "")),
         "availableAt": str(one.release.get("availableAt", "")),

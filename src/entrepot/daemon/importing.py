@@ -1,13 +1,17 @@
 """`entrepotd import`: the releases of a bundle from another hub."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import click
 
+from entrepot.assembly import Hub
 from entrepot.core.catalogue import (
+    Bundle,
+    BundledRelease,
     Imported,
+    find_product,
     find_targets,
     import_bundle,
     open_bundle,
@@ -16,8 +20,13 @@ from entrepot.daemon.console import say, show_rows
 from entrepot.daemon.desk import OPERATOR, Desk
 from entrepot.daemon.options import LocalPath, hub_command, json_option
 from entrepot.daemon.progress import ProgressFile
-from entrepot.errors import Invalid
+from entrepot.db import Tx
+from entrepot.errors import Conflict, Invalid
 
+if TYPE_CHECKING:
+    from entrepot.core.manifests.mirroring import Mirrored
+
+ROOT_BYTES_MAX = 256 << 10
 _COLUMNS = ("product", "name", "id", "outcome")
 
 
@@ -38,6 +47,15 @@ _COLUMNS = ("product", "name", "id", "outcome")
     help="Import the releases of this product under another code. Can be given several times.",
 )
 @click.option(
+    "--root",
+    "roots",
+    type=LocalPath(),
+    metavar="FILE",
+    multiple=True,
+    help="Root of a publisher's keys that you trust, as `entrepotd keys export` wrote it; "
+    "one for each product.",
+)
+@click.option(
     "--unsigned",
     is_flag=True,
     help="Take the bundle by its digests alone: you trust whoever brought it.",
@@ -50,6 +68,7 @@ def import_(
     *,
     publish: bool,
     maps: Sequence[str],
+    roots: Sequence[Path],
     unsigned: bool,
     as_json: bool,
 ) -> None:
@@ -59,13 +78,8 @@ def import_(
     and keeps its ids; what is here already is left alone, so that a run can be repeated.
     Products and licences that lack are made, not listed to everybody.
     """
-    if not unsigned:
-        raise Invalid(
-            "Nothing says who vouches for this bundle.",
-            field="root",
-            code="bundle-unsigned",
-            remedy="Trust whoever brought it: --unsigned.",
-        )
+    codes = _parse_maps(maps)
+    _check_trust(codes, roots, unsigned=unsigned)
     rows: list[dict[str, str]] = []
 
     def done(one: Imported) -> None:
@@ -81,15 +95,16 @@ def import_(
     with desk.hub() as hub, ProgressFile(bundle) as source:
         hub.blobs.sweep(older_than_seconds=0)
         opened = open_bundle(cast("BinaryIO", source), size=bundle.stat().st_size)
+        proof = _Proof(hub, [path.read_bytes()[: ROOT_BYTES_MAX + 1] for path in roots])
         try:
             import_bundle(
                 hub.database,
                 hub.blobs,
                 opened,
-                targets=find_targets(opened.index, _parse_maps(maps)),
+                targets=find_targets(opened.index, codes),
                 publish=publish,
-                prove=lambda _: None,
-                keep=lambda _tx, _release, _imported: None,
+                prove=proof.prove,
+                keep=proof.keep,
                 done=done,
                 actor=OPERATOR,
                 now=hub.now,
@@ -98,6 +113,64 @@ def import_(
             if rows:
                 show_rows(rows, columns=_COLUMNS, as_json=as_json)
     say(f"Imported from {opened.index.source}.")
+
+
+def _check_trust(codes: Mapping[str, str], roots: Sequence[Path], *, unsigned: bool) -> None:
+    if bool(roots) == unsigned:
+        raise Invalid(
+            "Say who vouches for this bundle: the publisher by --root FILE, or else whoever "
+            "brought it by --unsigned.",
+            field="root",
+            code="bundle-unsigned",
+            remedy="The publisher's root comes by another way than the bundle.",
+        )
+    if roots and any(there != here for there, here in codes.items()):
+        raise Invalid(
+            "A signed product keeps its code: it is a part of what was signed.",
+            field="product-map",
+            remedy="Leave out --product-map, or import --unsigned.",
+        )
+
+
+class _Proof:
+    """The publisher's word for a bundle, checked and kept where there are roots to check it by."""
+
+    def __init__(self, hub: Hub, trusted: Sequence[bytes]) -> None:
+        self._hub = hub
+        self._trusted = trusted
+        self._proven: Mapping[str, Mirrored] = {}
+
+    def prove(self, bundle: Bundle) -> None:
+        """Raise Invalid where a release is not what was signed."""
+        if self._trusted:
+            from entrepot.core.manifests.mirroring import prove_bundle
+
+            self._proven = prove_bundle(bundle, self._trusted, now=self._hub.now())
+
+    def keep(self, tx: Tx, release: BundledRelease, imported: Imported) -> None:
+        """Keep the signatures of a release in its transaction."""
+        mirrored = self._proven.get(release.id)
+        if mirrored is None:
+            return
+        from entrepot.core.manifests.mirroring import keep_mirrored
+
+        if imported.release_id != release.id:
+            raise Conflict(
+                f"{release.product} {release.name} is here under another id "
+                f"({imported.release_id}), which nobody signed.",
+                code="release-differs",
+                remedy="Withdraw that one first, or import --unsigned.",
+            )
+        hub = self._hub
+        keep_mirrored(
+            tx,
+            hub.keys.box,
+            find_product(tx, imported.product).id,
+            release.id,
+            mirrored,
+            lives=hub.policy.manifest_lives,
+            now=hub.now(),
+        )
 
 
 def _parse_maps(maps: Sequence[str]) -> dict[str, str]:

@@ -34,7 +34,13 @@ from entrepot.core.catalogue.assets import (
     replace_asset_file,
     title_in,
 )
-from entrepot.core.catalogue.bundles import Bundle, BundledRelease, Opened, open_bundle
+from entrepot.core.catalogue.bundles import (
+    Bundle,
+    BundledRelease,
+    Opened,
+    SignedRelease,
+    open_bundle,
+)
 from entrepot.core.catalogue.chunks import chunk_digests, fill_in_chunks, list_unchunked
 from entrepot.core.catalogue.importing import Imported, Target, find_targets, import_bundle
 from entrepot.core.catalogue.intake import drop_unused_bytes, hold_bytes
@@ -143,6 +149,7 @@ __all__ = [
     "ReleaseSpec",
     "Shelf",
     "ShownDownload",
+    "SignedRelease",
     "Source",
     "StoredFile",
     "Swept",

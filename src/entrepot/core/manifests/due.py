@@ -13,7 +13,10 @@ from entrepot.db import Tx
 
 
 def list_due(tx: Tx, *, lives: Lives, take: int, now: datetime) -> list[int]:
-    """Products whose snapshot or timestamp has less than half of its life left."""
+    """Products whose snapshot or timestamp has less than half of its life left.
+
+    Of those that the hub has a key for: what came in a bundle was signed by another hub.
+    """
     roles = manifest_roles.c
     due = ((roles.role == TIMESTAMP) & (roles.expires_at < now + lives.timestamp / 2)) | (
         (roles.role == SNAPSHOT) & (roles.expires_at < now + lives.snapshot / 2)
@@ -28,7 +31,12 @@ def list_due(tx: Tx, *, lives: Lives, take: int, now: datetime) -> list[int]:
         )
         .exists()
     )
-    query = select(roles.product_id).distinct().where(due, newest_only)
+    held = (
+        select(manifest_keys.c.key_id)
+        .where(manifest_keys.c.product_id == roles.product_id, manifest_keys.c.role == "online")
+        .exists()
+    )
+    query = select(roles.product_id).distinct().where(due, newest_only, held)
     return list(tx.execute(query.order_by(roles.product_id).limit(take)).scalars())
 
 

@@ -19,7 +19,7 @@ from entrepot.core.manifests.papers import from_text, to_text
 from entrepot.core.manifests.reading import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, newest
 from entrepot.core.manifests.tables import manifest_keys, manifest_roles
 from entrepot.db import Tx
-from entrepot.errors import Unavailable
+from entrepot.errors import Conflict, Unavailable
 from entrepot.kit.text import format_instant
 
 ONLINE = "online"
@@ -131,25 +131,70 @@ def _sign_and_keep(
 
 def keep_metadata(tx: Tx, product_id: int, metadata: Metadata[Any], *, now: datetime) -> None:
     """Write signed metadata down, and forget versions of long ago."""
-    signed = metadata.signed
+    signed, text = metadata.signed, to_text(metadata)
+    keep_document(tx, product_id, signed.type, signed.version, signed.expires, text, now=now)
+
+
+def keep_document(
+    tx: Tx,
+    product_id: int,
+    role: str,
+    version: int,
+    expires_at: datetime,
+    document: str,
+    *,
+    now: datetime,
+) -> None:
+    """As `keep_metadata`, of a document that stays byte for byte what it is."""
     values = {
         "product_id": product_id,
-        "role": signed.type,
-        "version": signed.version,
-        "document": to_text(metadata),
-        "expires_at": signed.expires,
+        "role": role,
+        "version": version,
+        "document": document,
+        "expires_at": expires_at,
         "created_at": now,
     }
     tx.execute(insert(manifest_roles).values(values))
-    kept = _KEPT.get(signed.type)
+    kept = _KEPT.get(role)
     if kept is not None:
         tx.execute(
             delete(manifest_roles).where(
                 manifest_roles.c.product_id == product_id,
-                manifest_roles.c.role == signed.type,
-                manifest_roles.c.version <= signed.version - kept,
+                manifest_roles.c.role == role,
+                manifest_roles.c.version <= version - kept,
             )
         )
+
+
+def mirror_key(tx: Tx, box: SecretBox, product_id: int, *, now: datetime) -> SSlibKey:
+    """The public key by which this hub vouches for a product that another publisher signs.
+
+    Made once. Conflict where the product is signed here, by a root of this hub's own.
+    """
+    signers = kept_signers(tx, box, product_id, ONLINE)
+    row = newest(tx, product_id, ROOT)
+    if row is not None:
+        named = from_text(row.document).signed.roles[TIMESTAMP].keyids
+        if any(signer.public_key.keyid == named[0] for signer in signers):
+            raise Conflict(
+                "The releases of this product are signed on this hub itself.",
+                code="manifest-clash",
+                remedy="A mirror's key is for a hub that imports bundles.",
+            )
+    if not signers:
+        signers = [CryptoSigner(Ed25519PrivateKey.generate())]
+        keep_key(tx, box, product_id, ONLINE, signers[0], now=now)
+    return signers[0].public_key
+
+
+def holds_online_key(tx: Tx, box: SecretBox, product_id: int) -> bool:
+    """Whether the newest root names a key of this hub for what the hub signs by itself."""
+    row = newest(tx, product_id, ROOT)
+    if row is None:
+        return False
+    root: Metadata[Root] = from_text(row.document)
+    held = {signer.public_key.keyid for signer in kept_signers(tx, box, product_id, ONLINE)}
+    return bool(held & set(root.signed.roles[TIMESTAMP].keyids))
 
 
 def renew(tx: Tx, box: SecretBox, product_id: int, *, lives: Lives, now: datetime) -> None:

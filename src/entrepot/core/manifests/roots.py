@@ -29,8 +29,9 @@ KEYS_MAX = 16  # of one role
 class RootSpec:
     """What a new root changes; what is not said stays as it is.
 
-    `root_keys` and `targets_keys` replace those that were. `renew_online` makes the hub a new
-    key for snapshots and timestamps.
+    `root_keys`, `targets_keys` and `mirror_keys` replace those that were. `renew_online` makes
+    the hub a new key for snapshots and timestamps; the `mirror_keys` of other hubs count as
+    much as it does there.
     """
 
     root_keys: Sequence[SSlibKey] = ()
@@ -38,6 +39,7 @@ class RootSpec:
     root_threshold: int | None = None
     targets_threshold: int | None = None
     renew_online: bool = False
+    mirror_keys: Sequence[SSlibKey] | None = None
     lives: Lives = field(default_factory=Lives)
 
 
@@ -70,7 +72,8 @@ def prepare_root(tx: Tx, box: SecretBox, product: str, spec: RootSpec, *, now: d
         expires=now + spec.lives.root,
         consistent_snapshot=True,
     )
-    for role, those in {**keys, SNAPSHOT: [online], TIMESTAMP: [online]}.items():
+    said = [online, *_mirror_keys(current, spec)]
+    for role, those in {**keys, SNAPSHOT: said, TIMESTAMP: said}.items():
         for key in those:
             root.add_key(key, role)
         root.roles[role].threshold = thresholds.get(role, 1)
@@ -83,6 +86,14 @@ def _keys_of(current: Metadata[Root] | None, role: str) -> list[Key]:
     if current is None:
         return []
     return [current.signed.keys[keyid] for keyid in current.signed.roles[role].keyids]
+
+
+def _mirror_keys(current: Metadata[Root] | None, spec: RootSpec) -> Sequence[Key]:
+    """The keys of hubs that mirror the product; the first of a role is this hub's own."""
+    found = _keys_of(current, TIMESTAMP)[1:] if spec.mirror_keys is None else spec.mirror_keys
+    if len(found) > KEYS_MAX:
+        raise Invalid(f"A product has at most {KEYS_MAX} mirrors.", field="mirror-key")
+    return found
 
 
 def _threshold(current: Metadata[Root] | None, role: str) -> int:

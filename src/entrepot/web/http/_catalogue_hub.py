@@ -37,6 +37,16 @@ HUB: Mapping[str, Entry] = {
         "Nothing says who vouches for a bundle.",
         "Name the publisher's root (--root FILE), or trust whoever brought it (--unsigned).",
     ),
+    "bundle-untrusted": Entry(
+        400,
+        "A release in a bundle is not what a trusted publisher signed.",
+        "Compare the fingerprint of the root with what the publisher says.",
+    ),
+    "manifest-clash": Entry(
+        409,
+        "The signatures of a bundle do not fit what is signed here of the product.",
+        "Make the bundle anew; if that does not help, ask the publisher.",
+    ),
     "release-differs": Entry(
         409,
         "A release in a bundle has the id or the name of another one here.",

@@ -1,0 +1,287 @@
+"""What another hub's publisher signed, on its way into this one: verified, then kept as it is.
+
+The steps are those of the TUF specification (5.3 to 5.6) over the documents of a bundle, from a
+root that the operator here vouches for. Of the dates, those count by which the publisher limits
+the own word (root, targets); what the other hub signs by itself, for days and hours, may have
+lapsed on the road.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert, select
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import Metadata, Root, Signed, Snapshot, Targets, Timestamp
+
+from entrepot.core.accounts import SecretBox
+from entrepot.core.catalogue import Bundle, BundledRelease, SignedRelease
+from entrepot.core.manifests.documents import FORMAT, KIND
+from entrepot.core.manifests.lives import Lives
+from entrepot.core.manifests.online import holds_online_key, issue_snapshot, keep_document
+from entrepot.core.manifests.papers import from_text
+from entrepot.core.manifests.reading import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, newest
+from entrepot.core.manifests.tables import manifest_roles, manifests
+from entrepot.db import Tx
+from entrepot.errors import Conflict, Invalid
+
+_FIELDS = ("revision", "patch", "major_version", "minor_version", "quality", "type")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One verified piece of metadata: its version, when it expires, and its bytes."""
+
+    version: int
+    expires: datetime
+    document: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mirrored:
+    """What proves one release: everything from the first root on, and the manifest."""
+
+    roots: tuple[Part, ...]
+    timestamp: Part
+    snapshot: Part
+    targets: Part
+    manifest: str
+    manifest_sha256: str
+
+
+def prove_bundle(bundle: Bundle, trusted: Sequence[bytes], *, now: datetime) -> dict[str, Mirrored]:
+    """That the publisher signed every release of the bundle as it is; by the releases' ids.
+
+    `trusted` are root metadata that the operator vouches for, one for each product. Invalid
+    (`bundle-untrusted`) for anything that does not verify, also for a release that is not signed.
+    """
+    signed = {one.release: one for one in bundle.index.manifests}
+    proven = {}
+    for release in bundle.index.releases:
+        one = signed.get(release.id)
+        if one is None or one.product != release.product:
+            raise _untrusted(release, "the bundle holds no signature of it")
+        try:
+            proven[release.id] = _prove(bundle, release, one, trusted, now)
+        except (RepositoryError, KeyError, ValueError, TypeError, RecursionError) as error:
+            raise _untrusted(release, str(error) or type(error).__name__) from error
+    return proven
+
+
+def _prove(
+    bundle: Bundle,
+    release: BundledRelease,
+    signed: SignedRelease,
+    trusted: Sequence[bytes],
+    now: datetime,
+) -> Mirrored:
+    def document(told: Any) -> bytes:
+        return bundle.documents[told.sha256]
+
+    roots = [document(one) for one in signed.roots]
+    root = _last_root(roots, trusted)
+
+    def signed_by_root(role: str, data: bytes) -> Any:
+        found: Metadata[Any] = Metadata.from_bytes(data)
+        root.verify_delegate(role, found.signed_bytes, found.signatures)
+        return found.signed
+
+    texts = [document(one) for one in (signed.timestamp, signed.snapshot, signed.targets)]
+    timestamp: Timestamp = signed_by_root(TIMESTAMP, texts[0])
+    timestamp.snapshot_meta.verify_length_and_hashes(texts[1])
+    snapshot: Snapshot = signed_by_root(SNAPSHOT, texts[1])
+    named = snapshot.meta["targets.json"]
+    named.verify_length_and_hashes(texts[2])
+    targets: Targets = signed_by_root(TARGETS, texts[2])
+    if (snapshot.version, targets.version) != (timestamp.snapshot_meta.version, named.version):
+        raise ValueError("its parts do not belong together")
+    for role, expires in ((ROOT, root.expires), (TARGETS, targets.expires)):
+        if expires <= now:
+            raise ValueError(f"the publisher's word ({role}) has expired")
+    manifest = document(signed.manifest)
+    file = targets.targets.get(f"{release.id}.json")
+    if file is None:
+        raise ValueError("the publisher does not name it, or has withdrawn it")
+    file.verify_length_and_hashes(manifest)
+    _compare(bundle, release, json.loads(manifest))
+    return Mirrored(
+        tuple(_part(Metadata[Root].from_bytes(data).signed, data) for data in roots),
+        _part(timestamp, texts[0]),
+        _part(snapshot, texts[1]),
+        _part(targets, texts[2]),
+        manifest.decode(),
+        file.hashes["sha256"],
+    )
+
+
+def _part(signed: Signed, data: bytes) -> Part:
+    return Part(signed.version, signed.expires, data.decode())
+
+
+def _last_root(roots: Sequence[bytes], trusted: Sequence[bytes]) -> Root:
+    """The newest root, each signed by the one before, from one that is trusted."""
+    for known in trusted:
+        start = roots.index(known) if known in roots else None
+        following = list(roots) if start is None else list(roots[start + 1 :])
+        current: Metadata[Root] = Metadata.from_bytes(known)
+        first: Metadata[Root] = Metadata.from_bytes(following[0]) if following else current
+        if start is None and first.signed.version != current.signed.version + 1:
+            continue
+        try:
+            for data in following:
+                current = _next_root(current, data)
+        except RepositoryError:
+            if start is None:
+                continue  # the root of another product
+            raise
+        return current.signed
+    raise ValueError("no root that you trust leads to its signatures")
+
+
+def _next_root(current: Metadata[Root], data: bytes) -> Metadata[Root]:
+    following: Metadata[Root] = Metadata.from_bytes(data)
+    if following.signed.version != current.signed.version + 1:
+        raise ValueError("a root is missing")
+    current.signed.verify_delegate(ROOT, following.signed_bytes, following.signatures)
+    following.signed.verify_delegate(ROOT, following.signed_bytes, following.signatures)
+    return following
+
+
+def _compare(bundle: Bundle, release: BundledRelease, told: Mapping[str, Any]) -> None:
+    """That the index says of the release what was signed of it."""
+    if (told["kind"], told["format"]) != (KIND, FORMAT):
+        raise ValueError("its manifest is of a format that is not known here")
+    product = next(one for one in bundle.index.products if one.code == release.product)
+    named = product.licence
+    licence = named and next(
+        {"code": one.code, "revision": one.revision, "sha256": one.sha256}
+        for one in bundle.index.licences
+        if (one.code, one.revision) == (named.code, named.revision)
+    )
+    said = {
+        "product": release.product,
+        "release": {
+            "id": release.id,
+            "name": release.name,
+            "revision": release.revision,
+            "patch": release.patch,
+            "majorVersion": release.major_version,
+            "minorVersion": release.minor_version,
+            "quality": release.quality,
+            "type": release.type,
+            "availableAt": release.available_at,
+        },
+        "licence": licence,
+        "files": [
+            {
+                "artifactId": one.id,
+                "name": one.file_name,
+                "size": one.size,
+                "sha256": one.sha256,
+                "chunks": bundle.stored[one.sha256].chunks.hex(),
+            }
+            for one in release.artifacts
+        ],
+    }
+    signed = {key: told[key] for key in ("release", "licence", "files")}
+    signed["product"] = told["product"]["code"]
+    for key, value in said.items():
+        if signed[key] != value:
+            raise ValueError(f"what the bundle says of its {key} is not what was signed")
+
+
+def _untrusted(release: BundledRelease, why: str) -> Invalid:
+    return Invalid(
+        f"{release.product} {release.name} is not what a publisher whom you trust signed: {why}.",
+        field="root",
+        code="bundle-untrusted",
+        remedy="Compare the fingerprint of the root with what the publisher says; or trust whoever "
+        "brought the bundle (--unsigned).",
+    )
+
+
+def keep_mirrored(
+    tx: Tx,
+    box: SecretBox,
+    product_id: int,
+    release_id: str,
+    mirrored: Mirrored,
+    *,
+    lives: Lives,
+    now: datetime,
+) -> None:
+    """Keep the publisher's metadata for customers here; nothing of it goes back to older.
+
+    Where the root names a key of this hub, the hub says from then on by itself that the state
+    is current. Conflict where the product is signed here by others.
+    """
+    _keep_roots(tx, product_id, mirrored.roots, now)
+    changed = _keep_targets(tx, product_id, release_id, mirrored, now)
+    known = select(manifests.c.sha256).where(
+        manifests.c.release_id == release_id, manifests.c.sha256 == mirrored.manifest_sha256
+    )
+    if tx.execute(known).first() is None:
+        values = {
+            "release_id": release_id,
+            "sha256": mirrored.manifest_sha256,
+            "document": mirrored.manifest,
+            "created_at": now,
+        }
+        tx.execute(insert(manifests).values(values))
+    if holds_online_key(tx, box, product_id):
+        if changed or newest(tx, product_id, TIMESTAMP) is None:
+            issue_snapshot(tx, box, product_id, lives=lives, now=now)
+        return
+    for role, part in ((SNAPSHOT, mirrored.snapshot), (TIMESTAMP, mirrored.timestamp)):
+        _keep_newer(tx, product_id, role, part, now)
+
+
+def _keep_roots(tx: Tx, product_id: int, roots: Sequence[Part], now: datetime) -> None:
+    held = select(*manifest_roles.c["version", "document"]).where(
+        manifest_roles.c.product_id == product_id, manifest_roles.c.role == ROOT
+    )
+    known = {row.version: row.document for row in tx.execute(held)}
+    if known and max(known) + 1 < roots[0].version:
+        raise _clash(f"its roots begin with {roots[0].version}, here they end with {max(known)}")
+    for part in roots:
+        if part.version in known:
+            if known[part.version] != part.document:
+                raise _clash("here it has other keys")
+        elif not known or part.version > max(known):
+            keep_document(tx, product_id, ROOT, part.version, part.expires, part.document, now=now)
+
+
+def _keep_targets(
+    tx: Tx, product_id: int, release_id: str, mirrored: Mirrored, now: datetime
+) -> bool:
+    """Whether the targets here are others now."""
+    held = newest(tx, product_id, TARGETS)
+    part = mirrored.targets
+    if held is not None and held.version > part.version:
+        # An older bundle: what it says must still hold.
+        file = from_text(held.document).signed.targets.get(f"{release_id}.json")
+        if file is None or file.hashes["sha256"] != mirrored.manifest_sha256:
+            raise _clash("what was signed of the release has been overtaken by something newer")
+        return False
+    if held is not None and held.version == part.version:
+        if held.document != part.document:
+            raise _clash("other releases were signed here under the same version")
+        return False
+    keep_document(tx, product_id, TARGETS, part.version, part.expires, part.document, now=now)
+    return True
+
+
+def _keep_newer(tx: Tx, product_id: int, role: str, part: Part, now: datetime) -> None:
+    held = newest(tx, product_id, role)
+    if held is None or held.version < part.version:
+        keep_document(tx, product_id, role, part.version, part.expires, part.document, now=now)
+
+
+def _clash(why: str) -> Conflict:
+    return Conflict(
+        f"The signatures of the bundle do not fit what is signed here of the product: {why}.",
+        code="manifest-clash",
+        remedy="Make the bundle anew; if that does not help, ask the publisher.",
+    )
