@@ -13,6 +13,7 @@ from entrepot.client.auth import GivenToken
 from entrepot.client.connections import Times, parse_hub_address
 from entrepot.client.downloader import Conditions, Downloaded, Watcher, download, parse_link
 from entrepot.client.errors import BadAnswer, InvalidUse
+from entrepot.client.folders import Folders
 from entrepot.client.names import safe_name
 from entrepot.client.orders import Orders
 from entrepot.client.pool import Pool
@@ -59,6 +60,7 @@ class Client:
         self._tokens = tokens
         self._transfer_backoff = transfer_backoff or Backoff(attempts=8)
         self._pool = Pool()
+        self._folders = Folders()
         base = parse_hub_address(url)
         self.api = Api(base, tokens, self.times, call_backoff or Backoff(), self.stop)
         self.orders = Orders(self.api, self._transfer_backoff, self.stop)
@@ -188,9 +190,7 @@ class Client:
                 before_link()
             return self.link(entitlement_id, release_id, artifact_id, country=declared)
 
-        conditions = Conditions(
-            self.times, self._transfer_backoff, self.stop, rate, connections, self._pool
-        )
+        conditions = self._conditions(rate, connections)
         target = Path(folder) / target_name
         return download(mint_link, target, expected or expected_of(artifact), conditions, watcher)
 
@@ -231,7 +231,7 @@ class Client:
         if is_right(target, size, check):
             whole = target.stat().st_size
             return Downloaded(target, whole, check.strength, True, 0.0)
-        conditions = Conditions(self.times, self._transfer_backoff, self.stop, pool=self._pool)
+        conditions = self._conditions(None, None)
         done = download(mint_link, target, size, conditions, watcher, check)
         return replace(done, verified=check.strength)
 
@@ -244,10 +244,22 @@ class Client:
         claims = claims_or_none(self._tokens.token()) if self._tokens is not None else None
         return claims.country if claims is not None else None
 
+    def _conditions(self, rate: RateLimit | None, connections: int | None) -> Conditions:
+        return Conditions(
+            self.times,
+            self._transfer_backoff,
+            self.stop,
+            rate,
+            connections,
+            self._pool,
+            self._folders,
+        )
+
     def close(self) -> None:
-        """Close the connections that are kept open."""
+        """Close the connections that are kept open, and make the last files' names durable."""
         self.api.close()
         self._pool.close()
+        self._folders.sync()
 
     def __enter__(self) -> Self:
         return self

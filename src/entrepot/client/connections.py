@@ -5,6 +5,7 @@ Nothing here knows a token.
 
 import ipaddress
 import os
+import re
 import socket
 import ssl
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from entrepot.client.errors import InvalidUse, Unreachable
 
 USER_AGENT = f"entrepot/{__version__}"
 _URL_CHARS_MAX = 8192
+_UNPRINTABLE = re.compile("[\x00-\x20\x7f]")
 _INTERIM_ANSWERS_MAX = 16
 _SAFE_IN_URL = "%/:=&?~+!$,;'@()*-._"
 
@@ -75,7 +77,7 @@ class Address:
 
 def parse_address(url: str) -> Address:
     """Take an http(s) URL apart. Raises InvalidUse; never echoes a password in the message."""
-    if len(url) > _URL_CHARS_MAX or any(ord(c) < 33 or ord(c) == 127 for c in url):
+    if len(url) > _URL_CHARS_MAX or _UNPRINTABLE.search(url):
         raise InvalidUse("That is not a URL: it is too long or holds spaces or control characters.")
     try:
         parts = urlsplit(url)

@@ -15,9 +15,10 @@ from pathlib import Path
 from time import monotonic
 
 from entrepot.client.errors import Corrupt
+from entrepot.client.folders import Folders
 from entrepot.client.kept_partial import Busy, KeptPartial, remove_left_overs
 from entrepot.client.links import Links, parse_link
-from entrepot.client.partial import Partial, check_room, make_folder, sync_folder
+from entrepot.client.partial import Partial, check_room, make_folder
 from entrepot.client.repair import bad_chunks, check_chunks
 from entrepot.client.transfer import Conditions, Transfer, Watcher
 from entrepot.client.verification import Expected, is_complete
@@ -82,7 +83,7 @@ def download(
             transfer.close()
         partial.commit()
         size = partial.size
-    sync_folder(target.parent)
+    (conditions.folders or Folders()).changed(target.parent)
     return Downloaded(target, size, expected.strength, False, monotonic() - started)
 
 

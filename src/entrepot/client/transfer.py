@@ -13,6 +13,7 @@ from entrepot.client.bodies import Body, open_body
 from entrepot.client.connections import Times
 from entrepot.client.errors import Cancelled, Corrupt, Unreachable
 from entrepot.client.extents import Claim, Division
+from entrepot.client.folders import Folders
 from entrepot.client.growth import Growth
 from entrepot.client.hashing import FrontHasher
 from entrepot.client.links import LinkDied, Links
@@ -56,6 +57,7 @@ class Conditions:
     rate: RateLimit | None = None
     connections: int | None = None
     pool: Pool | None = None
+    folders: Folders | None = None
 
 
 class Changed(Unreachable):
