@@ -9,11 +9,11 @@ import pytest
 
 from entrepot.core import accounts
 from entrepot.core.accounts import CodeRequest, Granted
+from tests.databases import postgresql_server  # noqa: F401 - a fixture
 from tests.system.hubs import Answer
 from tests.system.racing import (  # noqa: F401 - fixtures
     Ring,
     error_of,
-    postgresql_server,
     ring,
     together,
 )

@@ -5,9 +5,9 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from entrepot.core import accounts, entitlements
+from tests.databases import postgresql_server  # noqa: F401 - a fixture
 from tests.system.racing import (  # noqa: F401 - fixtures
     Ring,
-    postgresql_server,
     ring,
     together,
 )

@@ -67,14 +67,15 @@ def told_hub(
     request: pytest.FixtureRequest, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Hub]:
     """A sandbox that may deliver to this machine."""
-    settings = {"web_processes": "1", "outbound_private": "on"}
     if request.param == "sqlite":
-        with running_hub(data, **settings) as hub:
+        with running_hub(data, web_processes="1", outbound_private="on") as hub:
             yield hub
         return
     with empty_database("postgresql", request, tmp_path) as url:
         monkeypatch.setenv("ENTREPOT_DATABASE_URL", url)
-        with running_hub(tmp_path / "other", database_url=url, **settings) as hub:
+        with running_hub(
+            tmp_path / "other", database_url=url, web_processes="1", outbound_private="on"
+        ) as hub:
             yield hub
 
 
