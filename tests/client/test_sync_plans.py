@@ -168,6 +168,9 @@ def test_what_is_missing_is_looked_at_and_what_is_unsure_stays(
     _, cut_off = plan_for([], EVERYTHING, files, withheld=withheld)
     assert {one.fate for one in cut_off.leftovers} == {"unsure"}
     ended = [Withheld("1", release.product, Denied("ended")) for release in hub]
+    _, known = plan_for([], EVERYTHING, files, withheld=ended)
+    assert {one.fate for one in known.leftovers} == {"ended"}
+    ended = [Withheld("another", release.product, Denied("ended")) for release in hub]
     _, over = plan_for([], EVERYTHING, files, withheld=ended)
     assert {one.fate for one in over.leftovers} == {"missing"}
     first = next(iter(over.missing_releases()))
@@ -239,7 +242,7 @@ def _with_files(
 @given(hub=hubs())
 def test_the_state_is_read_as_it_was_written(hub: list[OfferedRelease]) -> None:
     chosen, plan = plan_for(hub, EVERYTHING, {})
-    state = MirrorState("https://hub.example.com", held_of(chosen, plan))
+    state = MirrorState("https://hub.example.com", held_of(chosen, plan), {"r": "gone"})
     assert parse_state(write_state(state)) == state
     answers = Answers({"1": ('"5f"', [{"id": "x"}])})
     assert read_answers(write_kept(answers)) == answers

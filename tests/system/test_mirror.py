@@ -1,13 +1,14 @@
 """A folder kept in step with a running hub: sync, lock, verify and why, by the command alone."""
 
 import hashlib
+import io
 import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from securesystemslib.signer import CryptoSigner
 from sqlalchemy import func, select
 
 from entrepot.assembly import Hub as Inside
+from entrepot.cli.app import run as run_command
 from entrepot.client.errors import ExitCode
 from entrepot.core import accounts, catalogue, entitlements
 from entrepot.core.delivery.tables import leases
@@ -69,16 +71,34 @@ class Mirror:
             "ENTREPOT_TOKEN": self.token,
         }
 
-    def run(self, *arguments: str) -> Ran:
-        """Run the command to its end."""
+    def run_alone(self, *arguments: str) -> Ran:
+        """Run the command in a process of its own."""
         return run([*SYNC, *arguments], env=self.bare(), cwd=self.home)
+
+    def run(self, *arguments: str) -> Ran:
+        """The same within this process, which saves a third of a second each time."""
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.chdir(self.home)
+            for name in list(os.environ):
+                if name.startswith(("ENTREPOT_", "EDM_")) or name.lower().endswith("_proxy"):
+                    patch.delenv(name)
+            for name, value in self.bare().items():
+                patch.setenv(name, value)
+            code = run_command(arguments)
+        return Ran(code, out.getvalue(), err.getvalue())
 
     def events(self, *arguments: str, code: int = 0) -> dict[str, list[dict[str, Any]]]:
         """The events of a run with --json, by kind."""
         said = self.run(*arguments, "--json")
         assert said.code == code, said
+        return self.parse(said.out)
+
+    @staticmethod
+    def parse(out: str) -> dict[str, list[dict[str, Any]]]:
+        """Lines of JSON, by the kind of event."""
         found: dict[str, list[dict[str, Any]]] = {}
-        for line in said.out.splitlines():
+        for line in out.splitlines():
             event = json.loads(line)
             found.setdefault(event["event"], []).append(event)
         return found
@@ -135,7 +155,9 @@ def test_a_folder_is_kept_in_step_through_everything_that_a_hub_does(mirror: Mir
     assert len(tried["difference"]) == 3
     assert not (mirror.home / "mirror").exists()
 
-    told = mirror.events("sync", "mirror")
+    said = mirror.run_alone("sync", "mirror", "--json")
+    assert said.code == 0, said
+    told = mirror.parse(said.out)
     whole = {f"{code}/1.0/a.txt": "one", f"{code}/1.0/b.txt": "two", f"{other}/5/x.txt": "five"}
     assert mirror.files() == whole
     assert set(states(told, "difference").values()) == {"new"}
@@ -176,7 +198,7 @@ def test_a_flipped_bit_is_found_without_a_network_and_repaired(mirror: Mirror) -
     code, _ = add_product(mirror)
     mirror.publish(code, "1.0", a="one", b="two")
     assert mirror.run("sync", "mirror").code == 0
-    assert mirror.run("verify", "mirror").code == 0
+    assert mirror.run_alone("verify", "mirror").code == 0
     path = mirror.home / "mirror" / code / "1.0" / "a.txt"
     before = path.stat()
     path.write_text("onf")

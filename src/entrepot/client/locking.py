@@ -98,7 +98,12 @@ def prepare_locked(
         release = offered.get((locked.product, locked.id))
         if release is None:
             error = next(
-                (one.error for one in offers.withheld if one.product == locked.product), None
+                (
+                    one.error
+                    for one in offers.withheld
+                    if one.product == locked.product and not one.ended
+                ),
+                None,
             )
             notices.append(_settled(client, folder, locked, error))
             continue
@@ -122,6 +127,8 @@ def prepare_locked(
     leftovers = tuple(
         replace(one, fate="unwanted") for one in plan.leftovers if one.path not in pinned
     )
+    # Whatever could not be listed: all that is pinned is offered, or settled.
+    offers = replace(offers, withheld=())
     return PreparedLock(Prepared(replace(plan, leftovers=leftovers), offers), tuple(notices))
 
 

@@ -47,10 +47,14 @@ class HeldFile:
 
 @dataclass(slots=True)
 class MirrorState:
-    """The files by path (CODE/RELEASE/FILE), and the hub that they are of."""
+    """The files by path (CODE/RELEASE/FILE), and the hub that they are of.
+
+    `fates` has why releases, by id, are offered no more, so that it is not asked every time.
+    """
 
     hub: str
     files: dict[str, HeldFile] = field(default_factory=dict)
+    fates: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,8 @@ def parse_state(raw: bytes) -> MirrorState:
     if told["format"] != _FORMAT or told["version"] != _VERSION:
         raise ValueError("it is of another version of entrepot")
     files = {check_path(path): _held(one) for path, one in told["files"].items()}
-    return MirrorState(str(told["hub"]), files)
+    fates = {str(name): str(fate) for name, fate in told.get("fates", {}).items()}
+    return MirrorState(str(told["hub"]), files, fates)
 
 
 def write_state(state: MirrorState) -> bytes:
@@ -111,7 +116,13 @@ def write_state(state: MirrorState) -> bytes:
         path: {name: getattr(held, name) for name in HeldFile.__slots__}
         for path, held in sorted(state.files.items())
     }
-    told = {"format": _FORMAT, "version": _VERSION, "hub": state.hub, "files": files}
+    told = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "hub": state.hub,
+        "files": files,
+        "fates": state.fates,
+    }
     return (json.dumps(told, indent=1, sort_keys=True) + "\n").encode()
 
 

@@ -112,9 +112,11 @@ def plan_sync(
             steps.append(Step(path, release, file, why))
     planned = {step.path for step in steps}
     there = {(release.id, file.artifact_id) for release in offered for file in release.files}
-    unknown = {one.product for one in withheld if not one.ended}
+    held_back = tuple(withheld)
+    unknown = {one.product for one in held_back if not one.ended}
+    ended = {one.entitlement for one in held_back if one.ended}
     leftovers = [
-        Leftover(path, held, _fate(held, there, unknown, takes_product))
+        Leftover(path, held, _fate(held, there, unknown, ended, takes_product))
         for path, held in sorted(files.items())
         if path not in planned
     ]
@@ -142,8 +144,11 @@ def _fate(
     held: HeldFile,
     there: set[tuple[str, str]],
     unknown: set[str],
+    ended: set[str],
     takes_product: TakesProduct,
 ) -> Fate:
     if (held.release_id, held.artifact_id) in there or not takes_product(held.product):
         return "unwanted"
-    return "unsure" if held.product in unknown else "missing"
+    if held.product in unknown:
+        return "unsure"
+    return "ended" if held.entitlement in ended else "missing"

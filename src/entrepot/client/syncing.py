@@ -7,7 +7,8 @@ whoever is stopped goes on where they were; what was not saved is found by its d
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +44,8 @@ from entrepot.client.trust import Trust
 from entrepot.client.verification import Expected, hash_file
 
 _SAVE_SECONDS_MIN = 1.0
+# What is not asked again for as long as the release is not offered.
+_LASTING: tuple[Fate, ...] = ("withdrawn", "gone")
 _log = logging.getLogger(__name__)
 
 
@@ -112,25 +115,37 @@ def prepare(
         lambda path: look_at(folder / path),
         check=check,
     )
-    plan = plan.with_fates(ask_for_fates(client, plan))
+    fates = ask_for_fates(client, plan, state.fates, jobs=jobs)
+    state.fates = {release_id: fate for release_id, fate in fates.items() if fate in _LASTING}
+    plan = plan.with_fates(fates)
     return Prepared(plan, offers, () if tuple(choices) == EVERYTHING else tuple(empty))
 
 
-def ask_for_fates(client: Client, plan: Plan) -> dict[str, Fate]:
-    """Why releases are no longer offered, by id: one question each."""
-    fates: dict[str, Fate] = {}
-    for release_id, held in plan.missing_releases().items():
-        try:
-            told = explain_artifact(client, held.entitlement, release_id, held.artifact_id)
-        except NotFound:
-            fates[release_id] = "gone"
-        except ClientError as error:
-            _log.warning("why %s is no longer offered: %s", held.release, error.message)
-            fates[release_id] = "unsure"
-        else:
-            withdrawn = told.get("reason") == "release-withdrawn"
-            fates[release_id] = "withdrawn" if withdrawn else "ended"
-    return fates
+def ask_for_fates(
+    client: Client, plan: Plan, known: Mapping[str, str], *, jobs: int = 3
+) -> dict[str, Fate]:
+    """Why releases are no longer offered, by id: one question each, but for what is known."""
+
+    def ask(one: tuple[str, HeldFile]) -> tuple[str, Fate]:
+        release_id, held = one
+        lasting: Fate | None = next(
+            (fate for fate in _LASTING if fate == known.get(release_id)), None
+        )
+        return release_id, lasting or _ask_for_fate(client, release_id, held)
+
+    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
+        return dict(pool.map(ask, plan.missing_releases().items()))
+
+
+def _ask_for_fate(client: Client, release_id: str, held: HeldFile) -> Fate:
+    try:
+        told = explain_artifact(client, held.entitlement, release_id, held.artifact_id)
+    except NotFound:
+        return "gone"
+    except ClientError as error:
+        _log.warning("why %s is no longer offered: %s", held.release, error.message)
+        return "unsure"
+    return "withdrawn" if told.get("reason") == "release-withdrawn" else "ended"
 
 
 @dataclass(slots=True)

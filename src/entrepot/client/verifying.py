@@ -128,7 +128,7 @@ def files_below(folder: Path) -> list[str]:
 
 
 def _is_partial(name: str) -> bool:
-    return name.startswith(".") and name.endswith((".part", ".etag", ".state"))
+    return name.startswith(".") and name.endswith((".part", ".etag", ".state", ".state~"))
 
 
 def _verify(folder: Path, wanted: Should, stop: Stop) -> Verified:
