@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from securesystemslib.signer import CryptoSigner
@@ -370,7 +371,7 @@ def test_what_is_trusted_can_be_said_beforehand(repository: Repository, machine:
         {"root": root, "expected": hashlib.sha256(root).hexdigest()},
         {"expected": hashlib.sha256(repository.served["root.json"]).hexdigest()},
     ):
-        strict.add(PRODUCT, **pinned)  # type: ignore[arg-type]
+        strict.add(PRODUCT, **pinned)
         assert machine.fetch(trust=strict) is not None
         assert machine.fetch(trust=machine.trust(first_use=False)) is not None
     [pin] = list_pins(machine.folder)
@@ -458,7 +459,7 @@ def test_files_are_verified_without_the_hub(
     ],
 )
 def test_signed_nonsense_is_refused(
-    change: dict[str, object], repository: Repository, machine: Machine
+    change: dict[str, Any], repository: Repository, machine: Machine
 ) -> None:
     repository.documents[RELEASE] = manifest(**change)
     repository.publish()

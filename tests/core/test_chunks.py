@@ -3,6 +3,7 @@
 import hashlib
 import io
 import random
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def _publish(database: Database, store: BlobStore) -> str:
         product="CHUNKY",
         release=catalogue.ReleaseSpec("1"),
         sources=[
-            catalogue.Source(catalogue.ArtifactSpec(name), lambda data=data: io.BytesIO(data))
+            catalogue.Source(catalogue.ArtifactSpec(name), partial(io.BytesIO, data))
             for name, data in (("big", BIG), ("small", SMALL), ("empty", b""))
         ],
         actor=OPERATOR,

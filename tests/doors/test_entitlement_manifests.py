@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 from securesystemslib.signer import CryptoSigner
-from tuf.api.metadata import Metadata
+from tuf.api.metadata import Metadata, Targets
 
 from entrepot.assembly import Hub
 from entrepot.core import accounts, catalogue, entitlements
@@ -43,7 +43,8 @@ class Signed:
         """The path of the manifest, as the targets name it."""
         token = self.door.token(self.offer.who)
         found = self.door.get(self.path("1.targets.json"), token)
-        [(name, file)] = Metadata.from_bytes(found.content).signed.targets.items()
+        targets: Metadata[Targets] = Metadata.from_bytes(found.content)
+        [(name, file)] = targets.signed.targets.items()
         return self.path(f"{file.hashes['sha256']}.{name}", "targets")
 
 
