@@ -24,23 +24,29 @@ _WIDTH = 96
 def commands_page(note: str) -> str:
     """docs/reference/entrepotd.md: every command with its arguments and options."""
     root = click.Context(cli, info_name="entrepotd", **cli.context_settings)
-    sections = [section for name in cli.list_commands(root) for section in _sections(root, name)]
-    return "\n".join([note, "", "# entrepotd", "", _INTRODUCTION, "", *sections])
+    parts = [part for name in cli.list_commands(root) for part in sections(root, name)]
+    return "\n".join([note, "", "# entrepotd", "", _INTRODUCTION, "", *parts])
 
 
-def _sections(parent: click.Context, name: str) -> Iterator[str]:
+def sections(parent: click.Context, name: str) -> Iterator[str]:
+    """A command with its help; of a group each of its commands, and itself if it does something."""
     group = parent.command
     assert isinstance(group, click.Group)
     command = group.get_command(parent, name)
     assert command is not None
     context = click.Context(command, info_name=name, parent=parent, terminal_width=_WIDTH)
     if isinstance(command, click.Group):
+        if command.invoke_without_command:
+            yield _section(context)
         for each in command.list_commands(context):
-            yield from _sections(context, each)
+            yield from sections(context, each)
         return
+    yield _section(context)
+
+
+def _section(context: click.Context) -> str:
     # A width of its own, so that the page is the same on every terminal.
-    shown = command.get_help(context)
-    yield f"## {context.command_path}\n\n```text\n{shown}\n```\n"
+    return f"## {context.command_path}\n\n```text\n{context.command.get_help(context)}\n```\n"
 
 
 def exit_codes_page(note: str) -> str:

@@ -6,6 +6,7 @@ A page is a function from nothing to its text; tests compare each with the commi
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from docs._entrepot import command_page
 from docs._entrepotd import commands_page, exit_codes_page
 from docs._postman import collection_page
 from entrepot.settings import DECLARED
@@ -57,6 +58,7 @@ def errors_page() -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "reference/entrepot.postman_collection.json": collection_page,
+    "reference/entrepot.md": lambda: command_page(NOTE),
     "reference/entrepotd.md": lambda: commands_page(NOTE),
     "reference/entrepotd-exit-codes.md": lambda: exit_codes_page(NOTE),
     "reference/errors.md": errors_page,
