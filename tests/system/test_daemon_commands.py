@@ -418,6 +418,7 @@ def test_publish_grant_withdraw_revoke(entrepotd: Run, tmp_path: Path) -> None:
     ).json()  # fmt: skip
     assert (release["name"], release["quality"], release["state"]) == ("1.0", "BETA", "available")
     assert release["available_at"] == "2026-01-31T00:00:00.000Z"
+    assert release["product_code"] == "P1"
     assert [each["size"] for each in release["artifacts"]] == [1000, 2000]
     assert all(each["controlled"] for each in release["artifacts"])
     assert entrepotd("publish", "P1", "1.0", one).code == 6
@@ -453,6 +454,7 @@ def test_publish_grant_withdraw_revoke(entrepotd: Run, tmp_path: Path) -> None:
     assert entrepotd("releases", "BOTH", "--json").json() == []
     assert entrepotd("downloads", "--json").json() == []
     assert "nothing to list" in entrepotd("downloads").err
+    assert entrepotd("downloads", "--artifact", "x").code == 2
     assert "No event fits." in entrepotd("audit", "export", "--actor", "nobody").err
     slip = entrepotd("audit", "export", "--type", "release.publish")
     assert (slip.code, slip.out, "release.available" in slip.err) == (5, "", True)

@@ -194,7 +194,7 @@ def _no_hub(folder: Path) -> Invalid:
         field="data",
         code="secret-key-missing",
         remedy="Name the folder of the hub with --data (ENTREPOT_DATA), or make a new hub there: "
-        f"`entrepotd init --data {folder}`; ENTREPOT_SECRET_KEY is for keys kept elsewhere.",
+        f"`entrepotd init --data {folder}`.",
     )
 
 

@@ -80,6 +80,7 @@ def make(
             actor=OPERATOR,
             now=hub.now(),
         )
+    say("The token is shown this once: store it now.")
     if as_json:
         told = {"id": made.id, "token": made.value, "expires_at": made.expires_at}
         show_one(told, as_json=True)

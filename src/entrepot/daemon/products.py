@@ -129,7 +129,11 @@ def change(desk: Desk, product: str, **options: Any) -> None:
     """Change what is said of PRODUCT (code or number); what is left out stays."""
     told = _told(options)
     if not told:
-        raise Invalid("Nothing to change was said.", field="options")
+        raise Invalid(
+            "Nothing to change was said.",
+            field="options",
+            remedy="Give an option, such as --name; `entrepotd product change --help` has them.",
+        )
     with desk.hub() as hub, hub.database.write() as tx:
         spec = replace(describe_product(tx, product), **told)
         number = find_product(tx, product).id

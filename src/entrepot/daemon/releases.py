@@ -54,37 +54,37 @@ def releases(desk: Desk, product: str, *, skip: int, take: int, as_json: bool) -
     products whose releases it gives.
     """
     with desk.hub() as hub, hub.database.read() as tx:
-        number = find_product(tx, product).id
+        about = find_product(tx, product)
+        number = about.id
         found = list_releases(tx, number, skip=skip, take=take)
         total = count_releases(tx, number)
-        rows = [_release(tx, row, now=hub.now()) for row in found]
+        rows = [_release(tx, row, about.code, now=hub.now()) for row in found]
         members = list_members(tx, number)
     shown = rows if as_json else [row | {"files": len(row["artifacts"])} for row in rows]
-    if members and not rows:
-        say(
-            f"{product} is a group: its releases are those of its members. See "
-            f"{', '.join(f'`entrepotd releases {code}`' for code in members)}."
-        )
-        show_rows(shown, columns=_COLUMNS, as_json=as_json, none="")
-        return
-    show_rows(shown, columns=_COLUMNS, as_json=as_json)
+    none = f"{about.code} has no releases yet."
+    if members:
+        each = ", ".join(f"`entrepotd releases {code}`" for code in members)
+        none = f"{about.code} is a group: its releases are those of its members. See {each}."
+    show_rows(shown, columns=_COLUMNS, as_json=as_json, none="" if total else none)
     note_rest(len(found), skip=skip, total=total)
 
 
-def _release(tx: Tx, row: Row[Any], *, now: datetime) -> dict[str, Any]:
+def _release(tx: Tx, row: Row[Any], code: str, *, now: datetime) -> dict[str, Any]:
     artifacts = [
         {name: each._mapping[name] for name in _ARTIFACT_FIELDS}
         for each in list_artifacts(tx, row.id)
     ]
     scheduled = row.state == AVAILABLE and row.available_at > now
     state = _SCHEDULED if scheduled else row.state
-    return dict(row._mapping) | {"state": state, "artifacts": artifacts}
+    return dict(row._mapping) | {"state": state, "product_code": code, "artifacts": artifacts}
 
 
 def show_release(hub: Hub, release_id: str, *, as_json: bool) -> None:
     """Print one release with its files."""
     with hub.database.read() as tx:
-        shown = _release(tx, find_release(tx, release_id), now=hub.now())
+        row = find_release(tx, release_id)
+        code = find_product(tx, row.product_id).code
+        shown = _release(tx, row, code, now=hub.now())
     if as_json:
         show_json(shown)
         return

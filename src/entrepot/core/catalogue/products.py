@@ -76,7 +76,11 @@ def change_product(tx: Tx, number: int, spec: ProductSpec, *, actor: str, now: d
     if spec.code != row.code:
         raise Conflict("The code of a product never changes.", code="code-fixed")
     if (spec.members is not None) != row.grouped:
-        raise Conflict("A product never turns into a group, nor back.", code="group-fixed")
+        raise Conflict(
+            "A product never turns into a group, nor back.",
+            code="group-fixed",
+            remedy="Add a product of another code, with the members that it is to have.",
+        )
     tx.execute(
         update(products).where(products.c.id == row.id).values(**_values(tx, spec), changed_at=now)
     )
