@@ -345,6 +345,15 @@ def test_why_says_what_is_in_the_way_and_leaves_no_trace(mirror: Mirror) -> None
     told = json.loads(mirror.run("why", code, "--json").out)
     assert told[0]["entitlement"]["id"] == str(number)
     assert mirror.run("why", f"{code}@9").code == ExitCode.NOT_FOUND
+    with mirror.writing() as tx:
+        factories.add_release(
+            tx, code, name="2.0", repository="controlled-ip", available_at=mirror.inside.now()
+        )
+        only = entitlements.Grant(code, allowed_countries=("DE",))
+        entitlements.change_entitlement(tx, number, only, actor="operator", now=mirror.inside.now())
+    assert mirror.run("why", code).code == 0, "the token's country is declared"
+    said = mirror.run("why", code, "--country", "FR")
+    assert (said.code, "declared-country-not-allowed" in said.out) == (ExitCode.DENIED, True), said
     assert mirror.links() == 0
 
 

@@ -29,7 +29,9 @@ _MARKS = {"passed": "ok", "failed": "NO", "not-reached": "--"}
     required=True,
     shell_complete=complete_product,
 )
-@click.option("--country", help="As if this country were declared, such as GB.")
+@click.option(
+    "--country", help="As if this country were declared, such as GB.  [default: as download does]"
+)
 @click.option("--json", "as_json", is_flag=True, help="The hub's answers, a JSON list.")
 @hub_option
 @click.pass_context
@@ -44,10 +46,12 @@ def why(
     """
     setup = ctx.obj
     assert isinstance(setup, Setup)
-    declared = country or setup.profile().country
     told: list[JsonObject] = []
     errors: list[ClientError] = []
     with setup.client() as client:
+        # As a download would: it counts for controlled files only.
+        controlled = {"repository": "controlled"}
+        declared = client.country_for(controlled, country or setup.profile().country)
         for one in what:
             try:
                 found, total = _ask(client, one, declared)

@@ -9,7 +9,7 @@ import click
 
 from entrepot.cli.accepting import accept_named
 from entrepot.cli.completing import complete_folder, complete_product
-from entrepot.cli.console import complain
+from entrepot.cli.console import complain, say
 from entrepot.cli.fetching import reporting, trust_of
 from entrepot.cli.options import COMMAND, hub_option
 from entrepot.cli.progress import Report, error_fields, open_display
@@ -21,7 +21,7 @@ from entrepot.client import lock_files, syncing
 from entrepot.client.batch import JOBS_MAX, Outcome
 from entrepot.client.choices import EVERYTHING, Choice
 from entrepot.client.client import Client
-from entrepot.client.errors import ClientError, InvalidUse, LicenceNeeded
+from entrepot.client.errors import InvalidUse, LicenceNeeded
 from entrepot.client.finding import parse_wanted
 from entrepot.client.lock_files import LockFile, read_lock, save_lock
 from entrepot.client.locking import make_lock, prepare_locked
@@ -271,23 +271,34 @@ class _Job:
             failed=len(failed),
             leftover=len(plan.leftovers),
         )
-        for outcome in failed:
-            assert outcome.error is not None, "only failed ones come here"
-            self._complain_of(outcome.name, outcome.error)
+        self._complain_of(failed)
         report.say(
-            f"{complete} of {len(plan.steps)} files complete, {len(fetched)} of them fetched now"
-            + (f", {len(failed)} failed" if failed else "")
-            + ".",
+            f"{complete} of {len(plan.steps)} files complete"
+            + (
+                f"; {len(plan.to_fetch())} would be fetched."
+                if self._dry_run
+                else f", {len(fetched)} of them fetched now"
+                + (f"; {len(failed)} failed." if failed else ".")
+            ),
             color="red" if code else "green",
         )
         return code
 
-    def _complain_of(self, path: str, error: ClientError) -> None:
-        if self._report is not Report.PEOPLE:
-            complain(error)  # people have seen it when it happened
-        elif isinstance(error, LicenceNeeded):
-            self._report.say(f"{path}:", color="red")
+    def _complain_of(self, failed: Sequence[Outcome]) -> None:
+        """Each error once; people have seen all but those about licences when they happened."""
+        alike: dict[str, list[Outcome]] = {}
+        for outcome in failed:
+            if outcome.error is not None:
+                alike.setdefault(outcome.error.message, []).append(outcome)
+        for outcomes in alike.values():
+            error = outcomes[0].error
+            if error is None or (
+                self._report is Report.PEOPLE and not isinstance(error, LicenceNeeded)
+            ):
+                continue
             complain(error)
+            names = "\n".join(f"  {outcome.name}" for outcome in outcomes)
+            say(f"It is in the way of:\n{names}")
 
     def _tell_leftover(self, one: Leftover, became: str) -> None:
         would = " (would be removed)" if self._remove and self._dry_run else ""
