@@ -58,29 +58,34 @@ def _wish_options(function: _Function) -> _Function:
             "renditions",
             multiple=True,
             metavar="NAME",
-            help="A rendition, such as downloadOriginal. Repeatable.",
+            help="A form in which the hub has it, such as downloadOriginal. Repeatable.",
         ),
         click.option(
             "--preset",
             "presets",
             multiple=True,
             metavar="NAME",
-            help="A pipeline that the hub knows, such as web. Repeatable.",
+            help="A conversion that the hub has a name for, such as web. Repeatable.",
         ),
         click.option(
             "--convert",
             "pipelines",
             multiple=True,
             metavar="STEPS",
-            help="Steps as type=value, such as resize.width=800,fileExtension=jpg. Repeatable.",
+            help="A conversion of your own: steps as type=value, such as "
+            "resize.width=800,fileExtension=jpg. Repeatable.",
         ),
         click.option(
             "--conversions",
             type=click.File(encoding="utf-8"),
             metavar="FILE",
-            help="Pipelines as JSON: a list of lists of steps, or such a list by media group.",
+            help="Conversions as JSON: a list of lists of steps, or such a list by media group.",
         ),
-        click.option("--custom", is_flag=True, help="Nothing but what is asked for."),
+        click.option(
+            "--custom",
+            is_flag=True,
+            help="Only what is asked for here, without the hub's default renditions.",
+        ),
     )
     for option in reversed(options):
         function = option(function)
@@ -98,7 +103,9 @@ def order() -> None:
 @_wish_options
 @click.option("--name", help="A name for people.")
 @click.option("--zip-name", metavar="NAME", help="File name of the ZIP.")
-@click.option("--resolver", metavar="ID", help="How the files in the ZIP are named.")
+@click.option(
+    "--resolver", metavar="ID", help="How the files in the ZIP are named, such as by-group."
+)
 @click.option("--culture", metavar="CODE", help="Language of titles in names, such as en-US.")
 @click.option(
     "--config",
@@ -157,7 +164,7 @@ def create(
 @hub_option
 @click.pass_context
 def list_(ctx: click.Context, offset: int | None, limit: int, form: str) -> None:
-    """List your orders, newest first. That there is none is no error."""
+    """List your orders, newest first. An empty list is no error."""
     if limit > 100:
         raise click.BadParameter("a page has at most 100 orders", param_hint="-l")
     with _setup(ctx).client() as client:

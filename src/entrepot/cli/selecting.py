@@ -78,9 +78,9 @@ def select() -> None:
 def assets(
     ctx: click.Context, group: str | None, offset: int | None, limit: int, form: str
 ) -> None:
-    """List the assets that you may have, to select or order them. That there is none is no error.
+    """List the assets that you may have, to select or order them.
 
-    What else commands take for an ASSET is its identifier.
+    Other commands take the number (ID) or the identifier for an ASSET. An empty list is no error.
     """
     if limit > ASSETS_TAKE:
         raise click.BadParameter(f"a page has at most {ASSETS_TAKE} assets", param_hint="-l")
@@ -134,7 +134,7 @@ def remove(ctx: click.Context, assets: tuple[str, ...], pool: str) -> None:
 @hub_option
 @click.pass_context
 def list_(ctx: click.Context, pool: str, offset: int | None, limit: int, form: str) -> None:
-    """List the numbers of the assets that are selected. That there is none is no error."""
+    """List the numbers of the assets that are selected. An empty list is no error."""
     with _setup(ctx).client() as client:
         if offset is None:
             ids = list(client.selections.ids(pool))
