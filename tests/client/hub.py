@@ -109,6 +109,7 @@ class Hub:
         self.dead_links: set[str] = set()
         self.links_die_after_use = False
         self.ignores_ranges = False
+        self.metalink_status = 404  # 200: links to several artifacts in one document
         self.zip_files: list[File] | None = None  # what the ZIP holds, where not `files`
         # By grant type, or by the last word of the path; of several answers each is given once.
         self.grants: dict[str, Answers] = {}
@@ -330,6 +331,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._json(200, release)
         if path[5] == "zip":
             return self._link([*path, "", "http"], None)
+        if path[5] == "metalink":
+            return self._metalink(release, query)
         artifacts = [item for item in release["artifacts"] if item["id"] == path[6]]
         if not artifacts:
             return self._json(404, {"errorCode": 404, "errorDescription": "Not there."})
@@ -380,6 +383,21 @@ class _Handler(BaseHTTPRequestHandler):
         url = f"{hub.url}/dl/{number}-{ARTIFACTS.index(artifact['id'])}/file"
         said = {"downloadUrl": hub.link_url or url, "message": f"Url for {artifact['id']}"}
         return self._json(200, said)
+
+    def _metalink(self, release: dict[str, Any], query: dict[str, list[str]]) -> None:
+        hub, files = self.hub, []
+        if hub.metalink_status != 200:
+            return self._json(hub.metalink_status, {"errorCode": hub.metalink_status})
+        for artifact_id in query["artifacts"][0].split(","):
+            number = ARTIFACTS.index(artifact_id)
+            told = release["artifacts"][number]
+            url = f"{hub.url}/dl/m{number}-{number}/file"
+            files.append(
+                f'<file name="{told["fileName"]}"><hash type="sha-256">{told["sha256"]}</hash>'
+                f'<hash type="md5">{told["md5"]}</hash><url>{url}</url></file>'
+            )
+        whole = f'<metalink xmlns="urn:ietf:params:xml:ns:metalink">{"".join(files)}</metalink>'
+        return self._json(200, whole.encode())
 
     def _bytes(self, path: str) -> None:
         hub = self.hub

@@ -4,6 +4,7 @@ import hashlib
 import os
 import random
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from entrepot.client.extents import SPLIT_BYTES_MIN, Division, Extents
 from entrepot.client.growth import CONNECTIONS_MAX, Growth
 from entrepot.client.hashing import INLINE_BYTES_MAX, FrontHasher
 from entrepot.client.kept_partial import KeptPartial
+from entrepot.client.link_stock import LinkStock
 from entrepot.client.partial import Partial
 from entrepot.client.pool import CONNECTIONS_MAX as IN_ALL_MAX
 from entrepot.client.pool import Pool
@@ -163,6 +165,58 @@ def test_small_files_come_over_one_connection(hub: Hub, client: Client, tmp_path
     for number in range(4):
         client.download(ENTITLEMENT, RELEASE, ARTIFACTS[number], tmp_path)
     assert len({request.peer for request in hub.byte_requests()}) == 1
+
+
+def fetch_all(hub: Hub, client: Client, folder: Path) -> None:
+    hub.files = [File(f"{n}.bin", os.urandom(1000 + n)) for n in range(4)]
+    artifacts = client.artifacts(ENTITLEMENT, RELEASE)
+    client.expect_downloads(ENTITLEMENT, RELEASE, artifacts)
+    for number, artifact in enumerate(artifacts):
+        done = client.download(ENTITLEMENT, RELEASE, artifact, folder)
+        assert done.path.read_bytes() == hub.files[number].data
+
+
+def test_links_to_small_files_are_asked_for_together(
+    hub: Hub, client: Client, tmp_path: Path
+) -> None:
+    hub.metalink_status = 200
+    fetch_all(hub, client, tmp_path)
+    asked = [request.query["artifacts"][0].split(",") for request in hub.asked("/metalink")]
+    assert [*asked[0], *asked[1]] == ARTIFACTS
+    assert hub.asked("/http") == []
+    hub.requests.clear()
+    fetch_all(hub, client, tmp_path / "dead")
+    hub.dead_links = {f"m{n}-{n}" for n in range(4)}
+    fetch_all(hub, client, tmp_path / "dead")
+    assert len(hub.asked("/http")) == 4, "a dead one is replaced by itself"
+
+
+@pytest.mark.parametrize("status", [403, 404, 500, 501])
+def test_where_that_is_refused_each_link_is_asked_for(
+    hub: Hub, client: Client, tmp_path: Path, status: int
+) -> None:
+    hub.metalink_status = status
+    fetch_all(hub, client, tmp_path)
+    assert (len(hub.asked("/metalink")), len(hub.asked("/http"))) == (1, 4)
+
+
+@pytest.mark.parametrize(
+    "document", [b"", b"<a", b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', b"<a/>"]
+)
+def test_a_document_that_is_none_gives_no_link(document: bytes) -> None:
+    asked: list[Sequence[str]] = []
+
+    def ask(ids: Sequence[str]) -> bytes:
+        asked.append(ids)
+        return document
+
+    artifacts = [{"id": str(n), "sha256": f"{n}" * 64, "fileSize": 10} for n in range(3)]
+    large = {"id": "3", "sha256": "3" * 64, "fileSize": 1 << 30}
+    stock = LinkStock(
+        ask, [*artifacts, large, artifacts[0] | {"id": "4", "repository": "x-controlled"}]
+    )
+    assert [stock.take(each) for each in ("3", "4", "0", "0")] == [None] * 4
+    assert asked == [["0", "1"]]
 
 
 def test_connections_are_bounded_over_all_files() -> None:

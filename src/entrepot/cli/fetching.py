@@ -129,6 +129,10 @@ class Run:
 
     def _fetch_once(self, items: Sequence[Item]) -> list[Outcome]:
         with self.client() as client, open_display(self.manner.report) as display:
+            if self.zipped is None and not self.by_aspera:
+                client.expect_downloads(
+                    self.entitlement_id, self.release_id, [item.artifact for item in items]
+                )
 
             def download_one(item: Item) -> Downloaded:
                 if self.zipped is not None:

@@ -1,7 +1,7 @@
 """The SDK: one object that speaks the entitlement API of one hub and downloads from it."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +14,7 @@ from entrepot.client.connections import Times, parse_hub_address
 from entrepot.client.downloader import Conditions, Downloaded, Watcher, download, parse_link
 from entrepot.client.errors import BadAnswer, InvalidUse
 from entrepot.client.folders import Folders
+from entrepot.client.link_stock import LinkStock
 from entrepot.client.names import safe_name
 from entrepot.client.orders import Orders
 from entrepot.client.pool import Pool
@@ -61,6 +62,7 @@ class Client:
         self._transfer_backoff = transfer_backoff or Backoff(attempts=8)
         self._pool = Pool()
         self._folders = Folders()
+        self._stocks: dict[tuple[str, str], LinkStock] = {}
         base = parse_hub_address(url)
         self.api = Api(base, tokens, self.times, call_backoff or Backoff(), self.stop)
         self.orders = Orders(self.api, self._transfer_backoff, self.stop)
@@ -156,6 +158,21 @@ class Client:
         except (KeyError, IndexError, TypeError) as error:
             raise BadAnswer("The hub's answer holds no Aspera transfer.") from error
 
+    def expect_downloads(
+        self, entitlement_id: str, release_id: str, artifacts: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Say that `download` will be called for these artifacts (their objects), one by one.
+
+        Links to the small ones among them are then asked for together. Nothing is asked yet.
+        """
+        path = (*_ROOT, entitlement_id, *_RELEASES, release_id, "metalink")
+
+        def ask(ids: Sequence[str]) -> bytes:
+            once = Backoff(attempts=1)  # without it each link is asked for, patiently
+            return self.api.call("GET", path, {"artifacts": ",".join(ids)}, backoff=once).body
+
+        self._stocks[entitlement_id, release_id] = LinkStock(ask, artifacts)
+
     def download(
         self,
         entitlement_id: str,
@@ -188,6 +205,10 @@ class Client:
         def mint_link() -> str:
             if before_link is not None:
                 before_link()
+            stock = self._stocks.get((entitlement_id, release_id))
+            stocked = stock.take(artifact_id) if stock is not None and declared is None else None
+            if stocked is not None:
+                return self._absolute({"downloadUrl": stocked})
             return self.link(entitlement_id, release_id, artifact_id, country=declared)
 
         conditions = self._conditions(rate, connections)
