@@ -113,7 +113,9 @@ def prepare_locked(
     if differing:
         raise not_as_pinned(differing)
     pinned = {file.path for release in lock.releases for file in release.files}
-    places = {file.artifact_id: file.path for one in lock.releases for file in one.files}
+    places = {
+        (one.product, file.artifact_id): file.path for one in lock.releases for file in one.files
+    }
     plan = plan_sync(
         chosen,
         offers.releases,

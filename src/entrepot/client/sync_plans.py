@@ -87,13 +87,13 @@ def plan_sync(
     files: Mapping[str, HeldFile],
     look: Callable[[str], Seen | None],
     *,
-    places: Mapping[str, str] | None = None,
+    places: Mapping[tuple[str, str], str] | None = None,
     check: bool = False,
 ) -> Plan:
     """The plan; `files` and `look` are what is known of the folder and what lies in it now.
 
-    `places` gives some artifacts, by id, a path that is decided elsewhere (a lock file). With
-    `check` no file passes for complete by its size and time.
+    `places` gives some artifacts, by product and id, a path that is decided elsewhere (a lock
+    file). With `check` no file passes for complete by its size and time.
     """
     layout = _layout(files)
     steps: list[Step] = []
@@ -102,7 +102,7 @@ def plan_sync(
         release = one.release
         for file in one.files:
             try:
-                path = (places or {}).get(file.artifact_id) or layout.place(
+                path = (places or {}).get((release.product, file.artifact_id)) or layout.place(
                     release.product, release.id, release.name, file.artifact_id, file.name
                 )
             except ClientError as error:
@@ -111,7 +111,11 @@ def plan_sync(
             why = _standing(file, files.get(path), look(path), check=check)
             steps.append(Step(path, release, file, why))
     planned = {step.path for step in steps}
-    there = {(release.id, file.artifact_id) for release in offered for file in release.files}
+    there = {
+        (release.product, release.id, file.artifact_id)
+        for release in offered
+        for file in release.files
+    }
     held_back = tuple(withheld)
     unknown = {one.product for one in held_back if not one.ended}
     ended = {one.entitlement for one in held_back if one.ended}
@@ -142,12 +146,14 @@ def _standing(file: OfferedFile, held: HeldFile | None, seen: Seen | None, *, ch
 
 def _fate(
     held: HeldFile,
-    there: set[tuple[str, str]],
+    there: set[tuple[str, str, str]],
     unknown: set[str],
     ended: set[str],
     takes_product: TakesProduct,
 ) -> Fate:
-    if (held.release_id, held.artifact_id) in there or not takes_product(held.product):
+    if (held.product, held.release_id, held.artifact_id) in there or not takes_product(
+        held.product
+    ):
         return "unwanted"
     if held.product in unknown:
         return "unsure"

@@ -251,6 +251,7 @@ def fetch(
     anything is fetched, and Cancelled.
     """
     steps = {step.path: step for step in prepared.plan.to_fetch()}
+    make_folder(folder)
     check_folders(folder, steps)
     check_room(folder, sum(step.file.size for step in steps.values() if _is_absent(folder, step)))
     keeper = _Keeper(folder, state)

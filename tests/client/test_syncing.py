@@ -1,0 +1,126 @@
+"""Keeping a folder in step with a hub that fails, lists nonsense, or cannot say why."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from entrepot.client import Client
+from entrepot.client.batch import Outcome
+from entrepot.client.choices import Choice
+from entrepot.client.errors import BadAnswer, Corrupt, LicenceNeeded, Unreachable
+from entrepot.client.mirror_state import MirrorState, load_state
+from entrepot.client.syncing import (
+    Manner,
+    Prepared,
+    Proofs,
+    fetch,
+    first_failure,
+    prepare,
+    remove_leftovers,
+)
+from entrepot.client.trust import Trust
+from tests.client.hub import Fault, File, Hub
+
+BOTH = (Choice("DS000B"), Choice("LIC1"))
+INSTALLER = "DS000B/2022.2/installer.tar.gz"
+
+
+@dataclass
+class Mirror:
+    """A folder, and what is known of it from one sync to the next."""
+
+    client: Client
+    root: Path
+    folder: Path
+    last: Prepared | None = None
+
+    @property
+    def state(self) -> MirrorState:
+        return load_state(self.folder, self.client.api.base.url)
+
+    def sync(self, *choices: Choice, manner: Manner | None = None) -> list[Outcome]:
+        state = self.state
+        self.last = prepare(self.client, self.folder, choices or BOTH, state, jobs=1)
+        proofs = Proofs(self.client, Trust(self.root, self.client.api.base.url), self.folder)
+        return fetch(self.client, self.folder, self.last, state, proofs, manner or Manner(jobs=1))
+
+    def failure(self, outcomes: list[Outcome]) -> Exception | None:
+        assert self.last is not None
+        return first_failure(self.last, outcomes)
+
+
+@pytest.fixture
+def mirror(client: Client, tmp_path: Path) -> Mirror:
+    return Mirror(client, tmp_path / "root", tmp_path / "mirror")
+
+
+def test_what_could_not_be_listed_is_never_removed(hub: Hub, mirror: Mirror) -> None:
+    hub.licence_accepted = True
+    assert mirror.failure(mirror.sync()) is None
+    held = set(mirror.state.files)
+    assert held == {INSTALLER, "LIC1/2022.2/installer.tar.gz"}
+    # The entitlements are listed, the first list of releases is, and the second is not.
+    hub.api_faults = [Fault("none"), Fault("none"), *[Fault("status", status=503)] * 4]
+    outcomes = mirror.sync()
+    assert outcomes == []
+    assert isinstance(mirror.failure(outcomes), Unreachable)
+    assert mirror.last is not None
+    assert {one.path: one.fate for one in mirror.last.plan.leftovers} == {
+        "LIC1/2022.2/installer.tar.gz": "unsure"
+    }
+    leftovers = mirror.last.plan.leftovers
+    kept = remove_leftovers(mirror.folder, leftovers, mirror.state, mirror.client)
+    assert set(kept.values()) == {"kept"}
+    assert (mirror.folder / "LIC1/2022.2/installer.tar.gz").exists()
+
+
+def test_a_hub_that_cannot_say_why_something_is_gone_is_no_failure(
+    hub: Hub, mirror: Mirror
+) -> None:
+    hub.files.append(File("extra.bin", b"extra"))
+    mirror.sync(Choice("DS000B"))
+    hub.files.pop()
+    assert mirror.failure(mirror.sync(Choice("DS000B"))) is None
+    assert mirror.last is not None
+    [left] = mirror.last.plan.leftovers
+    assert (left.path, left.fate) == ("DS000B/2022.2/extra.bin", "gone")
+    state = mirror.state
+    removed = remove_leftovers(mirror.folder, [left], state, mirror.client)
+    assert removed == {left.path: "removed"}
+    assert set(mirror.state.files) == {INSTALLER}
+
+
+def test_a_changed_file_is_fetched_and_a_corrupt_one_stops_no_other(
+    hub: Hub, mirror: Mirror
+) -> None:
+    mirror.sync(Choice("DS000B"))
+    hub.files = [File("installer.tar.gz", b"another"), File("liar.bin", b"1", sha256="0" * 64)]
+    outcomes = mirror.sync(Choice("DS000B"))
+    assert mirror.last is not None
+    assert {step.path: step.why for step in mirror.last.plan.steps} == {
+        INSTALLER: "changed",
+        "DS000B/2022.2/liar.bin": "new",
+    }
+    assert isinstance(mirror.failure(outcomes), Corrupt)
+    assert (mirror.folder / INSTALLER).read_bytes() == b"another"
+    assert set(mirror.state.files) == {INSTALLER}
+
+
+def test_a_file_without_a_digest_is_not_taken_on_trust(hub: Hub, mirror: Mirror) -> None:
+    hub.files = [File("no-digest.bin", b"1", sha256=None)]
+    assert isinstance(mirror.failure(mirror.sync(Choice("DS000B"))), BadAnswer)
+
+
+def test_a_licence_is_accepted_once_where_that_was_asked_for(hub: Hub, mirror: Mirror) -> None:
+    hub.files.append(File("second.bin", b"2"))
+    assert isinstance(mirror.failure(mirror.sync(Choice("LIC1"))), LicenceNeeded)
+    refusal = LicenceNeeded("another revision", agreement_url="")
+    outcomes = mirror.sync(Choice("LIC1"), manner=Manner(jobs=1, accept=lambda _: refusal))
+    assert mirror.failure(outcomes) is refusal
+
+    def accept(_: str) -> None:
+        hub.licence_accepted = True
+
+    assert mirror.failure(mirror.sync(Choice("LIC1"), manner=Manner(jobs=1, accept=accept))) is None
+    assert len(mirror.state.files) == 2
