@@ -71,6 +71,7 @@ def test_the_document_has_each_file_with_its_digests_and_a_link(hub: Hub, door: 
     named = f'attachment; filename="{offer.product}-2.0 _b_.meta4"'
     assert answer.headers["content-disposition"] == named
     assert b"The links are good until" in answer.content
+    assert b'<publisher name="127.0.0.1" url="http://127.0.0.1:8080"/>' in answer.content
     found = files_in(answer.content)
     bodies = [*FILES, ("large.bin", large)]
     assert [one.get("name") for one in found] == [name for name, _ in bodies]
@@ -166,7 +167,9 @@ def test_what_xml_cannot_hold_and_more_pieces_than_a_document_has(
     link = IssuedLink("t/n", "l", hub.now())
     monkeypatch.setattr(_metalink, "PIECES_MAX", 5)
     offered = [_metalink.Offered(file, link, [bytes(32)] * count) for count in (3, 3, 2, 1)]
-    document = _metalink.write_metalink(granted, offered, public_url="https://h/p?&", now=hub.now())
+    document = _metalink.write_metalink(
+        granted, offered, publisher="P & <Q>", public_url="https://h/p?&", now=hub.now()
+    )
     found = files_in(document)
     names = [str(one.get("name")) for one in found]
     assert names[0] == '.._.._<&".b\ufffd'

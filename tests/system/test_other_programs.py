@@ -47,7 +47,8 @@ def test_aria2c_fetches_and_checks_by_metalink(ada: Customer, tmp_path: Path) ->
     assert document.code == 0, document.err
     meta4, folder = tmp_path / "release.meta4", tmp_path / "got"
     meta4.write_text(document.out)
-    assert fetch(ada, [*ARIA2C, "--split=4", f"--metalink-file={meta4}"], folder, b"") == 0
+    by_stdin = [*ARIA2C, "--split=4", "--metalink-file=-"]
+    assert fetch(ada, by_stdin, folder, document.out.encode()) == 0
     assert {path.name: digest(path) for path in folder.iterdir()} == wanted
     # A digest that is not the file's: aria2c does not take it.
     wrong = next(iter(wanted.values()))

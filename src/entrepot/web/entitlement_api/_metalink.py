@@ -8,7 +8,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import urlsplit
 from xml.sax.saxutils import escape, quoteattr
 
 from entrepot import __version__
@@ -37,15 +36,19 @@ class Offered:
 
 
 def write_metalink(
-    release: PermittedArtifacts, offered: Sequence[Offered], *, public_url: str, now: datetime
+    release: PermittedArtifacts,
+    offered: Sequence[Offered],
+    *,
+    publisher: str,
+    public_url: str,
+    now: datetime,
 ) -> bytes:
     """The document, UTF-8. It is published `now`: its links are as good as it is fresh."""
     until = min(one.link.expires_at for one in offered)
-    publisher = quoteattr(urlsplit(public_url).netloc)
     facts = (
         f"    <identity>{_text(release.product_code)}</identity>\n"
         f"    <version>{_text(release.release_name)}</version>\n"
-        f"    <publisher name={publisher} url={quoteattr(public_url)}/>\n"
+        f"    <publisher name={quoteattr(_plain(publisher))} url={quoteattr(public_url)}/>\n"
     )
     parts = [
         '<?xml version="1.0" encoding="UTF-8"?>\n',

@@ -359,6 +359,7 @@ METALINK = ResponseSpec(
                         ),
                     )
                 ],
+                publisher="hub.example.com",
                 public_url=_HUB,
                 now=_NOON,
             ).decode()

@@ -423,7 +423,13 @@ def _write_metalink(door: _Door) -> HTTPRouteHandler:
                 )
                 for file, link in zip(granted.files, links, strict=True)
             ]
-            return write_metalink(granted, offered, public_url=policy.public_url, now=now)
+            return write_metalink(
+                granted,
+                offered,
+                publisher=policy.publisher,
+                public_url=policy.public_url,
+                now=now,
+            )
 
         name = attachment(release_file_name(granted, ENDING)).decode()
         return ASGIResponse(
