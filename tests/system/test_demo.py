@@ -16,6 +16,8 @@ STEPS = (
     "$ entrepot download-artifacts -e ",
     "All done!",
     "same   ",
+    "$ entrepot download EP310 -d ",
+    "$ entrepot trust list",
     "The maintenance period ended on ",
     "(exit status 4)",
     "EP500 asks for one",

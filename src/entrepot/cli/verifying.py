@@ -23,6 +23,7 @@ from entrepot.client.verifying import (
     Should,
     Verified,
     counts_of,
+    of_downloads,
     of_lock,
     of_manifests,
     of_state,
@@ -73,15 +74,22 @@ def verify(
     """Read every file below DIR, and say which are ok, changed, missing or unknown.
 
     Needs no network and no sign-in. What a file should be is told by the lock file, else by the
-    last sync, and by the publisher's signature where signed manifests were kept in DIR.
+    last sync, and by the publisher's signature where signed manifests were kept in DIR. A folder
+    that `download` filled is held against the signatures alone.
     """
     setup = ctx.obj
     assert isinstance(setup, Setup)
     folder = Path(directory).absolute()
-    wanted, hub, told_by = _wanted(folder, lock_file)
-    if (folder / INSIDE).is_dir():
-        given = read_plain(Path(root), ROOT_BYTES_MAX) if root else None
-        wanted = of_manifests(wanted, verify_saved(folder, _trust(setup, hub), root=given))
+    given = read_plain(Path(root), ROOT_BYTES_MAX) if root else None
+    if lock_file is None and _is_download(folder):
+        told_by = str(folder / INSIDE)
+        hub = "" if given else setup.profile().hub().url
+        signed = verify_saved(folder, _trust(setup, hub) if hub else None, root=given)
+        wanted = of_downloads(folder, signed)
+    else:
+        wanted, hub, told_by = _wanted(folder, lock_file)
+        if (folder / INSIDE).is_dir():
+            wanted = of_manifests(wanted, verify_saved(folder, _trust(setup, hub), root=given))
     found = verify_folder(folder, wanted, jobs=jobs)
     code = _code_of(found, strict=strict)
     if as_json:
@@ -105,6 +113,12 @@ def _wanted(folder: Path, lock_file: str | None) -> tuple[list[Should], str, str
         )
     state = load_state(folder, None)
     return of_state(state), state.hub, str(folder / INSIDE / "state.json")
+
+
+def _is_download(folder: Path) -> bool:
+    """Whether `download` put signed releases there, and no lock file nor sync tells more."""
+    told = (folder / lock_files.FILE_NAME, folder / INSIDE / "state.json")
+    return (folder / INSIDE / "manifests").is_dir() and not any(path.exists() for path in told)
 
 
 def _trust(setup: Setup, hub: str) -> Trust:

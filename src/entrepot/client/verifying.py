@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal, TypeAlias
 
 from entrepot.client.choices import FILE_NAME as CHOICES_NAME
@@ -18,6 +18,7 @@ from entrepot.client.lock_files import FILE_NAME as LOCK_NAME
 from entrepot.client.lock_files import LockFile
 from entrepot.client.manifests import Manifest
 from entrepot.client.mirror_state import INSIDE, MirrorState
+from entrepot.client.names import safe_name
 from entrepot.client.stop import Stop
 from entrepot.client.verification import BUFFER_BYTES
 
@@ -84,6 +85,35 @@ def of_manifests(wanted: Iterable[Should], manifests: Iterable[Manifest]) -> lis
     return found
 
 
+def of_downloads(folder: Path, manifests: Iterable[Manifest]) -> list[Should]:
+    """The files of signed releases that lie in a folder which no sync was made into.
+
+    Those of a release that are not there may never have been fetched, and are not missed.
+    Raises NotFound where none is there.
+    """
+    named: dict[str, list[Should]] = {}
+    for one in manifests:
+        for file in one.files:
+            name = safe_name(file.name)
+            if (folder / name).is_file():
+                signed = Should(
+                    name, one.release_id, file.artifact_id, file.size, file.sha256, signed=True
+                )
+                named.setdefault(name, []).append(signed)
+    if not named:
+        raise NotFound(f"No file of a signed release lies in {folder}.")
+    return [_fitting(folder / name, those) for name, those in named.items()]
+
+
+def _fitting(path: Path, candidates: Sequence[Should]) -> Should:
+    """Of several releases that have a file of this name, the one whose file it is."""
+    if len(candidates) > 1:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        candidates = [one for one in candidates if one.sha256 == digest] or candidates
+    return candidates[-1]
+
+
 def verify_folder(
     folder: Path, wanted: Sequence[Should], *, jobs: int = 4, stop: Stop | None = None
 ) -> list[Verified]:
@@ -133,8 +163,8 @@ def _is_partial(name: str) -> bool:
 
 def _verify(folder: Path, wanted: Should, stop: Stop) -> Verified:
     path = folder / wanted.path
-    code, release, _ = wanted.path.split("/")
-    through_link = (folder / code).is_symlink() or (folder / code / release).is_symlink()
+    inside = PurePosixPath(wanted.path).parents[:-1]  # without the folder itself
+    through_link = any((folder / parent).is_symlink() for parent in inside)
     if not os.path.lexists(path):
         return Verified(wanted.path, "missing", signed=wanted.signed)
     if through_link or path.is_symlink() or not path.is_file():

@@ -4,14 +4,14 @@ What takes long, reading bytes and checking signatures, happens with no transact
 writing. The transaction that puts a signature in force is short, and refuses what was overtaken.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
 from securesystemslib.signer import Signer
-from sqlalchemy import Row, delete, insert, select, tuple_
+from sqlalchemy import Row, delete, func, insert, select, tuple_
 from tuf.api.exceptions import LengthOrHashMismatchError
 from tuf.api.metadata import Metadata, TargetFile, Targets
 
@@ -22,8 +22,8 @@ from entrepot.core.catalogue.tables import releases
 from entrepot.core.events import Event, record
 from entrepot.core.manifests.documents import manifest_document
 from entrepot.core.manifests.lives import Lives
-from entrepot.core.manifests.online import issue_snapshot, keep_metadata
-from entrepot.core.manifests.papers import Paper, from_text, sign_paper
+from entrepot.core.manifests.online import issue_snapshot, keep_document
+from entrepot.core.manifests.papers import Paper, from_text, sign_paper, to_text
 from entrepot.core.manifests.reading import ROOT, TARGETS, newest
 from entrepot.core.manifests.roots import current_root
 from entrepot.core.manifests.tables import manifest_roles, manifests
@@ -34,6 +34,7 @@ from entrepot.kit.ids import parse_uuid
 
 RELEASES_MAX = 20_000  # of one product: its targets metadata stays below what a client reads
 _ROWS_TOGETHER = 100
+_CHARS_TOGETHER = 1 << 20
 _STALE_AFTER = timedelta(days=1)
 
 
@@ -139,20 +140,18 @@ def install_targets(
     mine = Paper(product.code, from_text(root.document), None, paper.targets, paper.documents)
     mine.require_signed()
     rows = _check_documents(targets, paper, known, available, now())
-    for start in range(0, len(rows), _ROWS_TOGETHER):
+    for portion in _portions(rows):
         with database.write() as tx:
-            tx.execute(insert(manifests), rows[start : start + _ROWS_TOGETHER])
+            tx.execute(insert(manifests), portion)
     held: dict[str, Any] = {} if before is None else from_text(before.document).signed.targets
+    # Of thousands of releases this is megabytes: written out before others have to wait.
+    text = to_text(paper.targets)
     with database.write() as tx:
         version = 1 if before is None else before.version + 1
-        unchanged = _version(tx, product.id, ROOT) == root.version
-        if (
-            not unchanged
-            or targets.version != version
-            or _version(tx, product.id, TARGETS) >= (version)
-        ):
+        found = (_version(tx, product.id, ROOT), _version(tx, product.id, TARGETS))
+        if found != (root.version, version - 1) or targets.version != version:
             raise _overtaken(product.code)
-        keep_metadata(tx, product.id, paper.targets, now=now())
+        keep_document(tx, product.id, TARGETS, version, targets.expires, text, now=now())
         issue_snapshot(tx, box, product.id, lives=lives, now=now())
         signed = Signed(
             version,
@@ -167,9 +166,25 @@ def install_targets(
     return signed
 
 
+def _portions(rows: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Rows that are written together: few, and little text, as others wait meanwhile."""
+    portion: list[dict[str, Any]] = []
+    chars = 0
+    for row in rows:
+        portion.append(row)
+        chars += len(row["document"])
+        if len(portion) == _ROWS_TOGETHER or chars > _CHARS_TOGETHER:
+            yield portion
+            portion, chars = [], 0
+    if portion:
+        yield portion
+
+
 def _version(tx: Tx, product_id: int, role: str) -> int:
-    row = newest(tx, product_id, role)
-    return 0 if row is None else int(row.version)
+    query = select(func.max(manifest_roles.c.version)).where(
+        manifest_roles.c.product_id == product_id, manifest_roles.c.role == role
+    )
+    return int(tx.execute(query).scalar_one() or 0)
 
 
 def _known(tx: Tx, product_id: int) -> dict[tuple[str, str], Row[Any]]:

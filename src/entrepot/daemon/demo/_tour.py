@@ -17,6 +17,7 @@ from entrepot.daemon.demo.failure import DemoFailure
 from entrepot.daemon.demo.visitor import accept_licence
 
 CUSTOMER, COLLEAGUE = "ada@halden.example", "chiyo@okabe.example"
+SIGNED = "EP310"  # a member of the group that the customer has
 WIDTH = 88
 
 
@@ -45,6 +46,7 @@ class Tour:
         artifacts = self._show_artifacts(entitlement, release)
         self._download(entitlement, release)
         self._verify(artifacts)
+        self._show_signature()
         self._show_refusal()
         self._show_licence()
 
@@ -84,6 +86,11 @@ class Tour:
             _say(f"{'same ' if same else 'WRONG'}  {found}  {path.name}")
             if not same:
                 raise DemoFailure(f"{path} differs from what the hub listed.")
+
+    def _show_signature(self) -> None:
+        self._title(f"A signed product: {SIGNED} is verified by its publisher's key, not the hub's")
+        self._entrepot("download", SIGNED, "-d", str(self.folder / "signed"))
+        self._entrepot("trust", "list")
 
     def _show_refusal(self) -> None:
         lapsed = self._entitlement("lapsed", CUSTOMER)

@@ -32,6 +32,7 @@ from entrepot.daemon.sandbox._plan import (
     LICENCE_TEXT,
     ORGANISATIONS,
     PRODUCTS,
+    SIGNED,
     USERS,
     SampleGrant,
     SampleProduct,
@@ -68,6 +69,11 @@ def load_world(hub: Hub, data: Path) -> bool:
             return False
         world = _World(tx, hub.now(), stored, media, shown, passwords, hub.keys.box)
         write_secrets(data, world.make())
+    # Loaded here only: every `serve` imports this module, and few make a sandbox.
+    from entrepot.daemon.sandbox._signing import sign_sample
+
+    for code in SIGNED:
+        sign_sample(hub, code)
     return True
 
 

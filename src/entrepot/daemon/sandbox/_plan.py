@@ -259,6 +259,8 @@ class SampleGrant:
 
 
 # 70 days ago lies between the second and the third release of EP200.
+# Products whose releases are signed, by keys of a publisher that is made up as well.
+SIGNED = ("EP310", "EP320")
 GRANTS = (
     SampleGrant("plain", HALDEN, "EP100", 700),
     SampleGrant("lapsed", HALDEN, "EP200", 700, -70),
