@@ -3,7 +3,7 @@
     python -m bench [NAME ...] [--json] [--write]
     make bench ARGS="listing issuing"
 
-Without names: all of them, about a quarter of an hour on a quiet machine with two cores.
+Without names: all of them, about half an hour on a quiet machine with two cores.
 --write puts the figures into docs/reference/benchmarks.md, each name's own section.
 """
 

@@ -7,7 +7,6 @@ that says what is wrong.
 """
 
 import threading
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from time import monotonic
@@ -88,6 +87,8 @@ def _fits(artifact: Mapping[str, Any]) -> bool:
 
 def _links_of(document: bytes) -> dict[str, list[str]]:
     """The links in a Metalink document by the SHA-256 of what they lead to. Raises BadAnswer."""
+    from xml.etree import ElementTree  # of use to few commands, and slow to load
+
     if b"<!DOCTYPE" in document or b"<!ENTITY" in document:
         raise BadAnswer("The hub's Metalink document defines entities.")
     links: dict[str, list[str]] = {}
