@@ -7,12 +7,13 @@ whoever is stopped goes on where they were; what was not saved is found by its d
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from entrepot.client.attesting import attest
 from entrepot.client.batch import Item, Outcome, download_items
@@ -269,6 +270,7 @@ def fetch(
         keeper.note(step, entitlement, got)
         return got
 
+    _announce(client, steps.values())
     items = [Item(step.file.artifact, path) for path, step in steps.items()]
     try:
         return download_items(
@@ -277,6 +279,16 @@ def fetch(
     finally:
         keeper.save()
         save_answers(folder, prepared.offers.answers)
+
+
+def _announce(client: Client, steps: Iterable[Step]) -> None:
+    """Say which files of each release are coming: links to small ones are asked for together."""
+    by_release: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for step in steps:
+        key = (step.release.entitlements[0], step.release.id)
+        by_release.setdefault(key, []).append(step.file.artifact)
+    for (entitlement, release_id), artifacts in by_release.items():
+        client.expect_downloads(entitlement, release_id, artifacts)
 
 
 def _ignore(_outcome: Outcome) -> None:
