@@ -9,7 +9,7 @@ index gives them: a row's number and its `version`, another one after each chang
 by all these names is the page; else the rows are read.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -40,6 +40,7 @@ from entrepot.kit.paging import Page
 IDS_MAX = 500  # in one filter
 # Downloads kept in memory as they were made of their cells: so many, of so many bytes each.
 MADE_MAX, MADE_BYTES_MAX = 8192, 2048
+PAGES_MAX = 512  # in memory, by the names of their rows
 _COLUMNS = product_downloads.c
 
 
@@ -108,7 +109,7 @@ class Shelf:
     id: int
     code: str
     listed: bool
-    page: tuple[list[ShownDownload], int] | None
+    page: tuple[Sequence[ShownDownload], int] | None
 
 
 def find_shelf(
@@ -116,6 +117,8 @@ def find_shelf(
 ) -> Shelf | None:
     """The product of this number or code, with the page where `list_product_downloads` need not
     be asked: one statement instead of two, and no row of the page is read that is in memory.
+
+    A page that is as it was is the same tuple.
     """
     places = {"first": page.skip + 1, "last": page.skip + page.size}
     bound = {"number": number, "code": code, **places}
@@ -127,15 +130,20 @@ def find_shelf(
     return Shelf(row.id, row.code, row.listed, found)
 
 
-def _known(names: str | None) -> list[ShownDownload] | None:
+def _known(names: str | None) -> tuple[ShownDownload, ...] | None:
     """The rows of these names if all of them are in memory."""
-    kept = _kept  # another thread may begin anew with an empty one
-    try:
-        found = [kept[name] for name in names.split(",")] if names else []
-    except KeyError:
-        return None
-    found.sort(key=_place)
-    return found
+    global _pages
+    page = _pages.get(names or "")
+    if page is None:
+        kept = _kept  # another thread may begin anew with an empty one
+        try:
+            page = tuple(sorted([kept[name] for name in (names or "").split(",")], key=_place))
+        except KeyError:
+            return None
+        if len(_pages) >= PAGES_MAX:
+            _pages = {"": ()}
+        _pages[names or ""] = page
+    return page
 
 
 @cache
@@ -192,6 +200,7 @@ def _statement(dialect: str, conditions: list[ColumnElement[bool]]) -> Select[An
 _split = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _place = attrgetter("sequence", "id")
 _kept: dict[str, ShownDownload] = {}
+_pages: dict[str, tuple[ShownDownload, ...]] = {"": ()}
 _EVERY = DownloadFilter()
 
 

@@ -108,7 +108,7 @@ def permitted_product(tx: Tx, who: Principal, reference: str) -> KnownProduct:
 
 def list_permitted_downloads(
     tx: Tx, who: Principal, reference: str, wanted: DownloadFilter, page: Page
-) -> tuple[list[ShownDownload], int]:
+) -> tuple[Sequence[ShownDownload], int]:
     """`list_product_downloads` of the product that `permitted_product` gives, at half the price."""
     number = parse_number(reference)
     if not is_storable(reference):

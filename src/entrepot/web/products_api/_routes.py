@@ -97,7 +97,7 @@ def _list(door: Door) -> HTTPRouteHandler:
         def page(tx: Tx) -> DownloadPage:
             rows, total = list_permitted_downloads(tx, who, product, asked.wanted, asked.page)
             counted, links = _paged(door, product, asked, total)
-            items = cast("list[DownloadItem]", door.writer.downloads(rows))
+            items = cast("list[DownloadItem]", door.writer.page(rows))
             return DownloadPage(status=200, data=items, pagination=counted, links=links)
 
         return await door.show(page)

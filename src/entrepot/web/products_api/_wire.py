@@ -12,6 +12,7 @@ from msgspec import Meta, Raw, Struct
 PATH = "/api/v2/products"
 FILES = "/downloads"
 ENCODED_MAX, ENCODED_BYTES_MAX = 4096, 2048  # kept in memory: so many, of so many bytes
+PAGES_MAX, PAGE_BYTES_MAX = 128, 64 * 1024
 _encode = msgspec.json.Encoder().encode
 
 
@@ -104,6 +105,18 @@ class Writer:
         self._public_url = public_url
         self._files = f"{public_url}{FILES}/"
         self._encoded: dict[int, tuple[Any, Raw]] = {}
+        self._pages: dict[int, tuple[Any, Raw]] = {}
+
+    def page(self, rows: Sequence[Any]) -> Raw:
+        """The downloads of a page as JSON; of the very tuple that was shown before, the same."""
+        kept = self._pages.get(id(rows))
+        if kept is None or kept[0] is not rows:
+            kept = rows, Raw(_encode(self.downloads(rows)))
+            if isinstance(rows, tuple) and len(bytes(kept[1])) <= PAGE_BYTES_MAX:
+                if len(self._pages) >= PAGES_MAX:
+                    self._pages = {}
+                self._pages[id(rows)] = kept
+        return kept[1]
 
     def downloads(self, rows: Iterable[Any]) -> list[Raw]:
         """Downloads of a list, encoded; of a row that was shown before, the same bytes.
