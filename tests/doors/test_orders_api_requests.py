@@ -378,8 +378,11 @@ def test_an_order_with_as_many_assets_configured_one_by_one_as_can_be(shop: Shop
     content = json.dumps({"order": {"individual": individual}}).encode()
     assert len(content) > 2 * shop.hub.policy.body_bytes_max
     answer = shop.ask("POST", ORDERS, content=content)
-    # All of it was read: the first asset that is not there is what is told.
-    assert "no such asset" in invalid(answer, f"order.individual.{asset + 1}")
+    # All of it was read: of what is not there the first are told.
+    told = answer.json()
+    assert (answer.status_code, answer.headers["x-error-code"]) == (400, "assets-unknown")
+    assert list(told) == [f"order.individual.{asset + n}" for n in range(1, 21)]
+    assert told[f"order.individual.{asset + 1}"].startswith(f"There is no asset '{asset + 1}'")
     individual[str(asset + limit)] = config
     answer = shop.ask("POST", ORDERS, json={"order": {"individual": individual}})
     assert str(limit) in invalid(answer, "order.individual")

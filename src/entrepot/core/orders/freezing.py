@@ -16,7 +16,7 @@ from entrepot.core.accounts import Principal
 from entrepot.core.catalogue import PUBLIC
 from entrepot.core.catalogue.tables import assets
 from entrepot.core.entitlements import asset_condition, granted_to, permitted_asset
-from entrepot.core.orders.faults import FAULTS_MAX, refuse_all
+from entrepot.core.orders.faults import refuse_all
 from entrepot.core.orders.ids import bound_ids, id_table
 from entrepot.core.orders.requests import Configuration, OrderRequest
 from entrepot.core.orders.selections import is_selection
@@ -26,6 +26,7 @@ from entrepot.db.schema import Number
 from entrepot.errors import Invalid, NotFound
 
 _IN_LIST_MAX = 500
+_MISSING_TOLD = 20  # each is asked for by itself, while others wait to write
 
 
 class Kind(NamedTuple):
@@ -90,7 +91,7 @@ def freeze(
         selected = int(tx.execute(counted).scalar_one())
     singles = _singles(tx, order_id, named)
     found = {single.asset_id for single in singles}
-    missing = [each for each in named.items() if each[0] not in found][:FAULTS_MAX]
+    missing = [each for each in named.items() if each[0] not in found][:_MISSING_TOLD]
     refuse_all([*unknown, *(_missing(tx, who, *each, embargoed, now) for each in missing)])
     kinds, product_ids = _describe(tx, order_id)
     if not kinds:
