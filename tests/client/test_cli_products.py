@@ -193,6 +193,9 @@ def test_a_licence_by_its_number_alone_and_a_hub_that_takes_none(run: Run, hub: 
     assert (ran.code, ran.out) == (5, "")
     assert hub.licence_url in ran.err
     hub.takes_acceptances = True
-    told = [json.loads(line) for line in run(*order, "--json").out.splitlines()]
+    ran = run(*order, "--for-organisation", "--json")
+    told = [json.loads(line) for line in ran.out.splitlines()]
+    [accepted] = [json.loads(one.body) for one in hub.requests if one.method == "PUT"]
+    assert accepted == {"revision": 1, "for": "organisation", "licence": "TERMS"}
     assert [one["event"] for one in told if one["event"] == "licence_accepted"]
     assert told[-1]["exit_code"] == 0

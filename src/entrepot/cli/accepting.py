@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from entrepot.cli.progress import Report
 from entrepot.client import Client, LicenceNeeded, NotFound
-from entrepot.client.licences import Licence, Named, accept_licence, show_licence
+from entrepot.client.licences import Licence, Licences, Named
 
 
 def accept_named(
@@ -15,8 +15,9 @@ def accept_named(
 
     Raises every other ClientError.
     """
+    licences = Licences(client.api)
     try:
-        wanted = show_licence(client.api, entitlement_id)
+        wanted = licences.required(entitlement_id)
     except NotFound as error:
         return LicenceNeeded(
             "This hub takes an acceptance only on the licence's page.",
@@ -28,7 +29,7 @@ def accept_named(
     if match is None:
         return _other(wanted, mine)
     try:
-        done = accept_licence(client.api, entitlement_id, replace(match, code=wanted.code))
+        done = licences.accept(entitlement_id, replace(match, code=wanted.code))
     except LicenceNeeded as error:
         return error
     report.say(f"Accepted {done.name}: {done.code}@{done.revision} (SHA-256 {done.sha256})")

@@ -64,6 +64,11 @@ def patience_options(function: _Function) -> _Function:
             "or the number alone. Have it read before. Can be given several times.",
         ),
         click.option(
+            "--for-organisation",
+            is_flag=True,
+            help="With --accept-licence: for everybody in it, where you are its administrator.",
+        ),
+        click.option(
             "-j",
             "--jobs",
             type=click.IntRange(1, JOBS_MAX),
@@ -118,6 +123,7 @@ def manner_of(
     download_dir: str | None,
     country: str | None,
     accept_licence: tuple[str, ...],
+    for_organisation: bool,
     jobs: int,
     connections: int | None,
     limit_rate: str | None,
@@ -139,7 +145,9 @@ def manner_of(
         backoff=Backoff(attempts=retries + 1),
         rate=RateLimit(parse_rate(limit_rate)) if limit_rate else None,
         connections=connections,
-        licences=tuple(parse_named(one) for one in accept_licence),
+        licences=tuple(
+            parse_named(one, for_organisation=for_organisation) for one in accept_licence
+        ),
         report=Report.JSON if as_json else Report.ERRORS if quiet else Report.PEOPLE,
     )
 

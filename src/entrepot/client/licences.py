@@ -20,10 +20,14 @@ _NAMED = re.compile(r"(?:([A-Za-z0-9][A-Za-z0-9._-]{0,63})@)?([1-9]\d{0,8})")
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A revision as a person names it; without `code` it is of whatever licence is asked for."""
+    """A revision as a person names it, and for whom it is accepted.
+
+    Without `code` it is of whatever licence is asked for.
+    """
 
     code: str | None
     revision: int
+    for_organisation: bool = False
 
     def is_of(self, code: str) -> bool:
         """Whether it can be a revision of this licence."""
@@ -43,7 +47,39 @@ class Licence:
     text: str
 
 
-def parse_named(text: str) -> Named:
+class Licences:
+    """The licences of one hub: `client.licences`."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def required(self, entitlement_id: str) -> Licence:
+        """The licence that this entitlement asks for. Raises NotFound where it asks for none."""
+        return _licence(self._api.get((*_ROOT, entitlement_id, "licence")))
+
+    def accept(self, entitlement_id: str, named: Named | str) -> Licence:
+        """Accept a revision, such as `TERMS@2`, of what an entitlement asks for.
+
+        For oneself; with `for_organisation` for everybody in it, by its administrator. Accepting
+        what is accepted does no harm. Raises LicenceNeeded where the hub asks for another revision
+        (the message names it), Denied, NotFound.
+        """
+        if isinstance(named, str):
+            named = parse_named(named)
+        told = {"revision": named.revision, "for": ORGANISATION if named.for_organisation else ME}
+        if named.code is not None:
+            told["licence"] = named.code
+        reply = self._api.call(
+            "PUT",
+            (*_ROOT, entitlement_id, "licence"),
+            headers={"Content-Type": "application/json"},
+            body=json.dumps(told).encode("ascii"),
+            refuse=_refusal,
+        )
+        return _licence(_said(reply.body))
+
+
+def parse_named(text: str, *, for_organisation: bool = False) -> Named:
     """`TERMS@2` or `2`. Raises InvalidUse."""
     parts = _NAMED.fullmatch(text.strip())
     if parts is None:
@@ -51,46 +87,14 @@ def parse_named(text: str) -> Named:
             f"{text[:80]!r} names no revision of a licence.",
             remedy="Write it like TERMS@2; the refusal of a download names the one it needs.",
         )
-    return Named(parts[1], int(parts[2]))
+    return Named(parts[1], int(parts[2]), for_organisation)
 
 
-def show_licence(api: Api, entitlement_id: str) -> Licence:
-    """The licence that this entitlement asks for. Raises NotFound where it asks for none."""
-    return _licence(api.get((*_ROOT, entitlement_id, "licence")))
-
-
-def accept_licence(
-    api: Api, entitlement_id: str, named: Named, *, for_organisation: bool = False
-) -> Licence:
-    """Accept a revision for oneself, or for the organisation by its administrator.
-
-    Accepting what is accepted does no harm. Raises LicenceNeeded where the hub asks for another
-    revision (the message names it), Denied, NotFound.
-    """
-    told = {"revision": named.revision, "for": ORGANISATION if for_organisation else ME}
-    if named.code is not None:
-        told["licence"] = named.code
-
-    def refuse(reply: Reply) -> ClientError:
-        error = error_for(reply.status, reply.body)
-        if reply.status != 409:
-            return error
-        url = _said(reply.body).get("agreementUrl")
-        return LicenceNeeded(
-            error.message,
-            agreement_url=url if isinstance(url, str) else "",
-            remedy=error.remedy,
-            reason=error.reason,
-        )
-
-    reply = api.call(
-        "PUT",
-        (*_ROOT, entitlement_id, "licence"),
-        headers={"Content-Type": "application/json"},
-        body=json.dumps(told).encode("ascii"),
-        refuse=refuse,
-    )
-    return _licence(_said(reply.body))
+def _refusal(reply: Reply) -> ClientError:
+    error = error_for(reply.status, reply.body)
+    if reply.status != 409:
+        return error
+    return LicenceNeeded(error.message, agreement_url="", remedy=error.remedy, reason=error.reason)
 
 
 def _said(body: bytes) -> Any:
