@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from securesystemslib.signer import CryptoSigner
 
-from entrepot.client import Client, ExitCode, InvalidUse, NotFound, Untrusted
+from entrepot.client import Client, ExitCode, InvalidUse, LocalFileError, NotFound, Untrusted
 from entrepot.client.manifests import (
     Manifest,
     fetch_manifest,
@@ -301,6 +301,15 @@ def test_nothing_is_pinned_that_does_not_verify(repository: Repository, machine:
     repository.advance()
     machine.sees()
     assert len(list_pins(machine.folder)) == 1
+
+
+def test_a_trust_store_that_cannot_be_written_is_told(machine: Machine) -> None:
+    found = machine.sees()
+    folder = machine.trust().folder(found.product)
+    (folder / "timestamp.json").unlink()
+    (folder / "timestamp.json").mkdir()
+    with pytest.raises(LocalFileError):
+        machine.fetch()
 
 
 def test_keys_change_and_old_ones_end(repository: Repository, machine: Machine) -> None:

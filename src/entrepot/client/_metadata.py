@@ -20,7 +20,14 @@ from tuf.ngclient.updater import Updater
 from entrepot.client.api import Api
 from entrepot.client.client import Client
 from entrepot.client.connections import unreachable
-from entrepot.client.errors import ClientError, Denied, NotFound, Unreachable, Untrusted
+from entrepot.client.errors import (
+    ClientError,
+    Denied,
+    LocalFileError,
+    NotFound,
+    Unreachable,
+    Untrusted,
+)
 from entrepot.client.private_files import read_plain
 from entrepot.client.proofs import Proof, fingerprint
 from entrepot.client.retries import Backoff
@@ -153,7 +160,16 @@ def _refreshed(fetcher: _Fetcher, folder: Path, root: bytes, product: str) -> Up
         updater.refresh()
     except (exceptions.RepositoryError, exceptions.DownloadError) as error:
         raise _in_words(error, fetcher, product) from error
+    except OSError as error:
+        raise _cannot_keep(folder, error) from error
     return updater
+
+
+def _cannot_keep(folder: Path, error: OSError) -> LocalFileError:
+    return LocalFileError(
+        f"Cannot keep signed metadata in {folder}: {error.strerror}.",
+        remedy="Make the folder writable or set ENTREPOT_ROOT to another one.",
+    )
 
 
 def _first_root(fetcher: _Fetcher, trust: Trust, pin: Pin | None, product: str) -> bytes | None:
@@ -238,6 +254,8 @@ def _target(opened: _Opened, folder: Path, product: str, name: str, bytes_max: i
             return read_plain(path, bytes_max)
     except (exceptions.RepositoryError, exceptions.DownloadError) as error:
         raise _in_words(error, opened.fetcher, product) from error
+    except OSError as error:
+        raise _cannot_keep(folder, error) from error
 
 
 _REMEDY = (
