@@ -15,7 +15,7 @@ from entrepot.client import Client, Expected, InvalidUse, RateLimit, Unreachable
 from entrepot.client.extents import SPLIT_BYTES_MIN, Division, Extents
 from entrepot.client.growth import CONNECTIONS_MAX, Growth
 from entrepot.client.hashing import INLINE_BYTES_MAX, FrontHasher
-from entrepot.client.kept_partial import KeptPartial
+from entrepot.client.kept_partial import KeptPartial, room_taken
 from entrepot.client.link_stock import LinkStock
 from entrepot.client.partial import Partial
 from entrepot.client.pool import CONNECTIONS_MAX as IN_ALL_MAX
@@ -285,6 +285,33 @@ def test_bytes_that_are_not_there_do_not_count(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     os.truncate(tmp_path / ".it.mark.part", 150_000)
     assert kept(target) == (150_000, 150_000)
+
+
+def test_room_that_an_earlier_run_took_is_not_needed_again(tmp_path: Path) -> None:
+    part = tmp_path / ".it.mark.part"
+    assert room_taken(tmp_path / "it", "mark") == 0
+    with part.open("wb") as file:
+        file.write(os.urandom(200_000))
+        file.flush()
+        os.fsync(file.fileno())
+    assert room_taken(tmp_path / "it", "mark") == 200_000
+    part.unlink()
+    part.touch()
+    os.truncate(part, 1 << 30)
+    assert room_taken(tmp_path / "it", "mark") < 200_000, "a hole takes no room"
+
+
+def test_no_netrc_is_read(
+    hub: Hub, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / ".netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password secret\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(netrc))
+    client.download(ENTITLEMENT, RELEASE, ARTIFACTS[0], tmp_path / "got")
+    sent = {request.headers.get("authorization") for request in hub.requests}
+    assert sent == {None, f"Bearer {hub.token}"}
 
 
 def test_a_rate_that_would_count_as_a_stall_is_refused() -> None:

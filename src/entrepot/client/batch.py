@@ -10,6 +10,7 @@ from typing import Any
 
 from entrepot.client.downloader import Downloaded
 from entrepot.client.errors import BadAnswer, ClientError
+from entrepot.client.kept_partial import mark_of, room_taken
 from entrepot.client.names import distinct_name, name_key, safe_name
 from entrepot.client.partial import check_room
 from entrepot.client.stop import Stop
@@ -60,16 +61,17 @@ def plan_names(artifacts: Sequence[Mapping[str, Any]]) -> list[Item]:
 
 def check_room_for_all(items: Sequence[Item], folder: Path) -> None:
     """Raises DiskFull when what is not there yet cannot fit. Files of the right size count as
-    there; whether they are right is seen later."""
+    there, and what an earlier run left of others; whether they are right is seen later."""
     needed = 0
     for item in items:
         try:
-            size = expected_of(item.artifact).size or 0
+            expected = expected_of(item.artifact)
         except BadAnswer:
             continue  # reported when its turn comes
+        size = expected.size or 0
         target = folder / item.name
         if not target.is_file() or os.stat(target).st_size != size:  # noqa: PTH116 - one call
-            needed += size
+            needed += max(0, size - room_taken(target, mark_of(expected)))
     check_room(folder, needed)
 
 

@@ -16,7 +16,7 @@ from time import monotonic
 
 from entrepot.client.errors import Corrupt
 from entrepot.client.folders import Folders
-from entrepot.client.kept_partial import Busy, KeptPartial, remove_left_overs
+from entrepot.client.kept_partial import Busy, KeptPartial, mark_of, remove_left_overs
 from entrepot.client.links import Links, parse_link
 from entrepot.client.partial import Partial, check_room, make_folder
 from entrepot.client.repair import bad_chunks, check_chunks
@@ -27,7 +27,6 @@ __all__ = ["Conditions", "Downloaded", "Watcher", "download", "parse_link"]
 
 # How often bad chunks are fetched again before it is told.
 REPAIRS_MAX = 3
-_MARK_DIGITS = 16
 _log = logging.getLogger(__name__)
 
 
@@ -64,7 +63,7 @@ def download(
     started = monotonic()
     check_chunks(expected)
     make_folder(target.parent)
-    own_mark = mark or expected.digest[:_MARK_DIGITS]
+    own_mark = mark or mark_of(expected)
     if is_complete(target, expected, conditions.stop):
         remove_left_overs(target, own_mark)
         size = target.stat().st_size

@@ -18,6 +18,7 @@ from typing import Any
 from entrepot.client.errors import Corrupt, Denied, DiskFull, LocalFileError, NotFound, OrderEnded
 from entrepot.client.extents import Extents
 from entrepot.client.partial import Partial, sync_folder
+from entrepot.client.verification import Expected
 
 try:
     import fcntl
@@ -31,6 +32,7 @@ FLUSH_SECONDS = 30.0
 _STATE_BYTES_MAX = 64 * 1024
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _VERSION = 1
+_MARK_DIGITS = 16
 
 
 class Busy(LocalFileError):  # noqa: N818 - named like its parents
@@ -213,6 +215,20 @@ class KeptPartial(Partial):
             pass  # what cannot be flushed is not counted; `commit` will say so
         finally:
             self._flushing = None
+
+
+def mark_of(expected: Expected) -> str:
+    """What keeps the partial of an announced digest apart from others; empty without one."""
+    return expected.digest[:_MARK_DIGITS]
+
+
+def room_taken(target: Path, mark: str) -> int:
+    """The bytes of disk that an earlier run's partial has already."""
+    try:
+        found = target.with_name(f".{target.name}.{mark}.part").stat(follow_symlinks=False)
+    except OSError:
+        return 0
+    return min(found.st_size, getattr(found, "st_blocks", 0) * 512)
 
 
 def remove_left_overs(target: Path, mark: str) -> None:
