@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from entrepot.client import Client, LicenceNeeded
 from entrepot.client.errors import InvalidUse, NotFound
 from entrepot.client.finding import match_artifacts, match_release, parse_wanted
 from tests.client.conftest import Ran
@@ -184,6 +185,16 @@ def test_a_licence_is_accepted_by_the_revision_that_was_read(run: Run, hub: Hub)
         {"revision": 3, "for": "me", "licence": "TERMS"}
     ]
     assert accepted[0].path.endswith(f"/{LICENSED}/licence")
+
+
+def test_the_sdk_accepts_a_licence(client: Client, hub: Hub) -> None:
+    wanted = client.licences.required(LICENSED)
+    assert (wanted.code, wanted.revision, wanted.accepted) == ("TERMS", 1, False)
+    with pytest.raises(LicenceNeeded, match="Another"):
+        client.licences.accept(LICENSED, "TERMS@2")
+    assert client.licences.accept(LICENSED, f"{wanted.code}@{wanted.revision}").accepted
+    with pytest.raises(NotFound):
+        client.licences.required(ENTITLEMENT)
 
 
 def test_a_licence_by_its_number_alone_and_a_hub_that_takes_none(run: Run, hub: Hub) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from entrepot.cli.progress import Report
 from entrepot.client import Client, LicenceNeeded, NotFound
-from entrepot.client.licences import Licence, Licences, Named
+from entrepot.client.licences import Licence, Named
 
 
 def accept_named(
@@ -15,9 +15,8 @@ def accept_named(
 
     Raises every other ClientError.
     """
-    licences = Licences(client.api)
     try:
-        wanted = licences.required(entitlement_id)
+        wanted = client.licences.required(entitlement_id)
     except NotFound as error:
         return LicenceNeeded(
             "This hub takes an acceptance only on the licence's page.",
@@ -29,7 +28,7 @@ def accept_named(
     if match is None:
         return _other(wanted, mine)
     try:
-        done = licences.accept(entitlement_id, replace(match, code=wanted.code))
+        done = client.licences.accept(entitlement_id, replace(match, code=wanted.code))
     except LicenceNeeded as error:
         return error
     report.say(f"Accepted {done.name}: {done.code}@{done.revision} (SHA-256 {done.sha256})")

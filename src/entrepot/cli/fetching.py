@@ -143,6 +143,7 @@ class Run:
                         name=item.name,
                         country=self.manner.country,
                         watcher=display.watcher,
+                        rate=self.manner.rate,
                     )
                 if self.by_aspera and not is_controlled(item.artifact):
                     return self._by_aspera(client, item)

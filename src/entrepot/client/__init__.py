@@ -21,6 +21,7 @@ from entrepot.client.errors import (
     Unreachable,
     Untrusted,
 )
+from entrepot.client.licences import Licences
 from entrepot.client.order_events import OrderEvent
 from entrepot.client.order_requests import Wishes
 from entrepot.client.orders import Orders
@@ -45,6 +46,7 @@ __all__ = [
     "Incomplete",
     "InvalidUse",
     "LicenceNeeded",
+    "Licences",
     "LocalFileError",
     "NotFound",
     "NotSignedIn",

@@ -14,6 +14,7 @@ from entrepot.client.connections import Times, parse_hub_address
 from entrepot.client.downloader import Conditions, Downloaded, Watcher, download, parse_link
 from entrepot.client.errors import BadAnswer, InvalidUse
 from entrepot.client.folders import Folders
+from entrepot.client.licences import Licences
 from entrepot.client.link_stock import LinkStock
 from entrepot.client.names import safe_name
 from entrepot.client.orders import Orders
@@ -34,7 +35,8 @@ COUNTRY_HEADER = "declared-country-code"
 class Client:
     """A connection to the hub at `url` (http or https, with a path prefix if it has one).
 
-    `orders` and `selections` are the media that can be ordered (Orders, Selections).
+    `orders` and `selections` are the media that can be ordered (Orders, Selections), `licences`
+    what has to be accepted before a download (Licences).
 
     `token` is an access token, or a TokenSource that can renew it (entrepot.client.auth).
     Objects come back as the hub sent them: dicts in its order of keys and items. Every method
@@ -67,6 +69,7 @@ class Client:
         self.api = Api(base, tokens, self.times, call_backoff or Backoff(), self.stop)
         self.orders = Orders(self.api, self._transfer_backoff, self.stop)
         self.selections = Selections(self.api)
+        self.licences = Licences(self.api)
 
     def entitlements(
         self,
@@ -224,12 +227,14 @@ class Client:
         name: str | None = None,
         country: str | None = None,
         watcher: Watcher | None = None,
+        rate: RateLimit | None = None,
     ) -> Downloaded:
         """Bring all files of a release (its id or its object) into `folder` as one ZIP.
 
         Every entry is checked against what the hub lists before the ZIP is put in place. It
         gets the name that the hub gives it, or `name`, made safe. A ZIP that is already there
-        and right is left alone. The country is declared as `download` does.
+        and right is left alone. The country is declared and the `rate` is limited as
+        `download` does.
         """
         if isinstance(release, str):
             release = self.release(entitlement_id, release)
@@ -252,7 +257,7 @@ class Client:
         if is_right(target, size, check):
             whole = target.stat().st_size
             return Downloaded(target, whole, check.strength, True, 0.0)
-        conditions = self._conditions(None, None)
+        conditions = self._conditions(rate, None)
         done = download(mint_link, target, size, conditions, watcher, check)
         return replace(done, verified=check.strength)
 
