@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
+from entrepot.client.conditions import Conditions, Watcher
 from entrepot.client.errors import Corrupt
 from entrepot.client.folders import Folders
 from entrepot.client.kept_partial import Busy, KeptPartial, mark_of, remove_left_overs
 from entrepot.client.links import Links, parse_link
 from entrepot.client.partial import Partial, check_room, make_folder
 from entrepot.client.repair import bad_chunks, check_chunks
-from entrepot.client.transfer import Conditions, Transfer, Watcher
+from entrepot.client.transfer import Transfer
 from entrepot.client.verification import Expected, is_complete
 
 __all__ = ["Conditions", "Downloaded", "Watcher", "download", "parse_link"]

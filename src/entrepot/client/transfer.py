@@ -6,21 +6,17 @@ they bring something; what one leaves behind, another takes up. No two write the
 
 import logging
 import threading
-from dataclasses import dataclass
 from time import monotonic
 
 from entrepot.client.bodies import Body, open_body
-from entrepot.client.connections import Times
+from entrepot.client.conditions import Conditions, Watcher
 from entrepot.client.errors import Cancelled, Corrupt, Unreachable
 from entrepot.client.extents import Claim, Division
-from entrepot.client.folders import Folders
 from entrepot.client.growth import Growth
 from entrepot.client.hashing import FrontHasher
 from entrepot.client.links import LinkDied, Links
 from entrepot.client.partial import Partial
 from entrepot.client.pool import Pool
-from entrepot.client.rates import RateLimit
-from entrepot.client.retries import Backoff
 from entrepot.client.stop import Stop
 from entrepot.client.verification import BUFFER_BYTES, Expected
 
@@ -29,35 +25,6 @@ TRICKLE_BYTES = 1024
 _HELPER_BUFFER_BYTES = 256 * 1024
 _SHOWN_SECONDS = 0.05
 _log = logging.getLogger(__name__)
-
-
-class Watcher:
-    """What wants to know how a transfer goes; every method may be called from any thread."""
-
-    def started(self, name: str, size: int | None) -> None:
-        """The transfer of `name` begins."""
-
-    def at(self, name: str, done: int) -> None:
-        """So many bytes of `name` are here (it can go back)."""
-
-    def trouble(self, name: str, message: str, pause_seconds: float) -> None:
-        """Something failed and is tried again after a pause."""
-
-
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """How patient a transfer is, what can stop it, and how much of the line it may take.
-
-    `connections` is how many a file has at a time, None for as many as pay.
-    """
-
-    times: Times
-    backoff: Backoff
-    stop: Stop
-    rate: RateLimit | None = None
-    connections: int | None = None
-    pool: Pool | None = None
-    folders: Folders | None = None
 
 
 class Changed(Unreachable):
