@@ -83,12 +83,12 @@ class Made:
     def bytes(self) -> bytes:
         """The whole tar."""
         told = self.index()
-        files = dict(self.files)
+        files = [data for _, data in self.files]
         for other in self.more:
             for key in ("licences", "products", "releases"):
                 told[key] += [one for one in other.index()[key] if one not in told[key]]
-            files |= dict(other.files)
-        return pack(told, list(files.values()), self.documents)
+            files += [data for _, data in other.files]
+        return pack(told, files, self.documents)
 
 
 def licence(code: str = "AIR-TERMS", revision: int = 3, text: str = TEXT) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from entrepot.client.bundles import (
 from entrepot.client.client import Client
 from entrepot.client.downloader import Watcher
 from entrepot.client.errors import BadAnswer, Corrupt, NotFound
-from entrepot.client.licences import Licence, show_licence
+from entrepot.client.licences import Licence, Licences
 from entrepot.client.manifests import Manifest
 from entrepot.client.partial import check_room, local_error, make_folder
 from entrepot.client.rates import RateLimit
@@ -100,7 +100,7 @@ def choose(
 ) -> Chosen:
     """The release with the licence that holds for it."""
     try:
-        licence = show_licence(client.api, str(entitlement.get("id", "")))
+        licence = Licences(client.api).required(str(entitlement.get("id", "")))
     except NotFound:
         licence = None
     return Chosen(entitlement, release, licence, manifest)
