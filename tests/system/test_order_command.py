@@ -99,6 +99,7 @@ def test_a_file_that_cannot_be_made_is_told_of(ada: Customer, tmp_path: Path) ->
     order_id = said.out.strip()
     assert f"asset {number}" in said.err
     assert "[media-damaged]" in said.err
+    assert "entrepot order retry" not in said.err  # it would be as damaged the next time
     again = ada.run("order", "retry", order_id, "--watch")
     assert again.code == ExitCode.INCOMPLETE, again
     fetched = ada.run("order", "download", order_id, "-d", "got")
@@ -109,7 +110,13 @@ def test_a_file_that_cannot_be_made_is_told_of(ada: Customer, tmp_path: Path) ->
     refused = ada.run("order", "create", "sample-chime", "--convert", "width=10,fileExtension=mp3")
     assert (refused.code, refused.out) == (ExitCode.USAGE, "")
     assert "order.individual.sample-chime.conversions[0]" in refused.err
-    assert ada.run("order", "create", "no-such-asset").code == ExitCode.USAGE
+    listed = ada.run("select", "assets", "--group", "Audio", "-f", "json")
+    assert [one["identifier"] for one in listed.objects()] == ["sample-chime"]
+    for words in (("order", "create"), ("select", "add")):
+        missing = ada.run(*words, "no-such-asset", "999999")
+        assert missing.code == ExitCode.NOT_FOUND
+        assert "'no-such-asset'" in missing.err
+        assert "entrepot select assets" in missing.err
     assert ada.run("order", "show", "1").code == ExitCode.NOT_FOUND
 
 
