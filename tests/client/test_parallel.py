@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entrepot.client import Client, Expected, InvalidUse, RateLimit, Unreachable
+from entrepot.client import Client, Expected, InvalidUse, RateLimit, Unreachable, kept_partial
 from entrepot.client.extents import SPLIT_BYTES_MIN, Division, Extents
 from entrepot.client.growth import CONNECTIONS_MAX, Growth
 from entrepot.client.hashing import INLINE_BYTES_MAX, FrontHasher
@@ -276,6 +276,20 @@ def test_after_a_power_cut_only_what_was_flushed_counts(tmp_path: Path) -> None:
     assert kept(target) == (200_000, 100_000)
     assert kept(target, boot="another") == (0, 0)
     assert list(tmp_path.iterdir()) == [], "nothing worth keeping is left"
+
+
+def test_what_was_flushed_counts_after_a_power_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_partial, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(kept_partial, "FLUSH_SECONDS", 0.0)
+    target = tmp_path / "it"
+    with pytest.raises(KeyboardInterrupt), KeptPartial(target, "mark", "sha256:00") as partial:
+        partial.write(0, memoryview(bytes(300_000)))
+        partial.checkpoint()
+        monkeypatch.setattr(kept_partial, "FLUSH_SECONDS", 1e9)
+        raise KeyboardInterrupt
+    assert kept(target, boot="another") == (300_000, 300_000)
 
 
 def test_bytes_that_are_not_there_do_not_count(tmp_path: Path) -> None:

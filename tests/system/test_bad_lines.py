@@ -24,6 +24,7 @@ from tests.mounts import in_own_mounts
 from tests.system.bad_line import Asked, BadLine, Fault, bad_line
 from tests.system.hubs import Hub, running_hub
 
+pytestmark = pytest.mark.xdist_group("bad-lines")  # one hub for all of them
 CHILD = Path(__file__).with_name("downloading_child.py")
 ADA, HALDEN = "ada@halden.example", "Halden Microsystems"
 CHUNK = 4 << 20

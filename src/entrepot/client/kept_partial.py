@@ -110,6 +110,8 @@ class KeptPartial(Partial):
     ) -> None:
         self._finish_flushing()
         if error is not None and self._is_worth_keeping(error):
+            if not _boot():
+                self._flush()  # nothing will tell a kill from a power cut
             with self._writing:
                 self._write_state()
         elif error is not None:
