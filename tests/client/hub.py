@@ -46,7 +46,7 @@ Answers: TypeAlias = tuple[int, dict[str, Any]] | list[tuple[int, dict[str, Any]
 class Fault:
     """What happens to one request for bytes instead of a good answer."""
 
-    kind: str  # cut | stall | status | flip | trickle | short | no-length | redirect | ignore-range
+    kind: str  # cut stall status flip trickle short no-length redirect ignore-range silence
     at: int = 0
     status: int = 503
     headers: dict[str, str] = field(default_factory=dict)
@@ -423,6 +423,10 @@ class _Handler(BaseHTTPRequestHandler):
         if fault is not None and fault.kind in ("status", "redirect"):
             said = {"errorCode": fault.status, "errorDescription": f"status {fault.status}"}
             return self._json(fault.status, said, fault.headers)
+        if fault is not None and fault.kind == "silence":
+            self.hub.released.wait(20)
+            self.close_connection = True
+            return None
         body = data[begin:end]
         self.send_response(206 if partial else 200)
         if fault is None or fault.kind != "no-length":

@@ -432,8 +432,9 @@ def test_a_denial_when_minting_the_second_link_is_reported_as_such(
     assert names(tmp_path) == []
 
 
-def test_stop_ends_a_stalled_transfer_at_once(hub: Hub, tmp_path: Path) -> None:
-    hub.faults = [Fault("stall", 1000)]
+@pytest.mark.parametrize("kind", ["stall", "silence"])
+def test_stop_ends_a_stalled_transfer_at_once(hub: Hub, tmp_path: Path, kind: str) -> None:
+    hub.faults = [Fault(kind, 1000)]
     with Client(hub.url, hub.token) as client:
         timer = threading.Timer(0.3, client.stop.set)
         timer.start()

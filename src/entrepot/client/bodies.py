@@ -12,6 +12,7 @@ from entrepot.client.connections import Address, Connection, Times, unreachable
 from entrepot.client.errors import BadAnswer, Unreachable
 from entrepot.client.links import LinkDied, parse_link
 from entrepot.client.pool import Pool
+from entrepot.client.stop import Stop
 
 REDIRECTS_MAX = 5
 _ERROR_BODY_BYTES = 64 * 1024
@@ -95,7 +96,7 @@ class Body:
 
 
 def open_body(
-    pool: Pool, link: Address, times: Times, begin: int, end: int | None, etag: str
+    pool: Pool, link: Address, times: Times, stop: Stop, begin: int, end: int | None, etag: str
 ) -> Body:
     """Ask for the bytes from `begin` to `end`, following redirects.
 
@@ -108,7 +109,7 @@ def open_body(
             headers["If-Range"] = etag
     at = link
     for _ in range(REDIRECTS_MAX + 1):
-        connection, response = pool.send(at, times, headers)
+        connection, response = pool.send(at, times, headers, stop)
         if response.status in _REDIRECTS:
             target = response.headers.get("Location", "")
             response.close()

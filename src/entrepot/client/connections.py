@@ -161,18 +161,27 @@ class Connection:
         if self._through is not None and address.scheme == "http":
             target = address.url
             headers.update(_proxy_headers(self._through))
+        self.open()
         try:
-            if self._http.sock is None:
-                self._http.connect()
-                # Kept here: http.client lets go of the socket when an answer says "close".
-                self._sock = self._http.sock
-                self.sock.settimeout(self.times.stall_seconds)
             self._http.request(method, target, body=body, headers=headers)
             response = self._http.getresponse()
         except (OSError, HTTPException) as error:
             self.close()
             raise unreachable(error, self.origin) from error
         return response
+
+    def open(self) -> None:
+        """Connect where it is not yet. Raises Unreachable."""
+        if self._http.sock is not None:
+            return
+        try:
+            self._http.connect()
+        except (OSError, HTTPException) as error:
+            self.close()
+            raise unreachable(error, self.origin) from error
+        # Kept here: http.client lets go of the socket when an answer says "close".
+        self._sock = self._http.sock
+        self.sock.settimeout(self.times.stall_seconds)
 
     @property
     def sock(self) -> socket.socket:

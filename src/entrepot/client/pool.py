@@ -8,7 +8,8 @@ from http.client import HTTPResponse
 from time import monotonic
 
 from entrepot.client.connections import Address, Connection, Times
-from entrepot.client.errors import Unreachable
+from entrepot.client.errors import Cancelled, Unreachable
+from entrepot.client.stop import Stop
 
 # In all. Each file may always have one, so more files at a time than this have one each.
 CONNECTIONS_MAX = 16
@@ -47,17 +48,17 @@ class Pool:
             self._transfers -= 1
 
     def send(
-        self, address: Address, times: Times, headers: dict[str, str]
+        self, address: Address, times: Times, headers: dict[str, str], stop: Stop
     ) -> tuple[Connection, HTTPResponse]:
-        """GET an address on an idle connection or a new one. Raises Unreachable."""
+        """GET an address on an idle connection or a new one. Raises Unreachable, Cancelled."""
         while (connection := self._pop(address.origin, times)) is not None:
             try:
-                return connection, connection.send("GET", address, headers)
+                return connection, _get(connection, address, headers, stop)
             except Unreachable:
                 # It may have been closed by the other side while idle: that is no failure.
                 connection.close()
         connection = Connection(address, times)
-        return connection, connection.send("GET", address, headers)
+        return connection, _get(connection, address, headers, stop)
 
     def give_back(self, connection: Connection) -> None:
         """Keep a connection whose last answer has been read to its end."""
@@ -92,3 +93,16 @@ class Pool:
         for connection in dead:
             connection.close()
         return found
+
+
+def _get(
+    connection: Connection, address: Address, headers: dict[str, str], stop: Stop
+) -> HTTPResponse:
+    """Send it where waiting for the answer ends with the switch."""
+    connection.open()
+    try:
+        with stop.watching(connection.sock):
+            return connection.send("GET", address, headers)
+    except Cancelled:
+        connection.close()
+        raise

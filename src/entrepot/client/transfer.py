@@ -22,7 +22,7 @@ from entrepot.client.verification import BUFFER_BYTES, Expected
 
 # Fewer bytes than this in a stall period, or between two failures, count as none.
 TRICKLE_BYTES = 1024
-_HELPER_BUFFER_BYTES = 256 * 1024
+_FURTHER_BUFFER_BYTES = 256 * 1024
 _SHOWN_SECONDS = 0.05
 _log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Transfer:
         self._growth = Growth(
             conditions.connections, self._rate.bytes_per_second if self._rate else None
         )
-        self._helpers: set[threading.Thread] = set()
+        self._others: set[threading.Thread] = set()
         self._adding = threading.Lock()
         self._fatal: BaseException | None = None
         self._hasher = FrontHasher(partial, expected, self._halt)
@@ -79,7 +79,7 @@ class Transfer:
             with self._pool.transfer():
                 self._fill()
         except Cancelled:
-            # Perhaps by a helper that failed, and stopped the others.
+            # Perhaps by another connection, which failed and stopped all.
             self._check_fatal()
             raise
         self._watcher.at(self._name, self._partial.size)
@@ -93,7 +93,7 @@ class Transfer:
 
     def restart(self) -> None:
         """Forget everything but the target and the link."""
-        self._end_helpers()
+        self._end_others()
         self._hasher.close()
         self._partial.restart()
         self._size = self._announced()
@@ -107,7 +107,7 @@ class Transfer:
 
     def close(self) -> None:
         """End what runs beside."""
-        self._end_helpers()
+        self._end_others()
         self._hasher.close()
         self._halt.close()
         if self._own_pool is not None:
@@ -151,12 +151,12 @@ class Transfer:
                 self._division.give_back(claim)
 
     def _is_whole(self) -> bool:
-        """Wait a little for the helpers; when there are none left, see what is missing."""
-        helpers = list(self._helpers)
-        for helper in helpers:
-            helper.join(0.02)
+        """Wait a little for the others; when there are none left, see what is missing."""
+        others = list(self._others)
+        for other in others:
+            other.join(0.02)
         self._halt.check()
-        if helpers:
+        if others:
             return False
         missing = self._missing()
         self._division.reset(missing)
@@ -191,7 +191,7 @@ class Transfer:
         link = self._links.current()
         end = None if claim.end in (None, self._size) else claim.end
         etag = self._partial.etag
-        body = open_body(self._pool, link, self._times, claim.at, end, etag)
+        body = open_body(self._pool, link, self._times, self._halt, claim.at, end, etag)
         try:
             with self._halt.watching(body.connection.sock):
                 self._accept(body, claim, first=first)
@@ -217,7 +217,7 @@ class Transfer:
         if claim.at or held.size:
             if not first:
                 raise _RangesIgnored
-            if self._helpers:
+            if self._others:
                 raise Changed("The file changed at the hub while it was fetched.")
             _log.info("%s: the hub sends the file from the start", self._name)
             self.restart()
@@ -256,7 +256,7 @@ class Transfer:
         self._size = claim.end = claim.at
 
     def _buffer(self, claim: Claim, *, first: bool) -> memoryview:
-        size = BUFFER_BYTES if first else _HELPER_BUFFER_BYTES
+        size = BUFFER_BYTES if first else _FURTHER_BUFFER_BYTES
         if claim.end is not None:
             size = min(size, max(claim.end - claim.at, 1))
         if self._rate is not None:
@@ -278,26 +278,26 @@ class Transfer:
             self._watcher.at(self._name, self._partial.size)
         if self._size is not None:
             rest = self._size - self._partial.size
-            if self._growth.note(count, rest) > len(self._helpers) + 1 and self._can_share():
-                self._add_helper()
+            if self._growth.note(count, rest) > len(self._others) + 1 and self._can_share():
+                self._add_connection()
 
     def _can_share(self) -> bool:
         """Only what is proved to be one file is put together from several answers."""
         return bool(self._partial.etag or self._expected.digest) and self._fatal is None
 
-    # Helpers
+    # Further connections
 
-    def _add_helper(self) -> None:
+    def _add_connection(self) -> None:
         with self._adding:
-            if len(self._helpers) + 1 >= self._growth.wanted or not self._pool.enter():
+            if len(self._others) + 1 >= self._growth.wanted or not self._pool.enter():
                 return
             claim = self._division.take()
             if claim is None:
                 self._pool.leave()
                 return
-            helper = threading.Thread(target=self._help, args=(claim,), daemon=True)
-            self._helpers.add(helper)
-            helper.start()
+            further = threading.Thread(target=self._help, args=(claim,), daemon=True)
+            self._others.add(further)
+            further.start()
 
     def _help(self, given: Claim) -> None:
         """What a further connection does: fetch parts as long as that goes well."""
@@ -323,7 +323,7 @@ class Transfer:
             self._fail(error)
         finally:
             self._pool.leave()
-            self._helpers.discard(threading.current_thread())
+            self._others.discard(threading.current_thread())
 
     def _fail(self, error: BaseException) -> None:
         if self._fatal is None and not self._halt.is_set:
@@ -334,11 +334,11 @@ class Transfer:
         if self._fatal is not None:
             raise self._fatal
 
-    def _end_helpers(self) -> None:
-        helpers = list(self._helpers)
-        if helpers or self._fatal is not None:
+    def _end_others(self) -> None:
+        others = list(self._others)
+        if others or self._fatal is not None:
             self._halt.set()
-            for helper in helpers:
-                helper.join()
+            for other in others:
+                other.join()
             self._fatal = None
             self._halt.clear()
