@@ -68,7 +68,12 @@ def _measure(database: str, url: str | None) -> list[Figure]:
         add_bulk(hub, customer)
         figures = [_figure(database, what, call) for what, call in _stages(hub, customer).items()]
         headers = customer.headers["Authorization"]
-        return [*figures, _figure(database, *_request(hub, ROOT, spellings(QUERY), headers, stack))]
+        return [
+            *figures,
+            _figure(
+                database, *_request("the request", hub, ROOT, spellings(QUERY), headers, stack)
+            ),
+        ]
 
 
 def _measure_page(database: str, url: str | None) -> list[Figure]:
@@ -93,7 +98,7 @@ def _measure_page(database: str, url: str | None) -> list[Figure]:
         stages: dict[str, Callable[[], object]] = {
             "page of 100 downloads: its rows read and found in memory": rows,
             "... by their names alone, with the product and the decision": verb,
-            "the page as JSON": lambda: encode(writer.page(shown)),
+            "page of 100 downloads as JSON": lambda: encode(writer.page(shown)),
         }
         for _ in range(10):
             rows()
@@ -101,7 +106,12 @@ def _measure_page(database: str, url: str | None) -> list[Figure]:
         path = f"/api/v2/products/{shelf.code}/downloads.json"
         queries = (f"limit={products.PAGE_SIZE}&page={page}" for page in pages)
         headers = shelf.customer.headers["Authorization"]
-        return [*found, _figure(database, *_request(hub, path, queries, headers, stack))]
+        return [
+            *found,
+            _figure(
+                database, *_request("page of 100 downloads", hub, path, queries, headers, stack)
+            ),
+        ]
 
 
 def _measure_tokens() -> list[Figure]:
@@ -167,7 +177,12 @@ def _stages(hub: Hub, customer: Customer) -> Mapping[str, Callable[[], object]]:
 
 
 def _request(
-    hub: Hub, path: str, queries: Iterator[str], authorization: str, stack: ExitStack
+    what: str,
+    hub: Hub,
+    path: str,
+    queries: Iterator[str],
+    authorization: str,
+    stack: ExitStack,
 ) -> tuple[str, Callable[[], object]]:
     """A request through the whole application, on a loop of its own."""
     app = build_app(hub)
@@ -208,7 +223,7 @@ def _request(
         if sent[0]["status"] != 200:
             raise RuntimeError(f"the answer was {sent[0]['status']}")
 
-    return "the request through the application", lambda: loop.run_until_complete(ask())
+    return f"{what} through the application", lambda: loop.run_until_complete(ask())
 
 
 def _figure(database: str, what: str, call: Callable[[], object]) -> Figure:
