@@ -51,7 +51,7 @@ def test_a_person_lets_a_program_in(world: World) -> None:
     world.enter()
     shown = world.browser.read(world.request())
     assert "web-shop" in shown.text
-    assert "download it" in shown.text
+    assert "entitled to, accept licences, download" in shown.text
     assert "https://app.example.com" in shown.text
     told = world.decide(world.request(nonce="n1", scope="openid profile email entitlements"))
     assert told["state"] == "st ate"
