@@ -5,12 +5,11 @@ No token is known here.
 
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
-from urllib.parse import urljoin
 
 from entrepot.client.answers import error_for
 from entrepot.client.connections import Address, Connection, Times, unreachable
 from entrepot.client.errors import BadAnswer, Unreachable
-from entrepot.client.links import LinkDied, parse_link
+from entrepot.client.links import LinkDied, parse_redirect
 from entrepot.client.pool import Pool
 from entrepot.client.stop import Stop
 
@@ -114,7 +113,7 @@ def open_body(
             target = response.headers.get("Location", "")
             response.close()
             connection.close()
-            at = parse_link(urljoin(at.url, target), at)
+            at = parse_redirect(target, at)
             continue
         if response.status not in (200, 206, 416):
             try:

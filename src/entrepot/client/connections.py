@@ -82,6 +82,8 @@ def parse_address(url: str) -> Address:
     try:
         parts = urlsplit(url)
         port = parts.port
+        path, query = (quote(part, safe=_SAFE_IN_URL) for part in (parts.path, parts.query))
+        (parts.hostname or "").encode("idna")  # as it will be when it is looked up
     except ValueError as error:
         raise InvalidUse(f"That is not a URL: {error}.") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -98,8 +100,8 @@ def parse_address(url: str) -> Address:
         parts.scheme,
         parts.hostname,
         port if port is not None else (443 if parts.scheme == "https" else 80),
-        quote(parts.path, safe=_SAFE_IN_URL),
-        quote(parts.query, safe=_SAFE_IN_URL),
+        path,
+        query,
     )
 
 

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
+from urllib.parse import urljoin
 
 from entrepot.client.connections import Address, parse_address
 from entrepot.client.errors import BadAnswer, ClientError, InvalidUse
@@ -65,3 +66,11 @@ def parse_link(url: str, before: Address | None) -> Address:
     if before is not None and before.scheme == "https" and link.scheme != "https":
         raise BadAnswer("A download link leads from https to plain http; it is not followed.")
     return link
+
+
+def parse_redirect(location: str, before: Address) -> Address:
+    """Where an answer of the link `before` leads. Raises BadAnswer."""
+    try:
+        return parse_link(urljoin(before.url, location), before)
+    except ValueError as error:
+        raise BadAnswer("The download link leads to what is not a web address.") from error

@@ -7,12 +7,11 @@ that means "not now" is gone on with where it stopped; a link that died is repla
 import re
 from collections.abc import Callable, Iterator
 from http.client import HTTPException, HTTPResponse
-from urllib.parse import urljoin
 
 from entrepot.client.answers import error_for
 from entrepot.client.connections import Address, Connection, Times, unreachable
-from entrepot.client.downloader import parse_link
 from entrepot.client.errors import BadAnswer, ClientError, Corrupt, Unreachable
+from entrepot.client.links import parse_link, parse_redirect
 from entrepot.client.rates import RateLimit
 from entrepot.client.retries import Backoff
 from entrepot.client.stop import Stop
@@ -113,7 +112,7 @@ class ByteStream:
             target = response.headers.get("Location", "")
             response.close()
             connection.close()
-            link = parse_link(urljoin(link.url, target), link)
+            link = parse_redirect(target, link)
         raise BadAnswer("The download link redirects too often.")
 
     def _begin(self, connection: Connection, response: HTTPResponse, at: int) -> int:
