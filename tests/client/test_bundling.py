@@ -1,5 +1,6 @@
 """Making a bundle through a bad line: the right bytes in the end, or no bundle at all."""
 
+import fcntl
 import hashlib
 import io
 import json
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from entrepot.client import Client
-from entrepot.client.bundle_part import right_bytes
+from entrepot.client.bundle_part import Part, right_bytes
 from entrepot.client.bundling import Chosen, Plan, choose, plan_bundle, write_bundle
 from entrepot.client.downloader import Watcher
 from entrepot.client.errors import BadAnswer, Cancelled, Corrupt, Denied
@@ -135,6 +136,26 @@ def test_a_stopped_run_is_gone_on_with(at: int, client: Client, files: Hub, tmp_
     with _copy(client, files) as third:  # it is there
         assert write_bundle(third, made, target, backoff=QUICK).reused == made.size
     assert len(files.byte_requests()) == asked
+
+
+def test_a_bundle_that_is_put_in_place_between_open_and_lock_is_not_written_to(
+    client: Client, files: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, target = plan(client), tmp_path / "a.tar"
+    write_bundle(client, made, target, backoff=QUICK)
+    whole = target.read_bytes()
+    part = tmp_path / f".a.tar.{made.mark}.part"
+    target.rename(part)
+    lock = fcntl.flock
+
+    def other_command_ends_first(descriptor: int, how: int) -> None:
+        if part.exists() and not target.exists():
+            part.rename(target)
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", other_command_ends_first)
+    with Part(target, made, client.stop) as mine:
+        assert (mine.size, target.read_bytes() == whole) == (0, True)
 
 
 @pytest.mark.parametrize("where", [0, 700, 2000, 200_000])

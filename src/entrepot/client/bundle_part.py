@@ -1,5 +1,6 @@
 """The part of a bundle that is being written: resumed where it is right, cut where it is not."""
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Sequence
@@ -42,7 +43,8 @@ class Part:
         self._target, self._plan = target, plan
         self._path = target.with_name(f".{target.name}.{plan.mark}.part")
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
-        self._guarded(lambda: self._open(flags))
+        while not self._guarded(lambda: self._open_alone(flags)):
+            pass
         self._starts: dict[str, int] = {}
         at = 0
         for member in plan.members:
@@ -52,7 +54,8 @@ class Part:
         self.filled = 0
         self.size = self._guarded(lambda: self._look_through(stop))
 
-    def _open(self, flags: int) -> None:
+    def _open_alone(self, flags: int) -> bool:
+        """Open and lock it; False where it was put in place by another command meanwhile."""
         self._descriptor = os.open(self._path, flags, 0o666)
         try:
             if fcntl is not None:
@@ -63,6 +66,13 @@ class Part:
                 f"{self._target} is being written by another command.",
                 remedy="Wait for it, or choose another file with -o.",
             ) from error
+        mine = os.fstat(self._descriptor)
+        with contextlib.suppress(FileNotFoundError):
+            named = self._path.stat(follow_symlinks=False)
+            if (named.st_ino, named.st_dev) == (mine.st_ino, mine.st_dev):
+                return True
+        self._close()
+        return False
 
     def _look_through(self, stop: Stop) -> int:
         size = right_bytes(self._descriptor, self._plan, stop)
