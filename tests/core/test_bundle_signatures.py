@@ -5,11 +5,13 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 from securesystemslib.signer import CryptoSigner
+from sqlalchemy import select
 
 from entrepot.blobs import LocalBlobStore
 from entrepot.client.bundling import Chosen, plan_bundle
@@ -24,6 +26,7 @@ from entrepot.core.manifests.online import ONLINE, kept_signers, mirror_key
 from entrepot.core.manifests.papers import sign_paper
 from entrepot.core.manifests.roots import RootSpec, install_root, prepare_root
 from entrepot.core.manifests.signing import sign_releases
+from entrepot.core.manifests.tables import manifest_roles
 from entrepot.db import Database, connect
 from entrepot.errors import Conflict, Invalid
 from entrepot.kit.text import format_instant
@@ -101,6 +104,13 @@ class Publisher(Place):
         with self.database.read() as tx:
             number = find_product(tx, self.code).id
             return find_metadata(tx, number, role, version).encode()
+
+    def root_document(self, version: int) -> bytes:
+        """Also before anything is signed."""
+        with self.database.read() as tx:
+            wanted = (manifest_roles.c.role == "root") & (manifest_roles.c.version == version)
+            document = tx.execute(select(manifest_roles.c.document).where(wanted)).scalar_one()
+        return str(document).encode()
 
     def manifest(self, release_id: str) -> Manifest:
         targets = json.loads(self.metadata("targets"))["signed"]["targets"]
@@ -292,6 +302,11 @@ def swap_metadata(told: dict[str, Any]) -> None:
     one["snapshot"], one["targets"] = one["targets"], one["snapshot"]
 
 
+def pass_for_another(told: dict[str, Any]) -> None:
+    one = told["manifests"][0]
+    one["timestamp"] = one["snapshot"]
+
+
 CHANGES = {
     "name": spoil("name", "9.9"),
     "date": spoil("availableAt", "2020-01-01T00:00:00.000Z"),
@@ -302,6 +317,7 @@ CHANGES = {
     "other bytes": other_bytes,
     "no manifest": leave_out_manifest,
     "mixed metadata": swap_metadata,
+    "one for the other": pass_for_another,
 }
 
 
@@ -312,11 +328,30 @@ def test_what_differs_from_what_was_signed_is_refused(publisher: Publisher, bunk
         change(told)
         named = json.dumps(told)
         files = [data for _, data in FILES if f'"size": {len(data)}' in named]
-        kept = documents if told["manifests"] else []
+        kept = [each for each in documents if sha256(each).hexdigest() in named]
         with pytest.raises(Invalid) as caught:
             bunker.take(pack(told, files, kept), root)
         assert (what, caught.value.code) == (what, "bundle-untrusted")
         assert bunker.is_empty()
+
+
+def test_roots_that_nothing_proves_are_not_kept(
+    publisher: Publisher, bunker: Bunker, tmp_path: Path, sqlite_template: Path
+) -> None:
+    """Before the trusted root a bundle can name anything: another root, as version 2 or so."""
+    release_id, root = publisher.publish("1.0"), publisher.metadata("root", 1)
+    stranger = Publisher(tmp_path / "stranger", sqlite_template)
+    stranger.root(RootSpec(renew_online=True))
+    forged = [stranger.root_document(version) for version in (1, 2)]
+    told, documents = publisher.index(release_id)
+    named = [{"sha256": sha256(each).hexdigest(), "size": len(each)} for each in forged]
+    told["manifests"][0]["roots"] = [*named, *told["manifests"][0]["roots"]]
+    bunker.take(pack(told, [data for _, data in FILES], [*forged, *documents]), root)
+    verify_at(bunker, publisher, release_id, root)
+    with bunker.database.read() as tx:
+        number = find_product(tx, publisher.code).id
+        assert find_metadata(tx, number, "root", None).encode() == root
+    stranger.database.close()
 
 
 def test_another_root_a_withdrawn_release_and_an_old_word_are_refused(

@@ -41,7 +41,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Mirrored:
-    """What proves one release: everything from the first root on, and the manifest."""
+    """What proves one release: everything from the trusted root on, and the manifest."""
 
     roots: tuple[Part, ...]
     timestamp: Part
@@ -80,11 +80,13 @@ def _prove(
     def document(told: Any) -> bytes:
         return bundle.documents[told.sha256]
 
-    roots = [document(one) for one in signed.roots]
-    root = _last_root(roots, trusted)
+    roots, root = _proven_roots([document(one) for one in signed.roots], trusted)
 
     def signed_by_root(role: str, data: bytes) -> Any:
         found: Metadata[Any] = Metadata.from_bytes(data)
+        # One key signs two roles: what it signed as the one must not pass for the other.
+        if found.signed.type != role:
+            raise ValueError(f"what it calls {role} is something else")
         root.verify_delegate(role, found.signed_bytes, found.signatures)
         return found.signed
 
@@ -120,8 +122,11 @@ def _part(signed: Signed, data: bytes) -> Part:
     return Part(signed.version, signed.expires, data.decode())
 
 
-def _last_root(roots: Sequence[bytes], trusted: Sequence[bytes]) -> Root:
-    """The newest root, each signed by the one before, from one that is trusted."""
+def _proven_roots(roots: Sequence[bytes], trusted: Sequence[bytes]) -> tuple[list[bytes], Root]:
+    """The roots from one that is trusted on, each signed by the one before; and the newest.
+
+    Those before it stay behind: nothing proves them, and customers here would be given them.
+    """
     for known in trusted:
         start = roots.index(known) if known in roots else None
         following = list(roots) if start is None else list(roots[start + 1 :])
@@ -136,7 +141,7 @@ def _last_root(roots: Sequence[bytes], trusted: Sequence[bytes]) -> Root:
             if start is None:
                 continue  # the root of another product
             raise
-        return current.signed
+        return [*([] if start is None else [known]), *following], current.signed
     raise ValueError("no root that you trust leads to its signatures")
 
 
