@@ -10,7 +10,7 @@ import json
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -118,6 +118,10 @@ class Hub:
         self.lock = threading.Lock()
         self.released = threading.Event()  # ends every stall
         self.port = 0
+        # Signed metadata (Repository.answer), where anything is signed; and what it is called.
+        self.signed: Callable[[str], tuple[int, bytes]] | None = None
+        self.search_lies = False  # the first entitlement, whatever was asked for
+        self.code, self.release_name = "DS000B", "2022.2"
 
     @property
     def url(self) -> str:
@@ -133,7 +137,7 @@ class Hub:
         ]
         plain = {
             "id": ENTITLEMENT,
-            "product": self.product(),
+            "product": self.product(self.code),
             "status": "active",
             "rightTo": "download",
             "validFrom": "2024-01-01",
@@ -162,7 +166,7 @@ class Hub:
         return {
             "id": RELEASE,
             "entitlement": {"id": entitlement_id},
-            "name": "2022.2",
+            "name": self.release_name,
             "revision": "r1p10",
             "patch": "00",
             "majorVersion": "1.10",
@@ -216,7 +220,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not path.startswith(ROOT):
             return self._json(404, {"errorCode": 404, "errorDescription": "no such page"})
         if path.startswith(f"{ROOT}/manifests/"):
-            return self._json(404, {"errorCode": 404, "errorDescription": "Nothing is signed."})
+            return self._metadata(path)
         with self.hub.lock:
             fault = self.hub.api_faults.pop(0) if self.hub.api_faults else None
         if fault is not None and self._api_fault(fault):
@@ -311,6 +315,16 @@ class _Handler(BaseHTTPRequestHandler):
             return False
         return True
 
+    def _metadata(self, path: str) -> None:
+        if self.hub.signed is None:
+            return self._json(404, {"errorCode": 404, "errorDescription": "Nothing is signed."})
+        status, body = self.hub.signed(path)
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        return None
+
     def _api(self, path: list[str], query: dict[str, list[str]]) -> None:
         found = self.hub.entitlements()
         if path == [""]:
@@ -342,7 +356,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _list(self, items: list[dict[str, Any]], query: dict[str, list[str]]) -> None:
         search = json.loads(query.get("search", ["{}"])[0])
-        if "product.id" in search:
+        if "product.id" in search and self.hub.search_lies:
+            items = items[:1]
+        elif "product.id" in search:
             items = [item for item in items if item["product"]["id"] == search["product.id"]]
         total = len(items)
         if "offset" in query:

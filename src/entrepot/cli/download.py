@@ -142,7 +142,7 @@ def _find_pinned(
             run.entitlement_id = str(entitlement.get("id", ""))
             release = find_release(client, run.entitlement_id, locked.id)
             artifacts = require_pinned(locked, release)
-            run.attest(client, locked.product, release["artifacts"])
+            run.attest(client, locked.product, release["artifacts"], release=release)
         return run, run.plan(artifacts)
 
 
@@ -170,7 +170,7 @@ def _find(
             listed = release.get("artifacts")
             artifacts = listed if isinstance(listed, list) else []
             chosen = match_artifacts(artifacts, patterns) if artifacts else []
-            run.attest(client, product_code(entitlement), artifacts)
+            run.attest(client, product_code(entitlement), artifacts, release=release)
         if as_zip:
             return run, run.plan_zip(entitlement, release)
         return run, run.plan(chosen)

@@ -69,14 +69,20 @@ class Run:
         )
 
     def attest(
-        self, client: Client, product: str, artifacts: Sequence[JsonObject], *, whole: bool = True
+        self,
+        client: Client,
+        product: str,
+        artifacts: Sequence[JsonObject],
+        *,
+        whole: bool = True,
+        release: JsonObject | None = None,
     ) -> None:
         """Hold what is listed against what the publisher signed, where anything is signed."""
         trust = trust_of(self.setup, client, self.manner.report)
         manifest = fetch_manifest(client, trust, product, self.release_id)
         if manifest is None:
             return
-        self.signed = attest(manifest, artifacts, whole=whole)
+        self.signed = attest(manifest, artifacts, whole=whole, release=release)
         make_folder(self.manner.folder)
         save_manifest(manifest, self.manner.folder)
 
@@ -104,8 +110,15 @@ class Run:
         if not isinstance(artifacts, list) or not artifacts:
             raise NotFound(f"Release {self.release_id} has no artifact.")
         make_folder(self.manner.folder)
-        self.zipped = release
+        self.zipped = release | {"artifacts": [self._as_signed(each) for each in artifacts]}
         return [Item({}, safe_name(named))]
+
+    def _as_signed(self, artifact: JsonObject) -> JsonObject:
+        """What the hub lists, with the size and the SHA-256 that were signed."""
+        signed = self.signed.get(str(artifact.get("id", "")))
+        if signed is None:
+            return artifact
+        return artifact | {"fileSize": signed.size, "sha256": signed.digest}
 
     def fetch(self, items: Sequence[Item]) -> list[Outcome]:
         """Fetch all; what was allowed for, or a person can put right, is tried again."""
@@ -193,7 +206,8 @@ class Run:
         artifact_id = str(item.artifact.get("id", ""))
         spec = client.transfer_spec(self.entitlement_id, self.release_id, artifact_id)
         target = self.manner.folder / item.name
-        return download_by_aspera(spec, target, expected_of(item.artifact), client.stop)
+        expected = self.signed.get(artifact_id) or expected_of(item.artifact)
+        return download_by_aspera(spec, target, expected, client.stop)
 
     def _put_right(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> set[int]:
         """Ask about licences and an ended token; the indexes of what is worth another try."""

@@ -11,13 +11,19 @@ _SHOWN_MAX = 5
 
 
 def attest(
-    manifest: Manifest, artifacts: Sequence[Mapping[str, Any]], *, whole: bool = True
+    manifest: Manifest,
+    artifacts: Sequence[Mapping[str, Any]],
+    *,
+    whole: bool = True,
+    release: Mapping[str, Any] | None = None,
 ) -> dict[str, Expected]:
     """What each artifact must be, by its id, as signed: size, digest and digests of its chunks.
 
-    With `whole` the artifacts are all that the hub lists of the release. Raises Untrusted where
-    one is listed otherwise than it was signed, or one that was signed is not listed.
+    With `whole` the artifacts are all that the hub lists of the release. `release` is what the
+    hub calls it: an old release is not taken for a new one. Raises Untrusted where one is listed
+    otherwise than it was signed, or one that was signed is not listed.
     """
+    _check_name(manifest, release or {})
     expected = {}
     for artifact in artifacts:
         identity, given = str(artifact.get("id", "")), artifact.get("fileName")
@@ -30,6 +36,13 @@ def attest(
     if whole and hidden:
         raise _refused(manifest, f"does not list {', '.join(hidden[:_SHOWN_MAX])}, signed with it")
     return expected
+
+
+def _check_name(manifest: Manifest, release: Mapping[str, Any]) -> None:
+    signed = {"name": manifest.release_name, **manifest.version}
+    for key, told in release.items():
+        if key in signed and told != signed[key]:
+            raise _refused(manifest, f"says {told!r:.80} as {key}, which was signed otherwise")
 
 
 def _refused(manifest: Manifest, what: str) -> Untrusted:

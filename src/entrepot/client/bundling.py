@@ -136,7 +136,7 @@ def plan_bundle(chosen: Sequence[Chosen], *, source: str) -> Plan:
             files[member.name] = member
             wanted.setdefault(member.name, _Wanted(one, artifact))
         if one.manifest is not None and one.manifest.proof is not None:
-            attest(one.manifest, one.artifacts)
+            attest(one.manifest, one.artifacts, release=one.release)
             manifests[release_id] = _signed(one.manifest, documents, known)
     index = encode_index(
         source=source,

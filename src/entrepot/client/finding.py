@@ -68,7 +68,8 @@ def find_entitlement(client: Client, what: str) -> JsonObject:
             return client.entitlement(what)
         except NotFound:
             pass  # there are products whose codes are numbers
-    every = client.entitlements(product=what)
+    # Another product's would be held against that one's keys, or against none.
+    every = [one for one in client.entitlements(product=what) if _code_of(one) == what]
     found = [one for one in every if one.get("rightTo", "download") == "download"]
     active = [one for one in found if str(one.get("status", "")).lower() == "active"]
     candidates = active or found
@@ -146,9 +147,8 @@ def match_artifacts(artifacts: Sequence[JsonObject], patterns: Sequence[str]) ->
 
 def product_code(entitlement: Mapping[str, Any]) -> str:
     """The code of the product that an entitlement is for. Raises BadAnswer."""
-    product = entitlement.get("product")
-    code = product.get("id") if isinstance(product, dict) else None
-    if not isinstance(code, str) or not code:
+    code = _code_of(entitlement)
+    if not code:
         raise BadAnswer("The hub's answer names no product.")
     return code
 
@@ -156,6 +156,12 @@ def product_code(entitlement: Mapping[str, Any]) -> str:
 def version_of(release: Mapping[str, Any]) -> str:
     """What a person would type to mean this release: its name, else its id."""
     return str(release.get("name") or release.get("id") or "")
+
+
+def _code_of(entitlement: Mapping[str, Any]) -> str:
+    product = entitlement.get("product")
+    code = product.get("id") if isinstance(product, dict) else None
+    return code if isinstance(code, str) else ""
 
 
 def _by_closeness(releases: Sequence[JsonObject], version: str) -> list[list[JsonObject]]:

@@ -29,6 +29,7 @@ MANIFEST_BYTES_MAX = 64 << 20
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FILES_MAX = 10_000
+_VERSION_KEYS = ("revision", "patch", "majorVersion", "minorVersion", "quality", "type")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,8 @@ class ManifestLicence:
 class Manifest:
     """A verified manifest. `as_of`: when the hub last said that it is current, if it said so.
 
-    `document` is what was signed, `proof` the metadata by which it was verified.
+    `version` has the parts of the release's version that were signed, by the names that the hub
+    lists them by. `document` is what was signed, `proof` the metadata by which it was verified.
     """
 
     product: str
@@ -72,6 +74,7 @@ class Manifest:
     proof: Proof | None = field(default=None, repr=False)
     as_of: datetime | None = None
     until: datetime | None = None
+    version: Mapping[str, str] = field(default_factory=dict)
 
     def file(self, artifact_id: str) -> ManifestFile:
         """The file of this artifact. Raises Untrusted: the publisher did not sign for it."""
@@ -160,6 +163,7 @@ def parse_manifest(document: bytes, *, product: str, release_id: str) -> Manifes
             _licence(told["licence"]),
             tuple(_file(each) for each in told["files"]),
             document,
+            version=_version(told["release"]),
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Untrusted(
@@ -167,6 +171,10 @@ def parse_manifest(document: bytes, *, product: str, release_id: str) -> Manifes
             remedy="Update entrepot, or tell the publisher.",
             reason="manifest-format",
         ) from error
+
+
+def _version(release: Mapping[str, Any]) -> dict[str, str]:
+    return {key: release[key] for key in _VERSION_KEYS if isinstance(release.get(key), str)}
 
 
 def _require(holds: bool, otherwise: str) -> None:

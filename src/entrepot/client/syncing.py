@@ -182,7 +182,9 @@ class Proofs:
         with self._lock:
             if release.id not in self._attested:
                 artifacts = [file.artifact for file in release.files]
-                self._attested[release.id] = attest(manifest, artifacts)
+                self._attested[release.id] = attest(
+                    manifest, artifacts, release={"name": release.name}
+                )
             return self._attested[release.id][step.file.artifact_id]
 
 

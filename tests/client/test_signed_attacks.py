@@ -1,0 +1,106 @@
+"""A hub in wrong hands, and a download folder in wrong hands: what was signed is what counts."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from entrepot.client.errors import ExitCode
+from tests.client.conftest import Ran
+from tests.client.hub import ARTIFACTS, ENTITLEMENT, RELEASE, Hub
+from tests.client.manifest_repository import Repository, manifest
+
+Run = Callable[..., Ran]
+CODE = "DS000B"
+
+
+@pytest.fixture
+def repository(hub: Hub) -> Repository:
+    """The hub's one release, signed."""
+    made = Repository()
+    made.documents = {RELEASE: signed_release(hub)}
+    made.publish()
+    hub.signed = made.answer
+    return made
+
+
+def signed_release(hub: Hub, **changes: Any) -> bytes:
+    files = [
+        json.loads(manifest(file.data))["files"][0] | {"artifactId": identity, "name": file.name}
+        for file, identity in zip(hub.files, ARTIFACTS, strict=False)
+    ]
+    release = hub.release(ENTITLEMENT)
+    keys = ("id", "name", "revision", "patch", "majorVersion", "minorVersion", "quality", "type")
+    return manifest(files=files, release={key: release[key] for key in keys}, **changes)
+
+
+def downloaded(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("[!.]*")) if folder.is_dir() else []
+
+
+@pytest.mark.usefixtures("repository")
+def test_the_signed_digest_holds_for_every_way_of_fetching(
+    run: Run, hub: Hub, home: Path, tmp_path: Path
+) -> None:
+    """The hub tells no SHA-256 any more, and sends other bytes of the same length."""
+    assert run("download", CODE, "-d", "right").code == 0
+    evil = bytes(reversed(hub.files[0].data))
+    source = tmp_path / "source"
+    source.write_bytes(evil)
+    program = tmp_path / "ascli"
+    program.write_text(
+        f"#!{sys.executable}\n"
+        "import json, pathlib, sys\n"
+        "spec = json.loads(pathlib.Path(sys.argv[4].partition('file:')[2]).read_text())\n"
+        f"data = pathlib.Path({str(source)!r}).read_bytes()\n"
+        "pathlib.Path(spec['paths'][0]['destination']).write_bytes(data)\n"
+    )
+    program.chmod(0o755)
+    spec = {"remote_host": "aspera.test", "paths": [{"source": "/s"}]}
+    hub.grants["fasp"] = (200, {"data": {"transfer_specs": [{"transfer_spec": spec}]}})
+    hub.files[0].data, hub.files[0].sha256 = evil, None
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    by_number = ("download-artifacts", "-e", ENTITLEMENT, "-r", RELEASE)
+    for way in (
+        ("download", CODE),
+        ("download", CODE, "--zip"),
+        by_number,
+        (*by_number, "-m", "fasp"),
+    ):
+        ran = run(*way, "-d", "wrong", env=env)
+        assert (ran.code, downloaded(home / "wrong")) == (ExitCode.CORRUPT, []), (way, ran)
+
+
+@pytest.mark.usefixtures("repository")
+def test_another_product_is_not_taken_for_the_one_that_is_signed(
+    run: Run, hub: Hub, home: Path
+) -> None:
+    assert run("download", CODE, "-d", "right").code == 0
+    hub.code, hub.search_lies = "UNSIGNED", True
+    hub.signed = None
+    ran = run("download", CODE, "-d", "wrong")
+    assert (ran.code, downloaded(home / "wrong")) == (ExitCode.NOT_FOUND, []), ran
+
+
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize("way", ["download", "sync", "bundle"])
+def test_an_old_release_is_not_taken_for_a_new_one(
+    way: str, run: Run, hub: Hub, home: Path
+) -> None:
+    hub.release_name = "2026.1"
+    arguments = {
+        "download": ("download", f"{CODE}@2026.1", "-d", "wrong"),
+        "sync": ("sync", "wrong"),
+        "bundle": ("bundle", f"{CODE}@2026.1", "-o", "wrong.tar"),
+    }
+    (home / "wrong").mkdir()
+    (home / "wrong" / "entrepot.toml").write_text(f"[[product]]\ncode = '{CODE}'\n")
+    ran = run(*arguments[way])
+    assert ran.code == ExitCode.UNTRUSTED, ran
+    assert "2026.1" in ran.err
+    assert not [*(home / "wrong").rglob("*.gz")]
+    assert not (home / "wrong.tar").exists()
