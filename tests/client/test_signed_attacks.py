@@ -1,7 +1,9 @@
 """A hub in wrong hands, and a download folder in wrong hands: what was signed is what counts."""
 
+import hashlib
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -104,3 +106,47 @@ def test_an_old_release_is_not_taken_for_a_new_one(
     assert "2026.1" in ran.err
     assert not [*(home / "wrong").rglob("*.gz")]
     assert not (home / "wrong.tar").exists()
+
+
+def noted(folder: Path) -> Any:
+    return json.loads((folder / ".entrepot" / "state.json").read_text())
+
+
+def test_verify_does_not_believe_the_notes_of_a_folder_over_the_keys(
+    run: Run, hub: Hub, home: Path, repository: Repository, tmp_path: Path
+) -> None:
+    (home / "entrepot.toml").write_text(f"[[product]]\ncode = '{CODE}'\n")
+    root = tmp_path / "root.json"
+    root.write_bytes(repository.served["root.json"])
+    assert run("sync", "mirror", "--wanted", "entrepot.toml").code == 0
+    mirror = home / "mirror"
+    verified = run("verify", "mirror")
+    assert (verified.code, "1 as their publisher signed" in verified.err) == (0, True), verified
+
+    # The old release under the path of a newer one.
+    shutil.copytree(mirror, home / "replayed")
+    (home / "replayed" / CODE / "2022.2").rename(home / "replayed" / CODE / "2026.1")
+    told = noted(mirror)
+    [(path, held)] = told["files"].items()
+    told["files"] = {path.replace("2022.2", "2026.1"): held | {"release": "2026.1"}}
+    (home / "replayed" / ".entrepot" / "state.json").write_text(json.dumps(told))
+
+    # Another file, noted with its own digest, and no manifest any more.
+    data = b"evil"
+    (mirror / path).write_bytes(data)
+    held |= {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    told["files"] = {path: held}
+    (mirror / ".entrepot" / "state.json").write_text(json.dumps(told))
+    shutil.rmtree(mirror / ".entrepot" / "manifests")
+    shutil.copytree(mirror, home / "elsewhere")
+    told["hub"] = "https://another.test"
+    (home / "elsewhere" / ".entrepot" / "state.json").write_text(json.dumps(told))
+    for folder in ("replayed", "mirror", "elsewhere"):
+        for keys in ((), ("--root", str(root))):
+            ran = run("verify", folder, *keys)
+            assert (ran.code, ran.out) == (ExitCode.UNTRUSTED, ""), (folder, keys, ran)
+
+    # What proves it comes back, and the file with it.
+    assert run("sync", "mirror", "--wanted", "entrepot.toml", "--check").code == 0
+    assert run("verify", "mirror").code == 0
+    assert (mirror / path).read_bytes() == hub.files[0].data

@@ -17,8 +17,8 @@ from entrepot.client.errors import ExitCode, InvalidUse
 from entrepot.client.manifests import verify_saved
 from entrepot.client.mirror_state import INSIDE, load_state
 from entrepot.client.private_files import read_plain
-from entrepot.client.profiles import files_root
-from entrepot.client.trust import ROOT_BYTES_MAX, Trust
+from entrepot.client.profiles import files_root, list_profiles
+from entrepot.client.trust import ROOT_BYTES_MAX, Trust, list_pins
 from entrepot.client.verifying import (
     Should,
     Verified,
@@ -29,6 +29,7 @@ from entrepot.client.verifying import (
     of_state,
     verify_folder,
 )
+from entrepot.client.vouching import check_agreement, check_places, require_signed
 
 _COLORS = {"changed": "red", "missing": "red", "unknown": "yellow"}
 
@@ -89,7 +90,17 @@ def verify(
     else:
         wanted, hub, told_by = _wanted(folder, lock_file)
         if (folder / INSIDE).is_dir():
-            wanted = of_manifests(wanted, verify_saved(folder, _trust(setup, hub), root=given))
+            signed = verify_saved(folder, _trust(setup, hub), root=given)
+            pinned, wanted = wanted, of_manifests(wanted, signed)
+            if told_by.endswith(lock_files.FILE_NAME) or lock_file:
+                check_agreement(pinned, wanted)
+            if lock_file is None:
+                check_places(wanted, signed)
+        else:
+            signed = ()
+        if lock_file is None:  # else it is told by what lies elsewhere
+            products = None if given else _products_that_sign(setup, hub)
+            require_signed(wanted, signed, products)
     found = verify_folder(folder, wanted, jobs=jobs)
     code = _code_of(found, strict=strict)
     if as_json:
@@ -124,6 +135,16 @@ def _is_download(folder: Path) -> bool:
 def _trust(setup: Setup, hub: str) -> Trust:
     setup.start_logging()
     return Trust(files_root(setup.variables), hub)
+
+
+def _products_that_sign(setup: Setup, hub: str) -> set[str]:
+    """Those whose keys are trusted for the hub; for any, where nobody here knows that hub."""
+    setup.start_logging()
+    known = {one.address.url for one, _ in list_profiles(setup.variables) if one.address}
+    address = setup.profile().address
+    known |= {address.url} if address else set()
+    pins = list_pins(files_root(setup.variables))
+    return {pin.product for pin in pins if pin.hub == hub or hub not in known}
 
 
 def _code_of(found: list[Verified], *, strict: bool) -> ExitCode:
