@@ -161,6 +161,28 @@ def test_people_and_artifacts_are_counted_apart(tx: Tx) -> None:
     assert completions(tx) == 1
 
 
+def test_many_files_in_one_batch_are_a_download_and_an_event_each(tx: Tx) -> None:
+    worlds = [World(tx) for _ in range(4)]
+    known, whole, doubled, half = worlds
+    assert record_transfers(tx, [known.sent(0, 400)], now=NOW) == 0
+    batch = [half.sent(0, 400), *(each.sent(0, SIZE) for each in worlds[:3])]
+    batch += [known.sent(400, 600), doubled.sent(0, SIZE, NOW + SECOND)]
+    assert record_transfers(tx, batch, now=NOW + 2 * SECOND) == 3
+    found = {row._mapping["artifact_id"]: row._mapping for row in rows(tx)}
+    assert {name: row["bytes_sent"] for name, row in found.items()} == {
+        known.artifact_id: 2 * SIZE,
+        whole.artifact_id: SIZE,
+        doubled.artifact_id: 2 * SIZE,
+        half.artifact_id: 400,
+    }
+    assert found[half.artifact_id]["completed_at"] is None
+    assert found[doubled.artifact_id]["last_byte_at"] == NOW + 2 * SECOND
+    told = tx.execute(select(events).where(events.c.type == "download.completed")).all()
+    assert {(event.subject, event.data["download"]) for event in told} == {
+        (f"artifact:{each.artifact_id}", found[each.artifact_id]["id"]) for each in worlds[:3]
+    }
+
+
 def test_batches_of_two_processes_lose_nothing_and_complete_once(database_url: str) -> None:
     """Two engines on one database, as two web processes have; the same keys in other orders."""
     both = [connect(database_url) for _ in range(2)]

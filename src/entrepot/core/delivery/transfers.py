@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Row, Select, case, func, insert, select, update
+from sqlalchemy import Row, Select, bindparam, case, func, insert, select, update
 
 from entrepot.core.accounts.tables import organisations
 from entrepot.core.catalogue.tables import product_downloads, products, releases
 from entrepot.core.delivery._coverage import covers, sent_ranges
 from entrepot.core.delivery.quotas import note_sent
 from entrepot.core.delivery.tables import downloads, transfers
-from entrepot.core.events import Event, record
+from entrepot.core.events import Event, record_all
 from entrepot.db import Prepared, Tx, take_turns
 
 SHARED_SECONDS = 24 * 3600
@@ -86,12 +86,54 @@ def record_transfers(tx: Tx, batch: Sequence[Transfer], *, now: datetime) -> int
     grouped: dict[tuple[str, str], list[Transfer]] = {}
     for transfer in batch:
         grouped.setdefault((transfer.principal, transfer.of.object), []).append(transfer)
-    return sum(_add_to_download(tx, sent, now=now) for sent in grouped.values())
+    fresh: list[_Fresh] = []
+    complete: list[Event] = []
+    for sent in grouped.values():
+        started_at = min(transfer.started_at for transfer in sent)
+        row = _open_download(tx, sent[0], started_at)
+        if row is None:
+            enough = sum(transfer.length for transfer in sent) >= sent[0].of.size
+            whole = enough and _is_covered(tx, sent, started_at)
+            fresh.append(_Fresh(sent, started_at, whole))
+        elif _add_to_download(tx, row, sent, started_at, now=now):
+            complete.append(_completed(sent[0], row.id))
+    _NEW_DOWNLOAD.run_many(tx, (_download_values(each, now) for each in fresh))
+    for each in fresh:
+        if each.complete:
+            row = _open_download(tx, each.sent[0], each.started_at)
+            complete.append(_completed(each.sent[0], row.id))
+    record_all(tx, complete, now=now)
+    for sent in grouped.values():
+        _note_of_quota(tx, sent, now=now)
+    return len(complete)
 
 
 _INSERT = Prepared(
     insert(transfers).inline(), [each.name for each in transfers.c if each.name != "id"]
 )
+_NEW_DOWNLOAD = Prepared(
+    insert(downloads).inline(), [each.name for each in downloads.c if each.name != "id"]
+)
+_OPEN = Prepared(
+    select(*downloads.c["id", "started_at", "last_byte_at", "completed_at", "bytes_sent"])
+    .where(
+        downloads.c.principal == bindparam("principal", type_=downloads.c.principal.type),
+        downloads.c.object == bindparam("object", type_=downloads.c.object.type),
+        downloads.c.started_at > bindparam("after", type_=downloads.c.started_at.type),
+        downloads.c.started_at < bindparam("before", type_=downloads.c.started_at.type),
+    )
+    .order_by(downloads.c.started_at.desc())
+    .limit(1)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fresh:
+    """The first transfers of a download, and whether they are all of it."""
+
+    sent: Sequence[Transfer]
+    started_at: datetime
+    complete: bool
 
 
 def _values(transfer: Transfer) -> dict[str, Any]:
@@ -111,17 +153,16 @@ def _values(transfer: Transfer) -> dict[str, Any]:
     }
 
 
-def _add_to_download(tx: Tx, sent: Sequence[Transfer], *, now: datetime) -> bool:
+def _add_to_download(
+    tx: Tx, row: Any, sent: Sequence[Transfer], started_at: datetime, *, now: datetime
+) -> bool:
+    """Bring a download up to date; whether it turned complete."""
     one = sent[0]
-    started_at = min(transfer.started_at for transfer in sent)
-    row = _open_download(tx, one, started_at)
     started_at = min(started_at, row.started_at)
     bytes_sent = row.bytes_sent + sum(transfer.length for transfer in sent)
     # Fewer bytes than the object has cannot cover it, in whatever ranges they went.
     turns_complete = (
-        row.completed_at is None
-        and bytes_sent >= one.of.size
-        and covers(sent_ranges(tx, one.principal, one.of.object, started_at), one.of.size)
+        row.completed_at is None and bytes_sent >= one.of.size and _is_covered(tx, sent, started_at)
     )
     tx.execute(
         update(downloads)
@@ -133,15 +174,33 @@ def _add_to_download(tx: Tx, sent: Sequence[Transfer], *, now: datetime) -> bool
             completed_at=now if turns_complete else row.completed_at,
         )
     )
-    if turns_complete:
-        event = Event(
-            "download.completed",
-            one.principal,
-            one.of.subject,
-            one.organisation_id,
-            {"download": row.id, "bytes": one.of.size},
-        )
-        record(tx, event, now=now)
+    return turns_complete
+
+
+def _is_covered(tx: Tx, sent: Sequence[Transfer], since: datetime) -> bool:
+    """Whether these, or all requests since then together, have sent the whole object.
+
+    A small file goes by one request, and then there is nothing to look up.
+    """
+    one = sent[0]
+    ours = [(transfer.first_byte, transfer.length) for transfer in sent]
+    return covers(ours, one.of.size) or covers(
+        sent_ranges(tx, one.principal, one.of.object, since), one.of.size
+    )
+
+
+def _completed(one: Transfer, download_id: int) -> Event:
+    return Event(
+        "download.completed",
+        one.principal,
+        one.of.subject,
+        one.organisation_id,
+        {"download": download_id, "bytes": one.of.size},
+    )
+
+
+def _note_of_quota(tx: Tx, sent: Sequence[Transfer], *, now: datetime) -> None:
+    one = sent[0]
     if one.of.limited and one.of.entitlement_id is not None:
         note_sent(
             tx,
@@ -152,27 +211,23 @@ def _add_to_download(tx: Tx, sent: Sequence[Transfer], *, now: datetime) -> bool
             last_byte_at=max(transfer.ended_at for transfer in sent),
             now=now,
         )
-    return turns_complete
 
 
-def _open_download(tx: Tx, one: Transfer, started_at: datetime) -> Row[Any]:
-    """The download that a transfer begun then belongs to, made where there is none."""
+def _open_download(tx: Tx, one: Transfer, started_at: datetime) -> Any:
+    """The download that a transfer begun then belongs to; None where there is none."""
     shared = timedelta(seconds=SHARED_SECONDS)
-    query = (
-        select(downloads)
-        .where(
-            downloads.c.principal == one.principal,
-            downloads.c.object == one.of.object,
-            downloads.c.started_at > started_at - shared,
-            downloads.c.started_at < started_at + shared,  # a batch may come late
-        )
-        .order_by(downloads.c.started_at.desc())
-        .limit(1)
-    )
-    row = tx.execute(query).one_or_none()
-    if row is not None:
-        return row
-    values = {
+    bound = {
+        "principal": one.principal,
+        "object": one.of.object,
+        "after": started_at - shared,
+        "before": started_at + shared,  # a batch may come late
+    }
+    return _OPEN.one_or_none(tx, bound)
+
+
+def _download_values(fresh: _Fresh, now: datetime) -> dict[str, Any]:
+    one = fresh.sent[0]
+    return {
         "principal": one.principal,
         "organisation_id": one.organisation_id,
         "entitlement_id": one.of.entitlement_id,
@@ -184,11 +239,11 @@ def _open_download(tx: Tx, one: Transfer, started_at: datetime) -> Row[Any]:
         "object": one.of.object,
         "file_name": one.of.file_name,
         "size": one.of.size,
-        "started_at": started_at,
-        "last_byte_at": one.ended_at,
-        "bytes_sent": 0,
+        "started_at": fresh.started_at,
+        "completed_at": now if fresh.complete else None,
+        "last_byte_at": max(transfer.ended_at for transfer in fresh.sent),
+        "bytes_sent": sum(transfer.length for transfer in fresh.sent),
     }
-    return tx.execute(insert(downloads).returning(downloads), values).one()
 
 
 def list_downloads(
