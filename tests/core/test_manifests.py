@@ -2,6 +2,7 @@
 
 import io
 import json
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,16 +14,30 @@ from sqlalchemy import select
 from entrepot.blobs import BlobStore, LocalBlobStore
 from entrepot.core import catalogue
 from entrepot.core.accounts import SecretBox
-from entrepot.core.manifests import Lives, find_manifest, find_metadata, list_due, signed_state
+from entrepot.core.manifests import (
+    Lives,
+    find_manifest,
+    find_metadata,
+    list_due,
+    list_to_sign,
+    signed_state,
+)
 from entrepot.core.manifests.key_files import (
     load_signer,
     make_key,
     read_public,
     write_public,
 )
-from entrepot.core.manifests.online import issue_snapshot, renew
+from entrepot.core.manifests.online import ONLINE, drop_keys, issue_snapshot, keep_key, renew
 from entrepot.core.manifests.papers import Paper, from_text, read_paper, sign_paper
-from entrepot.core.manifests.roots import RootSpec, install_root, prepare_root
+from entrepot.core.manifests.roots import (
+    CheckedRoot,
+    RootSpec,
+    check_root,
+    install_root,
+    make_online_key,
+    prepare_root,
+)
 from entrepot.core.manifests.signing import (
     Signed,
     install_targets,
@@ -291,3 +306,118 @@ def test_key_files() -> None:
     for text in ("", "{}", "[]", swapped, write_public(public).replace("ed25519", "rsa")):
         with pytest.raises(Invalid):
             read_public(text)
+
+
+def test_who_signs_at_once_is_overtaken_and_nothing_breaks(publisher: Publisher) -> None:
+    """As a worker that holds a key and an operator at the desk do."""
+    publisher.begin()
+    outcomes: list[Signed | Conflict] = []
+
+    def sign() -> None:
+        try:
+            outcomes.append(publisher.sign())
+        except Conflict as error:
+            outcomes.append(error)
+
+    for name in ("1", "2", "3"):
+        publisher.publish(name)
+        threads = [threading.Thread(target=sign) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(outcomes) == 12
+    done = [one.version for one in outcomes if isinstance(one, Signed)]
+    assert sorted(done) == list(range(1, len(done) + 1))
+    refused = {one.code for one in outcomes if isinstance(one, Conflict)}
+    assert refused <= {"manifest-overtaken"}
+    assert len(publisher.named()) == 3
+
+
+def test_what_is_published_while_others_are_signed_is_signed_next(publisher: Publisher) -> None:
+    publisher.begin()
+    publisher.publish("1")
+    with publisher.database.write() as tx:
+        keep_key(tx, BOX, publisher.product_id, "targets", publisher.targets, now=NOW)
+    publisher.now += timedelta(minutes=1)
+    paper = prepare_targets(
+        publisher.database,
+        publisher.store,
+        "SIGNED",
+        publisher="Example",
+        lives=LIVES,
+        now=lambda: publisher.now,
+    )
+    sign_paper(paper, [publisher.targets])
+
+    def to_sign() -> list[int]:
+        with publisher.database.read() as tx:
+            return list_to_sign(tx, lives=LIVES, now=publisher.now)
+
+    def install(paper: Paper) -> None:
+        publisher.now += timedelta(minutes=1)
+        install_targets(
+            publisher.database,
+            BOX,
+            paper,
+            lives=LIVES,
+            actor=OPERATOR,
+            now=lambda: publisher.now,
+        )
+
+    publisher.now += timedelta(minutes=1)
+    publisher.publish("2")  # the paper does not know of it
+    install(paper)
+    assert to_sign() == [publisher.product_id]
+    publisher.now += timedelta(minutes=1)
+    assert publisher.sign().releases == 2
+    assert to_sign() == []
+
+
+def test_a_key_that_no_root_names_is_nothing_to_sign_by(publisher: Publisher) -> None:
+    """A mirror's key, before the publisher has named it."""
+    publisher.begin()
+    publisher.publish("1")
+    publisher.sign()
+    later = NOW + LIVES.snapshot
+    with publisher.database.write() as tx:
+        assert list_due(tx, lives=LIVES, take=10, now=later) == [publisher.product_id]
+        drop_keys(tx, publisher.product_id, ONLINE)
+        waiting = CryptoSigner.generate_ed25519()
+        keep_key(tx, BOX, publisher.product_id, ONLINE, waiting, now=NOW)
+        assert list_due(tx, lives=LIVES, take=10, now=later) == []
+
+
+def test_a_root_that_was_checked_before_is_overtaken_by_what_came_since(
+    publisher: Publisher,
+) -> None:
+    publisher.begin()
+    publisher.publish("1")
+    publisher.sign()
+    with publisher.database.write() as tx:
+        make_online_key(tx, BOX, "SIGNED", renew=True, now=NOW)
+    with publisher.database.read() as tx:  # nothing is left to write
+        paper = prepare_root(tx, BOX, "SIGNED", RootSpec(renew_online=True), now=NOW)
+    sign_paper(paper, [publisher.root])
+
+    def install(checked: CheckedRoot) -> int:
+        with publisher.database.write() as tx:
+            return install_root(
+                tx, BOX, paper, checked=checked, lives=LIVES, actor=OPERATOR, now=NOW
+            )
+
+    def check() -> CheckedRoot:
+        with publisher.database.read() as tx:
+            return check_root(tx, paper, now=NOW)
+
+    early = check()
+    publisher.publish("2")
+    publisher.sign()
+    with pytest.raises(Conflict) as caught:
+        install(early)
+    assert caught.value.code == "manifest-overtaken"
+    ready = check()
+    assert install(ready) == 2
+    with pytest.raises(Conflict):
+        install(ready)
+    assert len(publisher.named()) == 2

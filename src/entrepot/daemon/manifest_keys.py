@@ -113,7 +113,13 @@ def root_(
     ones as well.
     """
     from entrepot.core.manifests.papers import sign_paper
-    from entrepot.core.manifests.roots import RootSpec, install_root, prepare_root
+    from entrepot.core.manifests.roots import (
+        RootSpec,
+        check_root,
+        install_root,
+        make_online_key,
+        prepare_root,
+    )
 
     check_ways(keys, export, import_)
     signers = read_signers(desk, keys, password_file)
@@ -131,6 +137,8 @@ def root_(
                 hub.policy.manifest_lives,
             )
             with hub.database.write() as tx:
+                make_online_key(tx, hub.keys.box, product, renew=renew_online, now=hub.now())
+            with hub.database.read() as tx:
                 paper = prepare_root(tx, hub.keys.box, product, spec, now=hub.now())
         if export is not None:
             export_paper(paper, export)
@@ -138,11 +146,14 @@ def root_(
         if paper.root is None:
             raise Invalid("That paper holds no root.", field="paper", remedy="Name another file.")
         sign_paper(paper, signers)
+        with hub.database.read() as tx:
+            checked = check_root(tx, paper, now=hub.now())
         with hub.database.write() as tx:
             version = install_root(
                 tx,
                 hub.keys.box,
                 paper,
+                checked=checked,
                 lives=hub.policy.manifest_lives,
                 actor=OPERATOR,
                 now=hub.now(),

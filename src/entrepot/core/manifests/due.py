@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 from entrepot.core.catalogue import DRAFT
 from entrepot.core.catalogue.tables import releases
 from entrepot.core.manifests.lives import Lives
-from entrepot.core.manifests.reading import SNAPSHOT, TARGETS, TIMESTAMP
+from entrepot.core.manifests.reading import ROOT, SNAPSHOT, TARGETS, TIMESTAMP
 from entrepot.core.manifests.tables import manifest_keys, manifest_roles
 from entrepot.db import Tx
 
@@ -15,7 +15,8 @@ from entrepot.db import Tx
 def list_due(tx: Tx, *, lives: Lives, take: int, now: datetime) -> list[int]:
     """Products whose snapshot or timestamp has less than half of its life left.
 
-    Of those that the hub has a key for: what came in a bundle was signed by another hub.
+    Of those whose newest root names a key of the hub: what came in a bundle was signed by
+    another hub, also where a mirror's key waits for the publisher to name it.
     """
     roles = manifest_roles.c
     due = ((roles.role == TIMESTAMP) & (roles.expires_at < now + lives.timestamp / 2)) | (
@@ -31,9 +32,19 @@ def list_due(tx: Tx, *, lives: Lives, take: int, now: datetime) -> list[int]:
         )
         .exists()
     )
+    root = manifest_roles.alias()
     held = (
         select(manifest_keys.c.key_id)
-        .where(manifest_keys.c.product_id == roles.product_id, manifest_keys.c.role == "online")
+        .where(
+            manifest_keys.c.product_id == roles.product_id,
+            manifest_keys.c.role == "online",
+            select(root.c.document)
+            .where(root.c.product_id == roles.product_id, root.c.role == ROOT)
+            .order_by(root.c.version.desc())
+            .limit(1)
+            .scalar_subquery()
+            .contains(manifest_keys.c.key_id),  # hexadecimal: it holds no wildcard
+        )
         .exists()
     )
     query = select(roles.product_id).distinct().where(due, newest_only, held)

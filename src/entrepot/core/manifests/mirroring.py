@@ -22,7 +22,7 @@ from entrepot.core.manifests.documents import FORMAT, KIND
 from entrepot.core.manifests.lives import Lives
 from entrepot.core.manifests.online import holds_online_key, issue_snapshot, keep_document
 from entrepot.core.manifests.papers import from_text
-from entrepot.core.manifests.reading import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, newest
+from entrepot.core.manifests.reading import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, newest, take_turn
 from entrepot.core.manifests.tables import manifest_roles, manifests
 from entrepot.db import Tx
 from entrepot.errors import Conflict, Invalid
@@ -222,6 +222,7 @@ def keep_mirrored(
     Where the root names a key of this hub, the hub says from then on by itself that the state
     is current. Conflict where the product is signed here by others.
     """
+    take_turn(tx, product_id)
     _keep_roots(tx, product_id, mirrored.roots, now)
     changed = _keep_targets(tx, product_id, release_id, mirrored, now)
     known = select(manifests.c.sha256).where(

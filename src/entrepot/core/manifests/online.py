@@ -16,7 +16,14 @@ from entrepot.core.accounts import SecretBox
 from entrepot.core.manifests.key_files import load_signer
 from entrepot.core.manifests.lives import Lives
 from entrepot.core.manifests.papers import from_text, to_text
-from entrepot.core.manifests.reading import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, newest
+from entrepot.core.manifests.reading import (
+    ROOT,
+    SNAPSHOT,
+    TARGETS,
+    TIMESTAMP,
+    newest,
+    take_turn,
+)
 from entrepot.core.manifests.tables import manifest_keys, manifest_roles
 from entrepot.db import Tx
 from entrepot.errors import Conflict, Unavailable
@@ -75,14 +82,31 @@ def kept_signers(tx: Tx, box: SecretBox, product_id: int, role: str) -> list[Cry
     return [load_signer(box.unseal(each), None) for each in sealed]
 
 
-def issue_snapshot(tx: Tx, box: SecretBox, product_id: int, *, lives: Lives, now: datetime) -> None:
-    """Say anew which targets metadata is the newest, and that this is so now."""
-    targets = newest(tx, product_id, TARGETS)
-    if targets is None:
-        return
-    before = newest(tx, product_id, SNAPSHOT)
+def name_targets(version: int, document: str) -> MetaFile:
+    """Targets metadata as a snapshot names it."""
     # The digest as well: a hub that loses its online key must not be able to swap old targets.
-    named = MetaFile.from_data(targets.version, targets.document.encode(), ["sha256"])
+    return MetaFile.from_data(version, document.encode(), ["sha256"])
+
+
+def issue_snapshot(
+    tx: Tx,
+    box: SecretBox,
+    product_id: int,
+    *,
+    named: MetaFile | None = None,
+    lives: Lives,
+    now: datetime,
+) -> None:
+    """Say anew which targets metadata is the newest, and that this is so now.
+
+    `named`: those that were kept just now; of thousands of releases it takes long to read them.
+    """
+    if named is None:
+        targets = newest(tx, product_id, TARGETS)
+        if targets is None:
+            return
+        named = name_targets(targets.version, targets.document)
+    before = newest(tx, product_id, SNAPSHOT)
     snapshot = Snapshot(
         version=1 if before is None else before.version + 1,
         expires=now + lives.snapshot,
@@ -199,6 +223,7 @@ def holds_online_key(tx: Tx, box: SecretBox, product_id: int) -> bool:
 
 def renew(tx: Tx, box: SecretBox, product_id: int, *, lives: Lives, now: datetime) -> None:
     """Give the product a fresh timestamp, and a fresh snapshot where that is due."""
+    take_turn(tx, product_id)
     snapshot = newest(tx, product_id, SNAPSHOT)
     if snapshot is not None and snapshot.expires_at < now + lives.snapshot / 2:
         issue_snapshot(tx, box, product_id, lives=lives, now=now)

@@ -8,7 +8,7 @@ from sqlalchemy import Row, exists, func, select
 
 from entrepot.core.catalogue.tables import releases
 from entrepot.core.manifests.tables import manifest_roles, manifests
-from entrepot.db import Tx
+from entrepot.db import Tx, take_turns
 from entrepot.errors import NotFound
 
 ROOT, TARGETS, SNAPSHOT, TIMESTAMP = "root", "targets", "snapshot", "timestamp"
@@ -75,6 +75,19 @@ def newest(tx: Tx, product_id: int, role: str) -> Row[Any] | None:
         .limit(1)
     )
     return tx.execute(query).one_or_none()
+
+
+def newest_version(tx: Tx, product_id: int, role: str) -> int:
+    """0 where there is none."""
+    query = select(func.max(manifest_roles.c.version)).where(
+        manifest_roles.c.product_id == product_id, manifest_roles.c.role == role
+    )
+    return int(tx.execute(query).scalar_one() or 0)
+
+
+def take_turn(tx: Tx, product_id: int) -> None:
+    """Wait for whoever else signs for this product: each version is one more than the last."""
+    take_turns(tx, f"manifests of {product_id}")
 
 
 def signed_state(tx: Tx, product_id: int) -> SignedState:

@@ -9,16 +9,29 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from securesystemslib.signer import Key, SSlibKey
-from sqlalchemy import Row
-from tuf.api.metadata import Metadata, Root, Targets
+from tuf.api.metadata import Metadata, MetaFile, Root, Targets
 
 from entrepot.core.accounts import SecretBox
 from entrepot.core.catalogue import find_product
 from entrepot.core.events import Event, record
 from entrepot.core.manifests.lives import Lives
-from entrepot.core.manifests.online import issue_snapshot, keep_metadata, next_online_key
-from entrepot.core.manifests.papers import Paper, from_text
-from entrepot.core.manifests.reading import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, newest
+from entrepot.core.manifests.online import (
+    issue_snapshot,
+    keep_document,
+    keep_metadata,
+    name_targets,
+    next_online_key,
+)
+from entrepot.core.manifests.papers import Paper, from_text, to_text
+from entrepot.core.manifests.reading import (
+    ROOT,
+    SNAPSHOT,
+    TARGETS,
+    TIMESTAMP,
+    newest,
+    newest_version,
+    take_turn,
+)
 from entrepot.db import Tx
 from entrepot.errors import Conflict, Invalid
 
@@ -50,7 +63,9 @@ def current_root(tx: Tx, product_id: int) -> Metadata[Root] | None:
 
 
 def prepare_root(tx: Tx, box: SecretBox, product: str, spec: RootSpec, *, now: datetime) -> Paper:
-    """The next root of a product, to be signed; the hub's own key is made on the way.
+    """The next root of a product, to be signed.
+
+    The hub's own key is made on the way, unless `make_online_key` has done so before.
 
     Where other keys sign targets from then on, the newest targets are to be signed anew as well.
     """
@@ -80,6 +95,14 @@ def prepare_root(tx: Tx, box: SecretBox, product: str, spec: RootSpec, *, now: d
     prepared = Metadata(root)
     targets = _targets_again(tx, found.id, prepared, spec.lives, now)
     return Paper(found.code, current, prepared, targets)
+
+
+def make_online_key(
+    tx: Tx, box: SecretBox, product: str, *, renew: bool = False, now: datetime
+) -> None:
+    """Make the hub's own key for the next root, where one is needed; `prepare_root` reads then."""
+    found = find_product(tx, product)
+    _online_key(tx, box, found.id, current_root(tx, found.id), renew=renew, now=now)
 
 
 def _keys_of(current: Metadata[Root] | None, role: str) -> list[Key]:
@@ -149,43 +172,92 @@ def _targets_again(
     return Metadata(again)
 
 
-def install_root(
-    tx: Tx, box: SecretBox, paper: Paper, *, lives: Lives, actor: str, now: datetime
-) -> int:
-    """Put a signed root in force, with its targets if it brings some; returns its version.
+@dataclass(frozen=True, slots=True)
+class CheckedRoot:
+    """A signed root that would be put in force: after which versions, and what is to be kept.
 
-    Conflict where signatures lack or another root came in between, Invalid for one that would
-    not work.
+    0 for none, `targets` None where those that are held go on counting.
+    """
+
+    product_id: int
+    after_root: int
+    after_targets: int
+    root: Metadata[Root]
+    targets: Metadata[Targets] | None
+    targets_text: str
+    named: MetaFile | None  # the targets that count then
+
+
+def check_root(tx: Tx, paper: Paper, *, now: datetime) -> CheckedRoot:
+    """Whether a signed root can be put in force now; reads only.
+
+    Of a product with thousands of releases it takes long. Conflict where signatures lack or
+    another root came in between, Invalid for one that would not work.
     """
     assert paper.root is not None
     product = find_product(tx, paper.product)
     current = current_root(tx, product.id)
     _check_next(paper.root.signed, current, now)
-    mine = Paper(paper.product, current, paper.root, paper.targets)
-    mine.require_signed()
-    keep_metadata(tx, product.id, paper.root, now=now)
-    _bring_targets(tx, product, mine, now)
-    # By the key that the new root names, whether or not it is another one.
-    issue_snapshot(tx, box, product.id, lives=lives, now=now)
-    version = paper.root.signed.version
-    event = Event("manifest.root", actor, f"product:{product.id}", data={"version": version})
-    record(tx, event, now=now)
-    return version
-
-
-def _bring_targets(tx: Tx, product: Row, paper: Paper, now: datetime) -> None:  # type: ignore[type-arg]
+    Paper(paper.product, current, paper.root, paper.targets).require_signed()
     held = newest(tx, product.id, TARGETS)
-    if paper.targets is not None:
-        if held is None or paper.targets.signed.version != held.version + 1:
-            raise _overtaken(product.code)
+    if held is not None:
         old: Metadata[Targets] = from_text(held.document)
-        if old.signed.targets != paper.targets.signed.targets:
-            raise _overtaken(product.code)
-        keep_metadata(tx, product.id, paper.targets, now=now)
-    elif held is not None and paper.root is not None:
-        old = from_text(held.document)
-        if not paper.root.signed.get_verification_result(TARGETS, old.signed_bytes, old.signatures):
-            raise _overtaken(product.code)
+        root = paper.root.signed
+        if paper.targets is None:
+            fits = bool(root.get_verification_result(TARGETS, old.signed_bytes, old.signatures))
+        else:
+            new = paper.targets.signed
+            fits = new.version == held.version + 1 and new.targets == old.signed.targets
+    else:
+        fits = paper.targets is None
+    if not fits:
+        raise _overtaken(product.code)
+    text = "" if paper.targets is None else to_text(paper.targets)
+    named = None
+    if held is not None:
+        version = held.version + (1 if text else 0)
+        named = name_targets(version, text or held.document)
+    return CheckedRoot(
+        product.id,
+        0 if current is None else current.signed.version,
+        0 if held is None else held.version,
+        paper.root,
+        paper.targets,
+        text,
+        named,
+    )
+
+
+def install_root(
+    tx: Tx,
+    box: SecretBox,
+    paper: Paper,
+    *,
+    checked: CheckedRoot | None = None,
+    lives: Lives,
+    actor: str,
+    now: datetime,
+) -> int:
+    """Put a signed root in force, with its targets if it brings some; returns its version.
+
+    `checked`: what `check_root` gave of the paper before, so that others do not wait meanwhile.
+    Conflict and Invalid as it says, and Conflict where something came in between.
+    """
+    ready = checked or check_root(tx, paper, now=now)
+    number, signed = ready.product_id, ready.root.signed
+    take_turn(tx, number)
+    found = (newest_version(tx, number, ROOT), newest_version(tx, number, TARGETS))
+    if found != (ready.after_root, ready.after_targets):
+        raise _overtaken(paper.product)
+    keep_metadata(tx, number, ready.root, now=now)
+    if ready.targets is not None:
+        new = ready.targets.signed
+        keep_document(tx, number, TARGETS, new.version, new.expires, ready.targets_text, now=now)
+    # By the key that the new root names, whether or not it is another one.
+    issue_snapshot(tx, box, number, named=ready.named, lives=lives, now=now)
+    event = Event("manifest.root", actor, f"product:{number}", data={"version": signed.version})
+    record(tx, event, now=now)
+    return signed.version
 
 
 def _check_next(root: Root, current: Metadata[Root] | None, now: datetime) -> None:

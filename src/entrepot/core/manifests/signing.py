@@ -11,7 +11,8 @@ from hashlib import sha256
 from typing import Any
 
 from securesystemslib.signer import Signer
-from sqlalchemy import Row, delete, func, insert, select, tuple_
+from sqlalchemy import Row, delete, select, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
 from tuf.api.exceptions import LengthOrHashMismatchError
 from tuf.api.metadata import Metadata, TargetFile, Targets
 
@@ -22,9 +23,9 @@ from entrepot.core.catalogue.tables import releases
 from entrepot.core.events import Event, record
 from entrepot.core.manifests.documents import manifest_document
 from entrepot.core.manifests.lives import Lives
-from entrepot.core.manifests.online import issue_snapshot, keep_document
+from entrepot.core.manifests.online import issue_snapshot, keep_document, name_targets
 from entrepot.core.manifests.papers import Paper, from_text, sign_paper, to_text
-from entrepot.core.manifests.reading import ROOT, TARGETS, newest
+from entrepot.core.manifests.reading import ROOT, TARGETS, newest, newest_version, take_turn
 from entrepot.core.manifests.roots import current_root
 from entrepot.core.manifests.tables import manifest_roles, manifests
 from entrepot.db import Database, Tx
@@ -142,23 +143,27 @@ def install_targets(
     rows = _check_documents(targets, paper, known, available, now())
     for portion in _portions(rows):
         with database.write() as tx:
-            tx.execute(insert(manifests), portion)
+            _insert_lacking(tx, portion)
     held: dict[str, Any] = {} if before is None else from_text(before.document).signed.targets
     # Of thousands of releases this is megabytes: written out before others have to wait.
     text = to_text(paper.targets)
+    version = 1 if before is None else before.version + 1
+    named = name_targets(version, text)
+    signed = Signed(
+        version,
+        tuple(sorted(_ids(targets.targets.keys() - held.keys()))),
+        tuple(sorted(_ids(held.keys() - targets.targets.keys()))),
+        len(targets.targets),
+    )
+    # As of when the releases were looked at: what changed since is a worker's to sign.
+    as_of = min(now(), targets.expires - lives.targets)
     with database.write() as tx:
-        version = 1 if before is None else before.version + 1
-        found = (_version(tx, product.id, ROOT), _version(tx, product.id, TARGETS))
+        take_turn(tx, product.id)
+        found = (newest_version(tx, product.id, ROOT), newest_version(tx, product.id, TARGETS))
         if found != (root.version, version - 1) or targets.version != version:
             raise _overtaken(product.code)
-        keep_document(tx, product.id, TARGETS, version, targets.expires, text, now=now())
-        issue_snapshot(tx, box, product.id, lives=lives, now=now())
-        signed = Signed(
-            version,
-            tuple(sorted(_ids(targets.targets.keys() - held.keys()))),
-            tuple(sorted(_ids(held.keys() - targets.targets.keys()))),
-            len(targets.targets),
-        )
+        keep_document(tx, product.id, TARGETS, version, targets.expires, text, now=as_of)
+        issue_snapshot(tx, box, product.id, named=named, lives=lives, now=now())
         data = {"version": version, "added": len(signed.added), "removed": len(signed.removed)}
         event = Event("manifest.signed", actor, f"product:{product.id}", data=data)
         record(tx, event, now=now())
@@ -180,11 +185,10 @@ def _portions(rows: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         yield portion
 
 
-def _version(tx: Tx, product_id: int, role: str) -> int:
-    query = select(func.max(manifest_roles.c.version)).where(
-        manifest_roles.c.product_id == product_id, manifest_roles.c.role == role
-    )
-    return int(tx.execute(query).scalar_one() or 0)
+def _insert_lacking(tx: Tx, rows: Sequence[dict[str, Any]]) -> None:
+    """Somebody else who signs at this moment writes the same manifests."""
+    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
+    tx.execute(make(manifests).on_conflict_do_nothing(), rows)
 
 
 def _known(tx: Tx, product_id: int) -> dict[tuple[str, str], Row[Any]]:
