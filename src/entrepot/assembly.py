@@ -3,11 +3,11 @@
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
 from sqlalchemy import make_url, text
@@ -30,6 +30,11 @@ from entrepot.errors import Unavailable
 from entrepot.jobs import Jobs, prepare_jobs
 from entrepot.kit.clock import Clock, Now
 from entrepot.settings import Settings
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import CryptoSigner
+
+    from entrepot.core.manifests.signing import Signed
 
 KEYS_RELOAD_SECONDS_MIN = 1.0
 # A temporary file of this age belongs to no publisher that is still at work.
@@ -111,6 +116,26 @@ class Hub:
     keys: Keys
     now: Now
     policy: Policy
+
+    def sign(self, product: str, signers: "Sequence[CryptoSigner]", *, actor: str) -> "Signed":
+        """Sign the releases of a product that are not signed yet, with keys at hand.
+
+        What signs is loaded only here: most processes never do.
+        """
+        from entrepot.core.manifests.signing import sign_releases
+
+        return sign_releases(
+            self.database,
+            self.blobs,
+            self.keys.box,
+            product,
+            (),
+            signers,
+            publisher=self.policy.publisher,
+            lives=self.policy.manifest_lives,
+            actor=actor,
+            now=self.now,
+        )
 
     def close(self) -> None:
         """Close what is open."""

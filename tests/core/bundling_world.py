@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
+
 from entrepot.blobs import LocalBlobStore
 from entrepot.client.bundles import (
     END,
@@ -17,7 +19,9 @@ from entrepot.client.bundles import (
     metadata_member,
     tar_header,
 )
+from entrepot.core import catalogue
 from entrepot.core.catalogue import Imported, find_targets, import_bundle, open_bundle
+from entrepot.core.catalogue.tables import artifacts, blobs, releases
 from entrepot.db import Database
 from entrepot.kit.ids import new_uuid
 from tests.factories import NOW, OPERATOR
@@ -159,3 +163,14 @@ def open_store(folder: Path) -> LocalBlobStore:
     store = LocalBlobStore(folder, reserve_bytes=1)
     store.prepare()
     return store
+
+
+def nothing_is_here(database: Database, store: LocalBlobStore) -> None:
+    """Neither rows that a bundle brings nor bytes of it."""
+    with database.read() as tx:
+        assert tx.execute(select(releases)).all() == []
+        assert tx.execute(select(artifacts)).all() == []
+        assert tx.execute(select(blobs)).all() == []
+        assert catalogue.list_products(tx) == []
+        assert catalogue.list_licences(tx) == []
+    assert list(store.listing()) == []

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from entrepot.blobs import LocalBlobStore
 from entrepot.core import catalogue
-from entrepot.core.catalogue.tables import artifacts, blobs, releases
+from entrepot.core.catalogue.tables import releases
 from entrepot.core.events.tables import events
 from entrepot.db import Database
 from entrepot.errors import Conflict, Invalid
@@ -19,17 +19,6 @@ from tests.factories import NOW, OPERATOR
 @pytest.fixture
 def store(tmp_path: Path) -> LocalBlobStore:
     return open_store(tmp_path / "blobs")
-
-
-def nothing_is_here(database: Database, store: LocalBlobStore) -> None:
-    """Neither rows that a bundle brings nor bytes of it."""
-    with database.read() as tx:
-        assert tx.execute(select(releases)).all() == []
-        assert tx.execute(select(artifacts)).all() == []
-        assert tx.execute(select(blobs)).all() == []
-        assert catalogue.list_products(tx) == []
-        assert catalogue.list_licences(tx) == []
-    assert list(store.listing()) == []
 
 
 def test_a_release_comes_with_its_ids_product_licence_and_bytes(

@@ -17,27 +17,16 @@ from entrepot.blobs import LocalBlobStore
 from entrepot.client import bundles as of_client
 from entrepot.core import catalogue
 from entrepot.core.catalogue import Bundle, bundles
-from entrepot.core.catalogue.tables import artifacts, blobs, releases
+from entrepot.core.catalogue.tables import releases
 from entrepot.db import Database
 from entrepot.errors import Invalid
-from tests.core.bundling_world import Made, licence, open_store, pack, take_in
+from tests.core.bundling_world import Made, licence, nothing_is_here, open_store, pack, take_in
 from tests.factories import NOW, OPERATOR
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> LocalBlobStore:
     return open_store(tmp_path / "blobs")
-
-
-def nothing_is_here(database: Database, store: LocalBlobStore) -> None:
-    """Neither rows that a bundle brings nor bytes of it."""
-    with database.read() as tx:
-        assert tx.execute(select(releases)).all() == []
-        assert tx.execute(select(artifacts)).all() == []
-        assert tx.execute(select(blobs)).all() == []
-        assert catalogue.list_products(tx) == []
-        assert catalogue.list_licences(tx) == []
-    assert list(store.listing()) == []
 
 
 Spoil = Callable[[dict[str, Any]], object]

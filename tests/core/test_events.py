@@ -18,7 +18,12 @@ def test_an_event_is_kept_whole(tx: Tx) -> None:
     finally:
         request_id.reset(token)
     row = tx.execute(select(events)).one()
-    assert (row.at, row.type, row.actor, row.subject) == (NOW, "order.progress", "user:1", "thing:9")
+    assert (row.at, row.type, row.actor, row.subject) == (
+        NOW,
+        "order.progress",
+        "user:1",
+        "thing:9",
+    )
     assert (row.organisation_id, row.request_id, row.data) == (101, "request-7", data)
 
 

@@ -20,7 +20,7 @@ from entrepot.client.manifests import Manifest
 from entrepot.client.mirror_state import INSIDE, MirrorState
 from entrepot.client.names import safe_name
 from entrepot.client.stop import Stop
-from entrepot.client.verification import BUFFER_BYTES
+from entrepot.client.verification import Expected, hash_file
 
 FOUND_MAX = 1_000_000  # files below the folder
 Standing: TypeAlias = Literal["ok", "changed", "missing", "unknown"]
@@ -174,7 +174,7 @@ def _verify(folder: Path, wanted: Should, stop: Stop) -> Verified:
         if size != wanted.size:
             detail = f"it has {size} bytes, not {wanted.size}"
             return Verified(wanted.path, "changed", detail, signed=wanted.signed)
-        digest = _sha256(path, stop)
+        digest = hash_file(path, Expected(wanted.size, "sha256"), stop)
     except OSError as error:
         return Verified(
             wanted.path, "changed", f"cannot read it: {error.strerror}", signed=wanted.signed
@@ -183,16 +183,6 @@ def _verify(folder: Path, wanted: Should, stop: Stop) -> Verified:
         detail = f"its SHA-256 is {digest}, not {wanted.sha256}"
         return Verified(wanted.path, "changed", detail, digest, wanted.signed)
     return Verified(wanted.path, "ok", found=digest, signed=wanted.signed)
-
-
-def _sha256(path: Path, stop: Stop) -> str:
-    hasher = hashlib.sha256()
-    buffer = memoryview(bytearray(BUFFER_BYTES))
-    with path.open("rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            stop.check()
-            hasher.update(buffer[:count])
-    return hasher.hexdigest()
 
 
 def counts_of(found: Iterable[Verified]) -> Mapping[Standing, int]:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
 
     from entrepot.assembly import Hub
-    from entrepot.core.manifests.signing import Signed
 
 
 @click.command()
@@ -106,21 +105,3 @@ def check_signers(hub: "Hub", product: str, signers: "Sequence[CryptoSigner]") -
             code="manifest-key-unknown",
             remedy=f"`entrepotd keys list {found.code}` says which keys count.",
         )
-
-
-def sign_published(hub: "Hub", product: str, signers: "Sequence[CryptoSigner]") -> "Signed":
-    """Sign what has just been published: `entrepotd publish --sign-key`."""
-    from entrepot.core.manifests.signing import sign_releases
-
-    return sign_releases(
-        hub.database,
-        hub.blobs,
-        hub.keys.box,
-        product,
-        (),
-        signers,
-        publisher=hub.policy.publisher,
-        lives=hub.policy.manifest_lives,
-        actor=OPERATOR,
-        now=hub.now,
-    )

@@ -23,20 +23,8 @@ def sign_by_kept_keys(hub: Hub, product_id: int) -> None:
     Conflict where they are fewer than the root asks for.
     """
     from entrepot.core.manifests.online import kept_signers
-    from entrepot.core.manifests.signing import sign_releases
 
     with hub.database.read() as tx:
         product = find_product(tx, product_id).code
         signers = kept_signers(tx, hub.keys.box, product_id, "targets")
-    sign_releases(
-        hub.database,
-        hub.blobs,
-        hub.keys.box,
-        product,
-        (),
-        signers,
-        publisher=hub.policy.publisher,
-        lives=hub.policy.manifest_lives,
-        actor=_WORKER,
-        now=hub.now,
-    )
+    hub.sign(product, signers, actor=_WORKER)

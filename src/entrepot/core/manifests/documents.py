@@ -43,22 +43,27 @@ def manifest_document(tx: Tx, release_id: str, *, publisher: str) -> str:
             "format": FORMAT,
             "publisher": publisher,
             "product": {"code": product.code, "name": product.name},
-            "release": {
-                "id": release.id,
-                "name": release.name,
-                "revision": release.revision,
-                "patch": release.patch,
-                "majorVersion": release.major_version,
-                "minorVersion": release.minor_version,
-                "quality": release.quality,
-                "type": release.type,
-                "availableAt": format_instant(release.available_at),
-            },
+            "release": release_facts(release, available_at=format_instant(release.available_at)),
             "licence": _licence(tx, product.licence_code),
             "chunkBytes": CHUNK_BYTES,
             "files": [_file(tx, row) for row in list_artifacts(tx, release.id)],
         }
     )
+
+
+def release_facts(release: Any, *, available_at: str) -> dict[str, Any]:
+    """What a manifest says of a release itself: of a row, or of one that a bundle carries."""
+    return {
+        "id": release.id,
+        "name": release.name,
+        "revision": release.revision,
+        "patch": release.patch,
+        "majorVersion": release.major_version,
+        "minorVersion": release.minor_version,
+        "quality": release.quality,
+        "type": release.type,
+        "availableAt": available_at,
+    }
 
 
 def _licence(tx: Tx, code: str | None) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from tuf.api.metadata import Metadata, Root, Signed, Snapshot, Targets, Timestam
 
 from entrepot.core.accounts import SecretBox
 from entrepot.core.catalogue import Bundle, BundledRelease, SignedRelease
-from entrepot.core.manifests.documents import FORMAT, KIND
+from entrepot.core.manifests.documents import FORMAT, KIND, release_facts
 from entrepot.core.manifests.lives import Lives
 from entrepot.core.manifests.online import holds_online_key, issue_snapshot, keep_document
 from entrepot.core.manifests.papers import from_text
@@ -167,17 +167,7 @@ def _compare(bundle: Bundle, release: BundledRelease, told: Mapping[str, Any]) -
     )
     said = {
         "product": release.product,
-        "release": {
-            "id": release.id,
-            "name": release.name,
-            "revision": release.revision,
-            "patch": release.patch,
-            "majorVersion": release.major_version,
-            "minorVersion": release.minor_version,
-            "quality": release.quality,
-            "type": release.type,
-            "availableAt": release.available_at,
-        },
+        "release": release_facts(release, available_at=release.available_at),
         "licence": licence,
         "files": [
             {
