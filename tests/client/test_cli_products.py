@@ -11,7 +11,7 @@ from entrepot.client import Client, LicenceNeeded
 from entrepot.client.errors import InvalidUse, NotFound
 from entrepot.client.finding import match_artifacts, match_release, parse_wanted
 from tests.client.conftest import Ran
-from tests.client.hub import ENTITLEMENT, LICENSED, RELEASE, Fault, File, Hub
+from tests.client.hub import ENTITLEMENT, GROUP, LICENSED, RELEASE, Fault, File, Hub
 
 Run = Callable[..., Ran]
 
@@ -48,8 +48,9 @@ def test_a_version_is_matched_the_closest_way(version: str, name: str) -> None:
 
 
 def test_a_version_that_is_none_or_several_names_what_there_is() -> None:
-    with pytest.raises(NotFound, match=r"There are 2\.0 \(id-2\.0\), Spring"):
+    with pytest.raises(NotFound, match=r"There are 2\.0 \(id-2\.0\), Spring") as none:
         match_release(EVERY, "9.9")
+    assert "entrepot why CODE@9.9" in none.value.remedy
     with pytest.raises(InvalidUse, match=r"3 releases.*Spring.*1\.9.*1\.10"):
         match_release(EVERY, "1")
     with pytest.raises(NotFound, match="There are none"):
@@ -94,6 +95,8 @@ def test_releases_and_artifacts_of_a_product(run: Run, hub: Hub) -> None:
         (("artifacts", "DS000B@2022.2", "-r", RELEASE), 2, "leave one of them out"),
         (("releases", "DS000B@7"), 3, "There are 2022.2"),
         (("releases", "NONE"), 3, "entrepot products"),
+        (("download", GROUP), 3, "Give the code or the number of one of them"),
+        (("artifacts", f"{GROUP}@1.0"), 3, f"{GROUP} is a group"),
         (("artifacts",), 2, "--entitlement-id"),
     ):
         ran = run(*wrong)

@@ -210,6 +210,7 @@ def test_a_flipped_bit_is_found_without_a_network_and_repaired(mirror: Mirror) -
     assert told["counts"] == {"ok": 1, "changed": 1, "missing": 0, "unknown": 1}
     assert mirror.events("sync", "mirror")["ended"][0]["fetched"] == 0, "its time says nothing"
     told = mirror.events("sync", "mirror", "--check")
+    assert {one["state"] for one in told["difference"]} == {"check"}, "nothing is told as lost"
     assert (told["ended"][0]["fetched"], path.read_text()) == (1, "one")
     path.write_text("changed by a person, which its time shows")
     assert mirror.events("sync", "mirror")["ended"][0]["fetched"] == 1
@@ -311,6 +312,9 @@ def test_a_lock_file_makes_a_build_repeatable_and_tells_every_change(mirror: Mir
 
     said = mirror.run("download", code, "--locked", "-d", "other")
     assert (said.code, mirror.files("other")) == (ExitCode.CORRUPT, {}), said
+
+    said = mirror.run("download", "NONE7", "--locked", "-d", "other")
+    assert (said.code, "Pin one in it: entrepot lock NONE7@VERSION" in said.err) == (2, True), said
 
     lock.write_bytes(raw)
     with mirror.writing() as tx:

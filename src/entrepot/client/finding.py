@@ -88,15 +88,12 @@ def find_entitlement(client: Client, what: str) -> JsonObject:
 
 
 def find_release(client: Client, entitlement_id: str, release_id: str | None) -> JsonObject:
-    """The release with this id, or the newest. Raises NotFound."""
+    """The release with this id, or the newest. Raises NotFound, which names a group's members."""
     if release_id:
         return client.release(entitlement_id, release_id)
     found = client.releases(entitlement_id, search={"latestAvailable": True})
     if not found:
-        raise NotFound(
-            f"Entitlement {entitlement_id} gives no release (yet).",
-            remedy=f"List them: entrepot releases -e {entitlement_id}",
-        )
+        raise _no_release(client, entitlement_id)
     return found[0]
 
 
@@ -107,7 +104,10 @@ def find_version(client: Client, entitlement_id: str, version: str) -> JsonObjec
     """
     if not version or version.lower() == LATEST:
         return find_release(client, entitlement_id, None)
-    return match_release(client.releases(entitlement_id), version)
+    found = client.releases(entitlement_id)
+    if not found:
+        raise _no_release(client, entitlement_id)
+    return match_release(found, version)
 
 
 def match_release(releases: Sequence[JsonObject], version: str) -> JsonObject:
@@ -116,7 +116,8 @@ def match_release(releases: Sequence[JsonObject], version: str) -> JsonObject:
     if found is None:
         raise NotFound(
             f"There is no release {version[:80]!r}. " + _listed("There are", releases),
-            remedy="Give one of these names, or `latest`.",
+            remedy="Give one of these names, or `latest`. Why another is not among them: "
+            f"entrepot why CODE@{version[:80]}",
         )
     if len(found) > 1:
         raise InvalidUse(
@@ -130,8 +131,11 @@ def match_artifacts(artifacts: Sequence[JsonObject], patterns: Sequence[str]) ->
     """The artifacts that any pattern means, in their order; all of them without a pattern.
 
     A pattern is a file name or a name, with `*`, `?` and `[...]`, in any letter case; or an id.
-    Raises NotFound for a pattern that means none, naming what there is.
+    Raises NotFound for a pattern that means none, naming what there is, and BadAnswer where the
+    hub lists what is no artifact.
     """
+    if not all(isinstance(each, Mapping) for each in artifacts):
+        raise BadAnswer("The hub lists what is no artifact.")
     chosen: set[int] = set()
     for pattern in patterns:
         hits = {at for at, artifact in enumerate(artifacts) if _is_meant(artifact, pattern)}
@@ -162,6 +166,25 @@ def _code_of(entitlement: Mapping[str, Any]) -> str:
     product = entitlement.get("product")
     code = product.get("id") if isinstance(product, dict) else None
     return code if isinstance(code, str) else ""
+
+
+def _no_release(client: Client, entitlement_id: str) -> NotFound:
+    """That an entitlement has no release; of a group, which entitlements have them."""
+    children = client.entitlement(entitlement_id).get("virtualEntitlements")
+    members = (
+        [one for one in children if isinstance(one, dict)] if isinstance(children, list) else []
+    )
+    if not members:
+        return NotFound(
+            f"Entitlement {entitlement_id} gives no release (yet).",
+            remedy=f"List them: entrepot releases -e {entitlement_id}",
+        )
+    names = [f"{_code_of(one)} ({one.get('id')})" for one in members]
+    return NotFound(
+        f"Entitlement {entitlement_id} is a group: its members have the releases. "
+        + _named("They are", names),
+        remedy="Give the code or the number of one of them.",
+    )
 
 
 def _by_closeness(releases: Sequence[JsonObject], version: str) -> list[list[JsonObject]]:

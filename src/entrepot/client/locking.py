@@ -157,10 +157,11 @@ def pinned_release(lock: LockFile, product: str, version: str) -> LockedRelease:
     found = [one for one in of_product if not version or version in (one.name, one.id)]
     if len(found) == 1:
         return found[0]
-    names = ", ".join(f"{one.product}@{one.name}" for one in of_product) or "none of it"
+    names = ", ".join(f"{one.product}@{one.name}" for one in of_product)
+    pin = f"in it: entrepot lock {product[:80]}@VERSION"
     raise InvalidUse(
-        f"The lock file does not say which release of {product[:80]!r}: it pins {names}.",
-        remedy="Give one of these, or pin it: entrepot lock CODE@VERSION",
+        f"The lock file does not say which release of {product[:80]!r}: it pins {names or 'none'}.",
+        remedy=f"Give one of these, or pin another {pin}" if names else f"Pin one {pin}",
     )
 
 

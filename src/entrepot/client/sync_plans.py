@@ -14,7 +14,7 @@ from entrepot.client.layouts import Layout
 from entrepot.client.mirror_state import HeldFile, Seen
 from entrepot.client.offers import OfferedFile, OfferedRelease, Withheld
 
-Why: TypeAlias = Literal["new", "changed", "lost", "complete"]
+Why: TypeAlias = Literal["new", "changed", "lost", "check", "complete"]
 Fate: TypeAlias = Literal["withdrawn", "ended", "gone", "unwanted", "unsure", "missing"]
 # What `--remove` removes: where it is not known why a file is no longer offered, it stays.
 REMOVABLE: frozenset[Fate] = frozenset({"withdrawn", "ended", "gone", "unwanted"})
@@ -25,7 +25,8 @@ class Step:
     """A file that is wanted at `path`, and how it stands there.
 
     new: it was not there yet. changed: the hub offers other bytes than it did. lost: it was
-    there, and is no longer as it was left. complete: nothing to do.
+    there, and is no longer as it was left. check: it looks as it was left, and is to be read all
+    the same. complete: nothing to do.
     """
 
     path: str
@@ -139,9 +140,11 @@ def _standing(file: OfferedFile, held: HeldFile | None, seen: Seen | None, *, ch
         return "new"
     if (held.sha256, held.size) != (file.sha256, file.size):
         return "changed"
-    if seen is None or not seen.regular or check:
+    if seen is None or not seen.regular:
         return "lost"
-    return "complete" if (seen.size, seen.mtime_ns) == (held.size, held.mtime_ns) else "lost"
+    if (seen.size, seen.mtime_ns) != (held.size, held.mtime_ns):
+        return "lost"
+    return "check" if check else "complete"
 
 
 def _fate(
