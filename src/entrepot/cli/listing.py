@@ -7,12 +7,12 @@ import click
 
 from entrepot.cli.options import (
     COMMAND,
-    entitlement_option,
+    entitlement_or_product_option,
     format_option,
     hub_option,
     page_options,
     product_argument,
-    release_option,
+    release_or_product_option,
 )
 from entrepot.cli.output import Column, print_json, print_table
 from entrepot.cli.rows import (
@@ -138,7 +138,7 @@ def products(ctx: click.Context, form: str) -> None:
 
 @click.command(context_settings=COMMAND)
 @product_argument("[PRODUCT[@VERSION]]")
-@entitlement_option
+@entitlement_or_product_option
 @click.option("-r", "--release-id", help="Only the release with this ID.")
 @format_option
 @hub_option
@@ -169,8 +169,8 @@ def releases(
 
 @click.command(context_settings=COMMAND)
 @product_argument("[PRODUCT[@VERSION]]")
-@entitlement_option
-@release_option
+@entitlement_or_product_option
+@release_or_product_option
 @click.option("-a", "--artifact-id", help="Only the artifact with this ID.")
 @format_option
 @hub_option

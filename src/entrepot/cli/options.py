@@ -9,6 +9,7 @@ from entrepot.cli.completing import complete_product
 from entrepot.cli.console import is_interactive
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+_OR_PRODUCT = "required without PRODUCT"
 
 COMMAND = {
     "token_normalize_func": str.lower,
@@ -56,6 +57,16 @@ def entitlement_option(function: _Function) -> _Function:
     return _asked("-e", "--entitlement-id", "Entitlement ID")(function)
 
 
+def entitlement_or_product_option(function: _Function) -> _Function:
+    """-e, asked for on a terminal where no product is given"""
+    return _asked("-e", "--entitlement-id", "Entitlement ID", _OR_PRODUCT)(function)
+
+
+def release_or_product_option(function: _Function) -> _Function:
+    """-r, asked for on a terminal where no product is given"""
+    return _asked("-r", "--release-id", "Release ID", _OR_PRODUCT)(function)
+
+
 def release_option(function: _Function) -> _Function:
     """-r, asked for on a terminal"""
     return _asked("-r", "--release-id", "Release ID")(function)
@@ -92,7 +103,9 @@ def _take_cacert(ctx: click.Context, _param: click.Parameter, value: str | None)
         ctx.obj = ctx.obj.having(cacert=value)
 
 
-def _asked(short: str, long: str, label: str) -> Callable[[_Function], _Function]:
+def _asked(
+    short: str, long: str, label: str, needed: str = "required"
+) -> Callable[[_Function], _Function]:
     def ask(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
         if value:
             if ctx.params.get("what") and param.name == "entitlement_id":
@@ -105,4 +118,4 @@ def _asked(short: str, long: str, label: str) -> Callable[[_Function], _Function
         answer: str = click.prompt(label, err=True)
         return answer
 
-    return click.option(short, long, callback=ask, help=f"{label}.  [required]")
+    return click.option(short, long, callback=ask, help=f"{label}.  [{needed}]")

@@ -45,7 +45,8 @@ def completion(ctx: click.Context, shell: str) -> None:
     \b
     bash   echo 'eval "$(entrepot completion bash)"' >> ~/.bashrc
     zsh    echo 'eval "$(entrepot completion zsh)"' >> ~/.zshrc
-    fish   entrepot completion fish > ~/.config/fish/completions/entrepot.fish
+    fish   mkdir -p ~/.config/fish/completions
+           entrepot completion fish > ~/.config/fish/completions/entrepot.fish
 
     Products and releases are asked of the hub, for three seconds at most, and kept for a minute.
     """
