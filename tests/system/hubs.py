@@ -20,7 +20,7 @@ from entrepot.daemon.sandbox import describe_world, render_json
 
 HERE = Path(__file__).parent
 ROOT = "/e-product-entitlement-customer/v1/entitlements"
-READY_SECONDS_MAX = 60.0
+READY_SECONDS_MAX = 120.0
 STOP_SECONDS_MAX = 15.0
 COMMAND_SECONDS_MAX = 120.0
 ENTREPOTD = [sys.executable, "-c", "from entrepot.daemon import main; main()"]

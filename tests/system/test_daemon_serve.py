@@ -261,7 +261,7 @@ def test_a_worker_runs_beside_the_web_processes_and_is_replaced(data: Path) -> N
         # One that is frozen is found by its silence.
         [again] = hub.web_processes() - {web}
         os.kill(again, signal.SIGSTOP)
-        wait_until(lambda: again not in hub.web_processes(), seconds=15)
+        wait_until(lambda: again not in hub.web_processes(), seconds=60)
         wait_until(lambda: _readiness(hub)["workers"] == "1")
         assert web in hub.web_processes()
         assert hub.stop() == 0

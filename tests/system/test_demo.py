@@ -52,7 +52,7 @@ def in_order(shown: str) -> None:
 
 def test_it_runs_twice_on_the_same_folder(tmp_path: Path) -> None:
     first = start(demo(tmp_path / "demo", free_port(), "--once"))
-    shown = first.communicate(timeout=120)[0]
+    shown = first.communicate(timeout=170)[0]
     assert first.returncode == 0, shown
     in_order(shown)
     assert "(exit status 5)" in shown

@@ -14,7 +14,7 @@ from typing import Any
 
 from entrepot.daemon.demo.failure import DemoFailure
 
-READY_SECONDS_MAX = 60.0
+READY_SECONDS_MAX = 180.0
 STOP_SECONDS_MAX = 15.0
 LOG_LINES_SHOWN = 12
 
