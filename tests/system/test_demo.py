@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.system.hubs import clean_environment, free_port, run
 
 STEPS = (
@@ -50,11 +52,13 @@ def in_order(shown: str) -> None:
         assert place >= 0, f"{step!r} is not in its place:\n{shown}"
 
 
+@pytest.mark.timeout(400)
 def test_it_runs_twice_on_the_same_folder(tmp_path: Path) -> None:
     first = start(demo(tmp_path / "demo", free_port(), "--once"))
     shown = first.communicate(timeout=170)[0]
     assert first.returncode == 0, shown
     in_order(shown)
+    assert "the hub stops" in shown
     assert "(exit status 5)" in shown
     assert "signs in, reads, and accepts" in shown
     port = free_port()
@@ -67,7 +71,7 @@ def test_it_runs_twice_on_the_same_folder(tmp_path: Path) -> None:
             break
     assert _answers(port), shown
     second.send_signal(signal.SIGINT)
-    shown += second.communicate(timeout=100)[0]
+    shown += second.communicate(timeout=170)[0]
     assert second.returncode == 0, shown
     in_order(shown)
     assert "accepted on an earlier run" in shown
