@@ -87,6 +87,7 @@ def record_transfers(tx: Tx, batch: Sequence[Transfer], *, now: datetime) -> int
     for transfer in batch:
         grouped.setdefault((transfer.principal, transfer.of.object), []).append(transfer)
     fresh: list[_Fresh] = []
+    changed: list[dict[str, Any]] = []
     complete: list[Event] = []
     for sent in grouped.values():
         started_at = min(transfer.started_at for transfer in sent)
@@ -95,8 +96,13 @@ def record_transfers(tx: Tx, batch: Sequence[Transfer], *, now: datetime) -> int
             enough = sum(transfer.length for transfer in sent) >= sent[0].of.size
             whole = enough and _is_covered(tx, sent, started_at)
             fresh.append(_Fresh(sent, started_at, whole))
-        elif _add_to_download(tx, row, sent, started_at, now=now):
+            continue
+        values, turns_complete = _added(tx, row, sent, started_at, now=now)
+        changed.append(values)
+        if turns_complete:
             complete.append(_completed(sent[0], row.id))
+    if changed:
+        tx.execute(_CHANGE, changed)
     _NEW_DOWNLOAD.run_many(tx, (_download_values(each, now) for each in fresh))
     for each in fresh:
         if each.complete:
@@ -124,6 +130,16 @@ _OPEN = Prepared(
     )
     .order_by(downloads.c.started_at.desc())
     .limit(1)
+)
+_CHANGE = (
+    update(downloads)
+    .where(downloads.c.id == bindparam("changed"))
+    .values(
+        {
+            name: bindparam(name)
+            for name in ("bytes_sent", "started_at", "last_byte_at", "completed_at")
+        }
+    )
 )
 
 
@@ -153,10 +169,10 @@ def _values(transfer: Transfer) -> dict[str, Any]:
     }
 
 
-def _add_to_download(
+def _added(
     tx: Tx, row: Any, sent: Sequence[Transfer], started_at: datetime, *, now: datetime
-) -> bool:
-    """Bring a download up to date; whether it turned complete."""
+) -> tuple[dict[str, Any], bool]:
+    """What a download is to be with these transfers, and whether that makes it complete."""
     one = sent[0]
     started_at = min(started_at, row.started_at)
     bytes_sent = row.bytes_sent + sum(transfer.length for transfer in sent)
@@ -164,17 +180,14 @@ def _add_to_download(
     turns_complete = (
         row.completed_at is None and bytes_sent >= one.of.size and _is_covered(tx, sent, started_at)
     )
-    tx.execute(
-        update(downloads)
-        .where(downloads.c.id == row.id)
-        .values(
-            bytes_sent=bytes_sent,
-            started_at=started_at,
-            last_byte_at=max(row.last_byte_at, *(transfer.ended_at for transfer in sent)),
-            completed_at=now if turns_complete else row.completed_at,
-        )
-    )
-    return turns_complete
+    values = {
+        "changed": row.id,
+        "bytes_sent": bytes_sent,
+        "started_at": started_at,
+        "last_byte_at": max(row.last_byte_at, *(transfer.ended_at for transfer in sent)),
+        "completed_at": now if turns_complete else row.completed_at,
+    }
+    return values, turns_complete
 
 
 def _is_covered(tx: Tx, sent: Sequence[Transfer], since: datetime) -> bool:
