@@ -29,6 +29,9 @@ def main() -> int:
             Tour(world, folder).run()
             _say_where(world, data, folder)
             if options.once:
+                print(
+                    "\nThat was all; the hub stops. Without ONCE=1 it goes on serving.", flush=True
+                )
                 return 0
             print("\nServing until Ctrl-C.", flush=True)
             return 1 if hub.wait() else 0
