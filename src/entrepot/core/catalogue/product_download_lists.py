@@ -209,7 +209,7 @@ def _made(cells: str | None) -> list[ShownDownload]:
 
     Those with long descriptions are not kept: thousands of them would fill the memory.
     """
-    global _kept
+    global _kept, _pages
     found = []
     for raw in _split(cells or "[]"):
         row = msgspec.json.decode(raw)
@@ -218,7 +218,8 @@ def _made(cells: str | None) -> list[ShownDownload]:
         if one is None:
             one = _make(row)
             if len(_kept) >= MADE_MAX:
-                _kept = {}
+                # With the pages, or rows of many pages would stay for the sake of those.
+                _kept, _pages = {}, {"": ()}
             if len(bytes(raw)) <= MADE_BYTES_MAX:
                 _kept[name] = one
         found.append(one)
