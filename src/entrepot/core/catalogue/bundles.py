@@ -32,9 +32,10 @@ _END = bytes(2 * _BLOCK)
 _TRAILING_MAX = 20 * _BLOCK
 _OCTAL_MAX = 8**11 - 1
 
-Sha256: TypeAlias = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+# \Z, where $ would take a line break behind it.
+Sha256: TypeAlias = Annotated[str, Meta(pattern="^[0-9a-f]{64}\\Z")]
 Uuid: TypeAlias = Annotated[
-    str, Meta(pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+    str, Meta(pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\\Z")
 ]
 Size: TypeAlias = Annotated[int, Meta(ge=0, le=2**62)]
 Line: TypeAlias = Annotated[str, Meta(max_length=2000)]

@@ -41,7 +41,7 @@ from entrepot.core.catalogue.releases import (
 )
 from entrepot.core.catalogue.tables import artifacts, releases
 from entrepot.core.events import Event, record
-from entrepot.db import Database, Tx
+from entrepot.db import Database, Tx, take_turns
 from entrepot.errors import Conflict, Invalid, NotFound, StorageFull
 from entrepot.kit.clock import Now
 from entrepot.kit.file_names import fold_file_name
@@ -292,6 +292,7 @@ def import_release(
     A release that is here is left as it is, but for a draft that is to be published. `origin`
     names the bundle in the log. Conflict as `check_import` says, Unavailable where bytes went.
     """
+    take_turns(tx, "import")
     product = _bring_product(tx, index, target, texts, actor=actor, now=now)
     held = _present(tx, product, release)
     if held is not None:

@@ -21,7 +21,7 @@ from entrepot.core.entitlements.predicate import (
 )
 from entrepot.core.entitlements.tables import acceptances, client_acceptances, entitlements
 from entrepot.core.events import Event, record
-from entrepot.db import Tx
+from entrepot.db import Tx, take_turns
 from entrepot.db.schema import is_set
 from entrepot.errors import Conflict, Denied, NotFound
 
@@ -226,6 +226,7 @@ def accept_licence(
             remedy="Accept it for yourself, or ask an administrator of your organisation.",
         )
     text = permitted_licence(tx, who, code, revision)
+    take_turns(tx, f"acceptance of {text.id} by {who.label}")  # as jobs of one client do at once
     standing = acceptance(tx, who, text.id)
     if standing.by_organisation if for_organisation else standing.by_person:
         return text
