@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
+from entrepot.client.answers import parse_json
 from entrepot.client.attesting import attest
-from entrepot.client.errors import Untrusted
+from entrepot.client.errors import BadAnswer, Untrusted
+from entrepot.client.finding import match_artifacts
+from entrepot.client.layouts import Layout
 from entrepot.client.manifests import Manifest, ManifestFile
 
 FILES = {"a": b"one", "b": b"two"}
@@ -67,3 +70,40 @@ def test_what_is_listed_as_it_was_signed_is_expected_by_its_chunks() -> None:
 def test_what_is_listed_otherwise_added_or_hidden_is_refused(found: list[dict[str, Any]]) -> None:
     with pytest.raises(Untrusted):
         attest(SIGNED, found)
+
+
+def test_a_code_that_is_made_a_plain_name_does_not_look_like_another() -> None:
+    """A hub cannot put unsigned files where those of a signed product are looked for."""
+    first = Layout().place("DS000B.", "r", "1.0", "a", "tool.bin").split("/")[0]
+    assert first.startswith("DS000B-")
+    assert Layout().place("DS000B", "r", "1.0", "a", "tool.bin") == "DS000B/1.0/tool.bin"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        rb'{"id": "\ud800"}',
+        rb'["\uDFFF\ud83d"]',
+        b'{"id": "\xed\xa0\x80"}',
+        '["\ud800"]'.encode("utf-16-le", "surrogatepass"),
+    ],
+)
+def test_text_that_cannot_be_written_is_no_answer(body: bytes) -> None:
+    with pytest.raises(BadAnswer):
+        parse_json(body)
+
+
+def test_text_that_can_be_written_is_one() -> None:
+    assert parse_json(rb'["\ud83d\ude00", "\u00e9", "\\ud800"]') == [
+        "\U0001f600",
+        "\u00e9",
+        "\\ud800",
+    ]
+
+
+@pytest.mark.parametrize("listed", [["a"], [None], [[]]])
+def test_what_is_no_artifact_is_refused(listed: list[Any]) -> None:
+    with pytest.raises(BadAnswer):
+        match_artifacts(listed, [])
+    with pytest.raises(Untrusted):
+        attest(SIGNED, listed)

@@ -1,6 +1,7 @@
 """What the hub's answers mean: one place turns a status and a body into an error of ours."""
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,17 +20,25 @@ from entrepot.client.retries import retry_after_seconds
 JsonObject = dict[str, Any]
 LICENCE_ERROR_NAME = "download-error-eula-required"
 _TEXT_CHARS_MAX = 2000
+# Escaped, in what passes for UTF-8, or anything in UTF-16 and UTF-32.
+_MAYBE_SURROGATE = re.compile(rb"\\u[dD]|\xed|\x00")
 
 
 def parse_json(body: bytes) -> Any:
-    """The body as JSON, objects in the hub's key order. Raises BadAnswer."""
+    """The body as JSON, objects in the hub's key order. Raises BadAnswer.
+
+    So it does for half a surrogate pair in a text, which no file and no terminal takes.
+    """
     try:
-        return json.loads(body)
+        value = json.loads(body)
+        if _MAYBE_SURROGATE.search(body):
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise BadAnswer(
             "The hub's answer is not JSON.",
             remedy="Check that the URL is that of an Entrepot hub.",
         ) from error
+    return value
 
 
 def parse_object(body: bytes) -> JsonObject:

@@ -26,6 +26,8 @@ def attest(
     _check_name(manifest, release or {})
     expected = {}
     for artifact in artifacts:
+        if not isinstance(artifact, Mapping):
+            raise _refused(manifest, "lists what is no file")
         identity, given = str(artifact.get("id", "")), artifact.get("fileName")
         signed, told = manifest.file(identity), expected_of(artifact)
         digest = told.digest if told.algorithm == "sha256" else signed.sha256

@@ -44,7 +44,9 @@ class Layout:
     ) -> str:
         """The path of a file, with `/` between its parts. Raises BadAnswer for an empty name."""
         mark = hashlib.sha256(product.encode()).hexdigest()[:8]
-        code = self._name("", product, product, mark)
+        # A code that is not a plain name itself may not look like another's: signatures go by code.
+        wanted = product if safe_name(product) == product else distinct_name(product, mark)
+        code = self._name("", wanted, product, mark)
         owner = f"{product}\0{release_id}"
         release = self._name(f"/{code}", release_name, owner, release_id[:8])
         folder = f"/{code}/{release}"
