@@ -165,6 +165,10 @@ def _signed_on_another_machine(
     signed = publisher.run("sign", CODE, "--import", paper, "--json").objects()
     assert (len(signed["added"]), signed["releases"]) == (1, 2)
     assert download(ada, tmp_path / "two", "2.0").code == 0
+    again = str(tmp_path / "again.json")
+    publisher.run("sign", CODE, "--export", again)
+    assert run_here(["keys", "sign", again, *publisher.by(key)]) == 0
+    assert "nothing is new or changed" in "".join(publisher.said())
 
 
 def _other_keys(

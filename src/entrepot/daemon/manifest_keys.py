@@ -217,7 +217,8 @@ def _contents(paper: "Paper") -> list[str]:
         targets = paper.targets.signed
         lines.append(
             f"{len(targets.targets)} releases, version {targets.version}, "
-            f"until {_day(targets.expires)}; new or changed:"
+            f"until {_day(targets.expires)}; "
+            + ("new or changed:" if paper.documents else "nothing is new or changed")
         )
         for document in paper.documents.values():
             told = json.loads(document)
