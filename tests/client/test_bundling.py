@@ -158,6 +158,16 @@ def test_a_bundle_that_is_put_in_place_between_open_and_lock_is_not_written_to(
         assert (mine.size, target.read_bytes() == whole) == (0, True)
 
 
+def test_a_part_that_is_another_file_too_is_not_written_to(
+    client: Client, files: Hub, tmp_path: Path
+) -> None:
+    made, foreign = plan(client), tmp_path / "foreign"
+    foreign.write_bytes(b"mine")
+    (tmp_path / f".a.tar.{made.mark}.part").hardlink_to(foreign)
+    write_bundle(client, made, tmp_path / "a.tar", backoff=QUICK)
+    assert (foreign.read_bytes(), parts(tmp_path)) == (b"mine", [])
+
+
 @pytest.mark.parametrize("where", [0, 700, 2000, 200_000])
 def test_a_part_that_was_damaged_is_not_believed(
     where: int, client: Client, files: Hub, tmp_path: Path

@@ -27,6 +27,7 @@ from entrepot.client import (
     Watcher,
 )
 from entrepot.client.bodies import content_range
+from entrepot.client.kept_partial import KeptPartial
 from entrepot.client.partial import local_error
 from tests.client.hub import ARTIFACTS, EMPTY, ENTITLEMENT, LICENSED, RELEASE, Fault, File, Hub
 
@@ -478,3 +479,28 @@ def test_an_empty_release_list_and_an_unknown_id(client: Client) -> None:
     assert client.releases(EMPTY) == []
     with pytest.raises(NotFound):
         client.release(ENTITLEMENT, "00000000-0000-0000-0000-000000000000")
+
+
+@pytest.mark.parametrize("how", ["linked", "symbolic", "pipe"])
+def test_nothing_is_written_to_what_others_put_beside_the_target(
+    how: str, hub: Hub, client: Client, tmp_path: Path
+) -> None:
+    """Whoever can write to the folder knows the names of part and state."""
+    digest = hashlib.sha256(hub.files[0].data).hexdigest()
+    foreign, folder = tmp_path / "foreign", tmp_path / "folder"
+    foreign.write_bytes(b"mine")
+    folder.mkdir()
+    begin = f".installer.tar.gz.{digest[:16]}"
+    if how == "linked":
+        (folder / f"{begin}.part").hardlink_to(foreign)
+    elif how == "pipe":
+        os.mkfifo(folder / f"{begin}.part")
+        os.mkfifo(folder / f"{begin}.state")
+    else:
+        (folder / f"{begin}.part").symlink_to(foreign)
+        (folder / f"{begin}.state~").symlink_to(foreign)
+    with KeptPartial(folder / "installer.tar.gz", digest[:16], f"sha256:{digest}") as part:
+        part.write(0, memoryview(b"bytes"))
+        part.forget(0, 1)  # writes the state
+    assert fetch(client, folder).path.read_bytes() == hub.files[0].data
+    assert (foreign.read_bytes(), names(folder)) == (b"mine", ["installer.tar.gz"])

@@ -67,6 +67,8 @@ class Part:
                 remedy="Wait for it, or choose another file with -o.",
             ) from error
         mine = os.fstat(self._descriptor)
+        if mine.st_nlink > 1:  # it is another's file, too, or a copy of the folder has it
+            self._path.unlink(missing_ok=True)
         with contextlib.suppress(FileNotFoundError):
             named = self._path.stat(follow_symlinks=False)
             if (named.st_ino, named.st_dev) == (mine.st_ino, mine.st_dev):

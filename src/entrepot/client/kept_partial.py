@@ -9,6 +9,7 @@ digest of the whole does, before it gets its name.
 import contextlib
 import json
 import os
+import stat
 import threading
 from pathlib import Path
 from time import monotonic
@@ -17,7 +18,7 @@ from typing import Any
 
 from entrepot.client.errors import Corrupt, Denied, DiskFull, LocalFileError, NotFound, OrderEnded
 from entrepot.client.extents import Extents
-from entrepot.client.partial import Partial, sync_folder
+from entrepot.client.partial import Partial, local_error, sync_folder
 from entrepot.client.verification import Expected
 
 try:
@@ -128,7 +129,13 @@ class KeptPartial(Partial):
         return self.size >= KEPT_BYTES_MIN and bool(self.etag or self._content)
 
     def _open_alone(self) -> bool:
-        """Open and lock it; False where it was put in place by another command meanwhile."""
+        """Open and lock it; False where it was put in place by another command meanwhile.
+
+        What is no plain file, or has a second name (a copy of the folder by hard links, another's
+        file), loses this name and is not written to.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            self._drop_foreign()
         self._open(0)
         try:
             if fcntl is not None:
@@ -147,10 +154,21 @@ class KeptPartial(Partial):
         self._close()
         return False
 
+    def _drop_foreign(self) -> None:
+        there = self.path.stat(follow_symlinks=False)
+        if stat.S_ISREG(there.st_mode) and there.st_nlink == 1:
+            return
+        try:
+            self.path.unlink()
+        except OSError as error:
+            raise local_error(error, self.path) from error
+
     def _take_up(self) -> None:
         """Go on with what an earlier run left, as far as it can be believed."""
-        told = self._read_state()
         there = os.fstat(self._descriptor).st_size
+        if not there:
+            return  # whatever a state says, nothing can be gone on with
+        told = self._read_state()
         same_boot = told.get("boot") == _boot() != ""
         etag = told.get("etag")
         if told.get("content") == self._content and isinstance(etag, str) and _is_strong(etag):
@@ -158,13 +176,15 @@ class KeptPartial(Partial):
         if told.get("content") == self._content and (self.etag or self._content):
             self._held = _extents(told.get("held" if same_boot else "flushed"), there)
             self._flushed = _extents(told.get("flushed"), there)
-        if there and not self._held.total:
+        if not self._held.total:
             self._forget_state()
         if there > self._held.end:
             os.ftruncate(self._descriptor, self._held.end)
 
     def _read_state(self) -> dict[str, Any]:
         try:
+            if not self._state.is_file():
+                return {}  # nor would a pipe ever end
             with self._state.open("rb") as file:
                 told = json.loads(file.read(_STATE_BYTES_MAX))
         except (OSError, ValueError, RecursionError):
@@ -186,7 +206,9 @@ class KeptPartial(Partial):
         }
         fresh = self._state.with_name(f"{self._state.name}~")
         with contextlib.suppress(OSError):
-            fresh.write_text(json.dumps(told))
+            fresh.unlink(missing_ok=True)  # of a run that was killed; or a link of somebody's
+            with fresh.open("x") as file:
+                json.dump(told, file)
             fresh.replace(self._state)
 
     def _forget_state(self) -> None:
