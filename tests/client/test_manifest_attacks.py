@@ -5,6 +5,8 @@ Untrusted with a reason; what was seen before stays trusted.
 """
 
 import hashlib
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -103,6 +105,31 @@ def test_a_manifest_that_verifies(repository: Repository, machine: Machine) -> N
     assert sorted(repository.asked) == ["2.root.json", "timestamp.json"]
     with pytest.raises(InvalidUse):
         machine.fetch("../../etc/passwd")
+
+
+def test_where_nothing_was_ever_signed_what_verifies_is_not_even_loaded(
+    repository: Repository, machine: Machine
+) -> None:
+    repository.served.clear()
+    code = (
+        "import sys; from pathlib import Path; from entrepot.client import Client\n"
+        "from entrepot.client.manifests import fetch_manifest; "
+        "from entrepot.client.trust import Trust\n"
+        "root, url, product, release = sys.argv[1:]\n"
+        "with Client(url, 'token') as client:\n"
+        "    found = fetch_manifest(client, Trust(Path(root), url), product, release)\n"
+        "print(found, any(name.partition('.')[0] == 'tuf' for name in sys.modules))"
+    )
+    arguments = [str(machine.folder), machine.url, PRODUCT, RELEASE]
+    told = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        stdout=subprocess.PIPE,
+        timeout=60,
+        check=True,
+        text=True,
+    ).stdout
+    assert told.split() == ["None", "False"]
+    assert repository.asked == ["root.json"]
 
 
 def _rollback(*roles: str) -> Callable[[Repository], None]:

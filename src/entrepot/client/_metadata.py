@@ -31,9 +31,15 @@ from entrepot.client.errors import (
 from entrepot.client.private_files import read_plain
 from entrepot.client.proofs import Proof, fingerprint
 from entrepot.client.retries import Backoff
-from entrepot.client.trust import FIRST_USE, ROOT_BYTES_MAX, Pin, Trust, check_root
+from entrepot.client.trust import (
+    FIRST_USE,
+    METADATA_PATH,
+    ROOT_BYTES_MAX,
+    Pin,
+    Trust,
+    check_root,
+)
 
-PATH = ("e-product-entitlement-customer", "v1", "entitlements", "manifests")
 ROOTS_MAX = 64  # that the client follows in one go
 _LIMITS = UpdaterConfig(
     max_root_rotations=ROOTS_MAX,
@@ -58,7 +64,7 @@ class _Fetcher(FetcherInterface):
         self.refusal: ClientError | None = None
 
     def _fetch(self, url: str) -> Iterator[bytes]:
-        path = (*PATH, self._product, *url.split("/"))
+        path = (*METADATA_PATH, self._product, *url.split("/"))
         self.close()
         try:
             answer = self._api.stream(path, {"Accept": "application/json"})

@@ -16,9 +16,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from entrepot.client.errors import InvalidUse, Untrusted
+from entrepot.client.errors import Denied, InvalidUse, NotFound, Unreachable, Untrusted
 from entrepot.client.proofs import Proof, check_proof, save_proof, saved_proofs
-from entrepot.client.trust import Trust
+from entrepot.client.trust import METADATA_PATH, Trust
 from entrepot.client.verification import CHUNK_BYTES, Expected
 
 if TYPE_CHECKING:
@@ -106,6 +106,8 @@ def fetch_manifest(
     verify, and what else the hub may answer.
     """
     name = target_name(release_id)
+    if _has_none(client, trust, product_code):
+        return None
     from entrepot.client import _metadata
 
     found = _metadata.fetch(client, trust, product_code, name, MANIFEST_BYTES_MAX)
@@ -115,6 +117,24 @@ def fetch_manifest(
     proven = check_proof(proof.roots[-1:], proof, name, document, product=product_code)
     manifest = parse_manifest(document, product=product_code, release_id=release_id)
     return replace(manifest, proof=proof, as_of=proven.as_of, until=proven.until)
+
+
+def _has_none(client: "Client", trust: Trust, product_code: str) -> bool:
+    """Whether nothing was ever signed of a product, as far as hub and `trust` know.
+
+    Most products are so, and to load what verifies takes as long as to fetch a hundred files.
+    Whatever else the hub answers is for that to judge.
+    """
+    if trust.pin_of(product_code) is not None:
+        return False
+    path = (*METADATA_PATH, product_code, "metadata", "root.json")
+    try:
+        with client.api.stream(path, {"Accept": "application/json"}):
+            return False
+    except NotFound:
+        return True
+    except (Denied, Unreachable):
+        return False
 
 
 def save_manifest(manifest: Manifest, folder: Path) -> None:

@@ -22,6 +22,7 @@ from entrepot.client.private_files import locked, read_plain, read_private, writ
 from entrepot.client.proofs import fingerprint
 
 FIRST_USE, BY_FILE, BY_FINGERPRINT = "first use", "file", "fingerprint"
+METADATA_PATH = ("e-product-entitlement-customer", "v1", "entitlements", "manifests")
 ROOT_BYTES_MAX = 256 << 10
 _PRODUCT = re.compile(r"[A-Z0-9][A-Z0-9._-]{0,63}")
 _HEX = re.compile(r"[0-9a-f]{64}")
