@@ -85,3 +85,14 @@ def test_artifacts_of_one_name_get_distinct_files() -> None:
 
 def test_terminal_tricks_are_shown_not_obeyed() -> None:
     assert printable("a\x1b[31mb\u202e") == "a\\x1b[31mb\\u202e"
+
+
+def test_of_ascii_only_what_is_printable_stays_as_it_is() -> None:
+    """The short way that nearly every text takes gives what the long way would."""
+    for code in range(128):
+        shown = printable(chr(code))
+        assert (shown == chr(code)) == (0x20 <= code < 0x7F), code
+        assert printable(chr(code) + "\u00e9") == shown + "\u00e9"
+        kept = safe_name(f"a{chr(code)}b")
+        assert (kept == f"a{chr(code)}b") == (0x20 <= code < 0x7F and chr(code) not in '/\\:<>"|?*')
+        assert safe_name(f"a{chr(code)}b\u00e9") == kept + "\u00e9"

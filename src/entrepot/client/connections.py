@@ -75,6 +75,7 @@ class Address:
             return False
 
 
+@lru_cache(maxsize=16)  # a link is checked where it comes from and where it is followed
 def parse_address(url: str) -> Address:
     """Take an http(s) URL apart. Raises InvalidUse; never echoes a password in the message."""
     if len(url) > _URL_CHARS_MAX or _UNPRINTABLE.search(url):

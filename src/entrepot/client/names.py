@@ -34,7 +34,10 @@ def safe_name(name: str) -> str:
             "The hub gave no file name for this artifact.",
             remedy="Ask the publisher to publish it again with a file name.",
         )
-    plain = "".join(_plain(char) for char in unicodedata.normalize("NFC", name))
+    if _is_printable_ascii(name) and _FORBIDDEN.isdisjoint(name):
+        plain = name  # as nearly all names are
+    else:
+        plain = "".join(_plain(char) for char in unicodedata.normalize("NFC", name))
     plain = plain.strip(" ").rstrip(". ")
     if plain.startswith("."):
         plain = "_" + plain.lstrip(".")
@@ -56,12 +59,19 @@ def name_key(name: str) -> str:
 
 def printable(text: str, *, keep: str = "") -> str:
     """`text` for a terminal: control and bidirectional characters become visible escapes."""
+    if _is_printable_ascii(text):
+        return text
     return "".join(
         char
         if char in keep or unicodedata.category(char) not in _FORBIDDEN_CATEGORIES
         else char.encode("unicode_escape").decode("ascii")
         for char in text
     )
+
+
+def _is_printable_ascii(text: str) -> bool:
+    """Whether each character is one of U+0020 to U+007E, none of which does anything."""
+    return text.isascii() and text.isprintable()
 
 
 def _plain(char: str) -> str:

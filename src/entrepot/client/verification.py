@@ -1,6 +1,7 @@
 """What a file must be to count as complete: its size and its digest."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from entrepot.client.stop import Stop
 BUFFER_BYTES = 1024 * 1024
 CHUNK_BYTES = 4 * 1024 * 1024
 _DIGITS = {"sha256": 64, "md5": 32}
+_HEX = re.compile("[0-9a-fA-F]+")
 
 
 class Hasher(Protocol):
@@ -119,4 +121,4 @@ def _size(value: object) -> int | None:
 
 
 def _is_hex(text: str, digits: int) -> bool:
-    return len(text) == digits and all(char in "0123456789abcdefABCDEF" for char in text)
+    return len(text) == digits and _HEX.fullmatch(text) is not None
