@@ -408,7 +408,7 @@ class Person:
         if self.complete:
             return
         self.parts.add(part)
-        self.last = at
+        self.last = max(self.last or at, at)
         if self.parts == {"half", "rest"}:
             self.complete = True
             self.done += 1
