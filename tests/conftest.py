@@ -87,7 +87,6 @@ ON_BOTH_DATABASES = {
     "test_identity_matrix.py",
     "test_oauth.py",
     "test_orders_api_shapes.py",
-    "test_orders_api_watching.py",
     "test_products_api_shapes.py",
 }
 

@@ -56,7 +56,7 @@ def customer(tx: Tx, **given: Any) -> tuple[Principal, str]:
 
 
 @settings(
-    max_examples=60,
+    max_examples=30,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(world=model.worlds())

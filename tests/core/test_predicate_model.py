@@ -242,7 +242,7 @@ def expected_list(built: Built, person: int, right: Right) -> str | list[str]:
 
 
 @settings(
-    max_examples=60,
+    max_examples=30,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(world=model.worlds())

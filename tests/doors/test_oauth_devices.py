@@ -73,7 +73,7 @@ def test_a_person_signs_a_device_in(world: World) -> None:
     shown = page(world.browser.submit(form))
     assert codes["user_code"] in shown.text
     assert "Entrepot command" in shown.text
-    assert "download it" in shown.text
+    assert "accept licences, download" in shown.text
     assert error(poll(world, codes)) == "authorization_pending"  # the link alone decides nothing
     done = page(world.browser.submit(decision_form(shown), decision="allow"))
     assert "signed in" in done.text

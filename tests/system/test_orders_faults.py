@@ -272,6 +272,7 @@ def test_without_a_sandbox_stored_files_are_delivered(hub_without_sandbox: Hub) 
     assert delivered["sha256"] == asset["sha256"]
 
 
+@pytest.mark.soak
 @pytest.mark.needs("mounts")
 def test_an_order_waits_for_room_on_the_disk(tmp_path: Path) -> None:
     place = tmp_path / "disk"

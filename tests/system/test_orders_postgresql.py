@@ -80,6 +80,7 @@ def site(
             yield Site(Hub(hub.data, hub.bind, environment, hub.world, hub.pid), url)
 
 
+@pytest.mark.soak
 def test_two_workers_and_one_of_them_freezes(site: Site, tmp_path: Path) -> None:
     ada = shopper(site.hub)
     numbers = list(add_assets(site.hub, crops(tmp_path / "pieces", 30, side=400)).values())
@@ -95,6 +96,8 @@ def test_two_workers_and_one_of_them_freezes(site: Site, tmp_path: Path) -> None
         assert two in site.workers()
         shown = ada.finish(placed)
         wait_for(lambda: not any(each.is_running() for each in left), 5)
+        # While a worker lives: it removes what the killed one left.
+        wait_for(lambda: not temporary_files(tmp_path))
     assert shown["progress"]["files_completed"] == 60
     assert len(ada.package(shown).manifest["files"]) == 60
     ends = site.rows(
@@ -102,4 +105,3 @@ def test_two_workers_and_one_of_them_freezes(site: Site, tmp_path: Path) -> None
         f"order:{order_id}",
     )
     assert ends == [(1,)]
-    wait_for(lambda: not temporary_files(tmp_path))

@@ -12,6 +12,7 @@ from typing import Any
 
 import av
 import pypdfium2  # type: ignore[import-untyped]
+import pytest
 from PIL import Image
 
 from entrepot.assembly import assemble, prepare
@@ -201,6 +202,7 @@ def test_loading_is_done_once_and_its_secrets_are_private(tmp_path: Path) -> Non
         hub.close()
 
 
+@pytest.mark.soak
 def test_a_kill_while_loading_leaves_nothing_or_all(tmp_path: Path, hub: Hub) -> None:
     """Killed as its secrets reach the disk, just before the rows are committed or just after."""
     data = tmp_path / "data"

@@ -45,8 +45,7 @@ def _holds(hub: Hub, token: str) -> bool:
     return found is not None
 
 
-def test_a_reset_gives_the_first_day_back_with_new_secrets(tmp_path: Path) -> None:
-    data = tmp_path / "data"
+def test_a_reset_gives_the_first_day_back_with_new_secrets(data: Path) -> None:
     with running_hub(data, web_processes="1", workers="0") as hub:
         before = dict(hub.world)
         added = hub.operate("organisation", "add", "Left behind", "--country", "NL")
