@@ -10,14 +10,10 @@ from typing import Any, Protocol, Self, TypeVar
 
 from entrepot.client.bundles import END, Member
 from entrepot.client.errors import Corrupt, LocalFileError
+from entrepot.client.locks import is_named, lock_at_once
 from entrepot.client.partial import local_error, sync_folder
 from entrepot.client.stop import Stop
 from entrepot.client.verification import BUFFER_BYTES
-
-try:
-    import fcntl
-except ImportError:  # Windows: two commands on one file are not told apart there
-    fcntl = None  # type: ignore[assignment]
 
 _T = TypeVar("_T")
 
@@ -58,20 +54,18 @@ class Part:
         """Open and lock it; False where it was put in place by another command meanwhile."""
         self._descriptor = os.open(self._path, flags, 0o666)
         try:
-            if fcntl is not None:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_at_once(self._descriptor)
         except OSError as error:
             os.close(self._descriptor)
             raise LocalFileError(
                 f"{self._target} is being written by another command.",
                 remedy="Wait for it, or choose another file with -o.",
             ) from error
-        mine = os.fstat(self._descriptor)
-        if mine.st_nlink > 1:  # it is another's file, too, or a copy of the folder has it
+        # With a second name it is another's file, too, or a copy of the folder has it.
+        if os.fstat(self._descriptor).st_nlink > 1:
             self._path.unlink(missing_ok=True)
         with contextlib.suppress(FileNotFoundError):
-            named = self._path.stat(follow_symlinks=False)
-            if (named.st_ino, named.st_dev) == (mine.st_ino, mine.st_dev):
+            if is_named(self._descriptor, self._path):
                 return True
         self._close()
         return False

@@ -18,13 +18,9 @@ from typing import Any
 
 from entrepot.client.errors import Corrupt, Denied, DiskFull, LocalFileError, NotFound, OrderEnded
 from entrepot.client.extents import Extents
+from entrepot.client.locks import is_named, lock_at_once
 from entrepot.client.partial import Partial, local_error, sync_folder
 from entrepot.client.verification import Expected
-
-try:
-    import fcntl
-except ImportError:  # Windows: two commands on one file are not told apart there
-    fcntl = None  # type: ignore[assignment]
 
 # Less is not worth keeping when a command ends in order.
 KEPT_BYTES_MIN = 64 * 1024
@@ -138,18 +134,15 @@ class KeptPartial(Partial):
             self._drop_foreign()
         self._open(0)
         try:
-            if fcntl is not None:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_at_once(self._descriptor)
         except OSError as error:
             self._close()
             raise Busy(
                 f"{self.target} is being downloaded by another command.",
                 remedy="Wait for it, or choose another folder with -d.",
             ) from error
-        mine = os.fstat(self._descriptor)
         with contextlib.suppress(OSError):
-            named = self.path.stat(follow_symlinks=False)
-            if (named.st_ino, named.st_dev) == (mine.st_ino, mine.st_dev):
+            if is_named(self._descriptor, self.path):
                 return True
         self._close()
         return False

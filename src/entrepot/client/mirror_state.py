@@ -13,13 +13,9 @@ from typing import Any
 
 from entrepot.client.errors import InvalidUse, LocalFileError
 from entrepot.client.layouts import check_path
+from entrepot.client.locks import lock_at_once
 from entrepot.client.offers import Answers, read_answers, write_answers
 from entrepot.client.private_files import read_plain, write_plain
-
-try:
-    import fcntl
-except ImportError:  # Windows: two commands on one folder are not told apart there
-    fcntl = None  # type: ignore[assignment]
 
 INSIDE = ".entrepot"
 STATE_BYTES_MAX = 256 << 20
@@ -158,8 +154,7 @@ def holding(folder: Path) -> Iterator[None]:
         raise LocalFileError(f"Cannot write {path}: {error.strerror}.") from error
     try:
         try:
-            if fcntl is not None:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_at_once(descriptor)
         except OSError as error:
             raise LocalFileError(
                 f"Another command is at work in {folder}.",

@@ -11,11 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from entrepot.client.errors import LocalFileError
-
-try:
-    import fcntl
-except ImportError:  # Windows: the files are private there, but not locked
-    fcntl = None  # type: ignore[assignment]
+from entrepot.client.locks import lock
 
 _FILE_BYTES_MAX = 1 << 20
 _log = logging.getLogger(__name__)
@@ -104,8 +100,7 @@ def locked(path: Path) -> Iterator[None]:
     except OSError as error:
         raise LocalFileError(f"Cannot lock {path}: {error.strerror}.") from error
     try:
-        if fcntl is not None:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        lock(descriptor)
         yield
     finally:
         os.close(descriptor)
