@@ -4,7 +4,9 @@ Tests share the hub and run in any order, so each leaves its state as it found i
 only what belongs to it alone: a licence is accepted by a person whom no other test uses.
 """
 
+import contextlib
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -62,6 +64,41 @@ def media_hub(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     folder = Path(shutil.copytree(filled, tmp_path_factory.mktemp("media") / "data"))
     with running_hub(folder, web_processes="1", worker_slots="2") as hub:
         yield hub
+
+
+# What the sandbox's own organisations have and are; what a test adds for itself alone is its own.
+SHARED_STATE = """
+    SELECT 'entitlement', e.id, e.product_id, e.valid_to, e.maintenance_to, e.compliance
+    FROM entitlements e JOIN organisations o ON o.id = e.organisation_id
+    WHERE e.revoked_at IS NULL AND o.name IN ({names})
+    UNION ALL
+    SELECT 'user', u.id, u.email, u.roles, u.disabled_at, ''
+    FROM users u JOIN organisations o ON o.id = u.organisation_id WHERE o.name IN ({names})
+    UNION ALL
+    SELECT 'release', r.id, r.name, r.state, r.available_at, ''
+    FROM releases r WHERE r.product_id IN (
+        SELECT e.product_id FROM entitlements e JOIN organisations o ON o.id = e.organisation_id
+        WHERE e.revoked_at IS NULL AND o.name IN ({names}))
+"""
+
+
+@pytest.fixture(autouse=True)
+def nothing_shared_changes(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Holds each test on the shared hub to the rule above: the next one may come in any order."""
+    if "hub" not in request.fixturenames:
+        yield
+        return
+    hub: Hub = request.getfixturevalue("hub")
+    names = sorted({given["organisation"] for given in hub.world["entitlements"]})
+    query = SHARED_STATE.format(names=", ".join(f"'{name}'" for name in names))
+
+    def shared() -> set[tuple[object, ...]]:
+        with contextlib.closing(sqlite3.connect(hub.data / "entrepot.sqlite3")) as database:
+            return set(database.execute(query))
+
+    before = shared()
+    yield
+    assert shared() == before, "the test leaves changes that others on this hub can see"
 
 
 @pytest.fixture

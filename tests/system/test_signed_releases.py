@@ -6,7 +6,7 @@ The customer's command runs where `cryptography` cannot be imported: all is veri
 import json
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -73,14 +73,28 @@ def ada(hub: Hub, tmp_path: Path) -> Customer:
     return replace(found, environment={**found.environment, "ENTREPOT_TOKEN": token})
 
 
+@pytest.fixture
+def granted(publisher: Publisher) -> Iterator[Callable[[str], str]]:
+    """Grants Halden a product until the test ends; the number of the entitlement."""
+    given: list[str] = []
+
+    def grant(code: str) -> str:
+        given.append(publisher.run("grant", HALDEN, code).out.strip())
+        return given[-1]
+
+    yield grant
+    for number in given:
+        publisher.run("revoke", number)
+
+
 def test_what_is_signed_is_what_arrives(
-    publisher: Publisher, ada: Customer, tmp_path: Path
+    publisher: Publisher, granted: Callable[[str], str], ada: Customer, tmp_path: Path
 ) -> None:
     data = random.Random(7).randbytes(SIZE)
     (tmp_path / "tool.bin").write_bytes(data)
     root_key, key = publisher.key("root.key"), publisher.key("targets.key")
     publisher.run("product", "add", CODE)
-    publisher.run("grant", HALDEN, CODE)
+    granted(CODE)
     tool = str(tmp_path / "tool.bin")
     publisher.run("publish", CODE, "0.9", tool, "--sign-key", key, *publisher.password, code=5)
     keys = ("--root-key", f"{root_key}.pub", "--targets-key", f"{key}.pub")
