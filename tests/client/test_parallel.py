@@ -219,6 +219,36 @@ def test_a_document_that_is_none_gives_no_link(document: bytes) -> None:
     assert asked == [["0", "1"]]
 
 
+def metalink(digests: Sequence[str]) -> bytes:
+    files = "".join(
+        f'<file><hash type="sha-256">{each}</hash><url>http://hub/{each}</url></file>'
+        for each in digests
+    )
+    return f'<metalink xmlns="urn:ietf:params:xml:ns:metalink">{files}</metalink>'.encode()
+
+
+@pytest.mark.parametrize(("each", "together_min"), [(1, 30), (40, 2)])
+def test_more_links_are_asked_for_where_they_are_used(each: int, together_min: int) -> None:
+    """Every file, in order, or one of forty: the others are there already."""
+    digests = [hashlib.sha256(bytes([n])).hexdigest() for n in range(240)]
+    asked: list[list[int]] = []
+
+    def ask(ids: Sequence[str]) -> bytes:
+        asked.append([int(one) for one in ids])
+        return metalink([digests[int(one)] for one in ids])
+
+    stock = LinkStock(
+        ask, [{"id": str(n), "sha256": digests[n], "fileSize": 10} for n in range(240)]
+    )
+    wanted = range(0, 240, each)
+    assert [stock.take(str(n)) for n in wanted] == [f"http://hub/{digests[n]}" for n in wanted]
+    stock.close()
+    every = [one for ids in asked for one in ids]
+    assert len(every) == len(set(every)), "none is asked for twice"
+    assert max(map(len, asked)) >= together_min
+    assert len(every) <= 2 * len(wanted)
+
+
 def test_connections_are_bounded_over_all_files() -> None:
     pool = Pool()
     with pool.transfer(), pool.transfer():

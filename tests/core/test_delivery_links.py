@@ -13,6 +13,7 @@ from entrepot.core.delivery import (
     IssuedLink,
     StoredFile,
     issue_artifact_link,
+    issue_artifact_links,
     redeem_link,
     verify_link,
 )
@@ -184,6 +185,34 @@ def test_a_declared_country_must_be_one(tx: Tx, declared: str) -> None:
         with pytest.raises(Denied) as missing:
             issue(one, declared=none)
         assert missing.value.code == "declared-country-required"
+
+
+def test_those_named_of_a_release_are_issued_together_or_not_at_all(tx: Tx) -> None:
+    one = case(tx, release={"files": [(f"{n}.bin", bytes([n])) for n in range(6)]})
+    other = factories.add_release(tx, one.product)
+    ids = one.release.artifact_ids
+
+    def ask(*only: str) -> list[str]:
+        issued, granted = issue_artifact_links(
+            tx,
+            KEYRING,
+            one.who,
+            number=str(one.number),
+            release_id=one.release.id,
+            only=only,
+            declared_country=None,
+            now=NOW,
+        )
+        assert len(issued) == len(granted.files)
+        return [file.artifact_id for file in granted.files]
+
+    assert ask(ids[4], ids[1].upper(), ids[4]) == [ids[1], ids[4]], "in the publisher's order"
+    assert ask() == list(ids)
+    written = len(tx.execute(select(leases)).all())
+    for stranger in (other.artifact_ids[0], "x", "", f"{ids[0]},{ids[1]}", '"'):
+        with pytest.raises(NotFound):
+            ask(ids[0], stranger)
+    assert len(tx.execute(select(leases)).all()) == written
 
 
 def test_nothing_is_written_where_nothing_is_granted(tx: Tx) -> None:

@@ -283,6 +283,8 @@ class Client:
 
     def close(self) -> None:
         """Close the connections that are kept open, and make the last files' names durable."""
+        for stock in self._stocks.values():
+            stock.close()
         self.api.close()
         self._pool.close()
         self._folders.sync()

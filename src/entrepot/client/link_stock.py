@@ -1,18 +1,18 @@
 """Links to many small files of a release, asked for together: one call instead of one for each.
 
-The hub gives them out as a Metalink document (RFC 5854), all or none. As many are asked for at a
-time as were used since the last time, and twice that; so where most files are there already, few
-are asked for in vain. Where the hub cannot or will not, each link is asked for by itself, and
-that says what is wrong.
+The hub gives them out as a Metalink document (RFC 5854), all or none. Twice as many are asked for
+each time, as long as most of them are used; so where most files are there already, few are asked
+for in vain. The next are asked for while half of the last are still to be used, so that nobody
+waits. Where the hub cannot or will not, each link is asked for by itself, and that says what is
+wrong.
 """
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
 from time import monotonic
 from typing import Any
 
-from entrepot.client.errors import BadAnswer, Cancelled, ClientError
+from entrepot.client.errors import BadAnswer, ClientError
 
 # A large file takes its time; its link would not be fresh any more, and one call is little to it.
 SMALL_BYTES_MAX = 4 * 1024 * 1024
@@ -25,56 +25,92 @@ Ask = Callable[[Sequence[str]], bytes]
 
 
 class LinkStock:
-    """The small files of one release that are about to be fetched, and links to some of them.
+    """The small files of one release that are about to be fetched in this order, and links to some.
 
     `ask` gives the Metalink document of artifacts, by their ids. Safe to use from several threads.
     """
 
     def __init__(self, ask: Ask, artifacts: Sequence[Mapping[str, Any]]) -> None:
         self._ask = ask
-        self._lock = threading.Lock()
-        self._wanted = {
-            str(each.get("id")): str(each["sha256"]) for each in artifacts if _fits(each)
-        }
-        self._links: dict[str, list[str]] = {}  # by SHA-256
-        self._asked_at = 0.0
-        self._used = self._got = 0
-        self._count = _FIRST
+        self._changed = threading.Condition()
+        small = {str(each.get("id")): str(each["sha256"]) for each in artifacts if _fits(each)}
+        self._ids, self._digests = list(small), list(small.values())
+        self._places = {artifact_id: place for place, artifact_id in enumerate(small)}
+        # By SHA-256, each with the moment until which it is fresh.
+        self._links: dict[str, list[tuple[float, str]]] = {}
+        self._begin = self._end = 0  # the places that were asked for last
+        self._used = 0  # of these
+        self._asking: threading.Thread | None = None
+        self._given_up = False
 
     def take(self, artifact_id: str) -> str | None:
         """A fresh link to an artifact that nobody has used yet, None where there is none."""
-        with self._lock:
-            digest = self._wanted.pop(artifact_id, None)
-            if digest is None:
+        with self._changed:
+            place = self._places.pop(artifact_id, None)
+            if place is None:
                 return None
-            if not self._is_there(digest):
-                self._refill(artifact_id)
-            links = self._links.get(digest)
-            if not links:
-                self._wanted.clear()  # what it gives is not what was asked for
-                return None
+            while (link := self._pop(place)) is None:
+                if self._asking is not None:
+                    self._changed.wait()
+                elif self._given_up or not self._ask_for(place, place):
+                    return None
             self._used += 1
-            return links.pop()
+            if place >= (self._begin + self._end) // 2 and self._asking is None:
+                self._ask_for(self._end, place)
+            return link
 
-    def _is_there(self, digest: str) -> bool:
-        return bool(self._links.get(digest)) and monotonic() - self._asked_at < FRESH_SECONDS
+    def close(self) -> None:
+        """Wait for what is being asked."""
+        with self._changed:
+            self._given_up = True
+            asking = self._asking
+        if asking is not None:
+            asking.join()
 
-    def _refill(self, artifact_id: str) -> None:
-        if self._got:
-            self._count = min(AT_ONCE_MAX, 2 * self._used) if self._used * 2 > self._got else _FIRST
-        following = list(islice(self._wanted, self._count - 1))
-        ids = [artifact_id, *following]
-        if not following:
-            return
+    def _pop(self, place: int) -> str | None:
+        digest, now = self._digests[place], monotonic()
+        kept = [each for each in self._links.pop(digest, ()) if each[0] > now]
+        link = kept.pop()[1] if kept else None
+        if kept:
+            self._links[digest] = kept
+        return link
+
+    def _ask_for(self, begin: int, place: int) -> bool:
+        """Begin to ask for links from the place `begin` on; False where that is of no use.
+
+        `place` is where the files are that are being fetched.
+        """
+        if self._given_up or begin < self._begin:
+            return False
+        count = _FIRST
+        if self._used * 2 > min(place, self._end) - self._begin:
+            count = min(AT_ONCE_MAX, max(_FIRST, 2 * (self._end - self._begin)))
+        elif begin > place:
+            return False  # not before it has to be
+        ids = self._ids[begin : begin + count]
+        if len(ids) < 2:
+            return False
+        self._begin, self._end, self._used = begin, begin + len(ids), 0
+        self._asking = threading.Thread(target=self._bring, args=(ids,), daemon=True)
+        self._asking.start()
+        return True
+
+    def _bring(self, ids: Sequence[str]) -> None:
+        until = monotonic() + FRESH_SECONDS
+        links: dict[str, list[str]] = {}
         try:
-            self._links = _links_of(self._ask(ids))
-        except Cancelled:
-            raise
+            links = _links_of(self._ask(ids))
         except ClientError:
-            # One by one from now on: that tells whose fault it is.
-            self._wanted.clear()
-            self._links = {}
-        self._asked_at, self._used, self._got = monotonic(), 0, len(ids)
+            pass  # one by one from now on: that tells whose fault it is
+        finally:
+            with self._changed:
+                for digest, urls in links.items():
+                    self._links.setdefault(digest, []).extend((until, url) for url in urls)
+                asked = self._digests[self._begin : self._end]
+                # What it gives has to be what was asked for.
+                self._given_up |= not all(digest in self._links for digest in asked)
+                self._asking = None
+                self._changed.notify_all()
 
 
 def _fits(artifact: Mapping[str, Any]) -> bool:

@@ -145,6 +145,34 @@ def _has_code_postgresql(element: has_code, compiler: SQLCompiler, **kwargs: Any
     return _position(element, compiler, "strpos", **kwargs)
 
 
+class is_one_of(expression.FunctionElement[bool]):  # noqa: N801 - used as a SQL function
+    """`is_one_of(text_column, listed)`: whether it is in a list of texts of any length.
+
+    The list is one bound value, what `listed_texts` makes of it, so the statement stays the same.
+    """
+
+    name = "is_one_of"
+    inherit_cache = True
+    type = Boolean()
+
+
+@compiles(is_one_of, "sqlite")
+def _is_one_of_sqlite(element: is_one_of, compiler: SQLCompiler, **kwargs: Any) -> str:
+    column, listed = (compiler.process(clause, **kwargs) for clause in element.clauses)
+    return f"({column} IN (SELECT value FROM json_each({listed})))"
+
+
+@compiles(is_one_of, "postgresql")
+def _is_one_of_postgresql(element: is_one_of, compiler: SQLCompiler, **kwargs: Any) -> str:
+    column, listed = (compiler.process(clause, **kwargs) for clause in element.clauses)
+    return f"({column} IN (SELECT json_array_elements_text(CAST({listed} AS json))))"
+
+
+def listed_texts(texts: Iterable[str]) -> str:
+    """The texts as `is_one_of` takes them."""
+    return msgspec.json.encode(list(texts)).decode()
+
+
 def is_set(column: ColumnElement[Any]) -> ColumnElement[bool]:
     """Whether a `Flag` column holds true, in words that both databases know."""
     return expression.type_coerce(column, Boolean()) == true()

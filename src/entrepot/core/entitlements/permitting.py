@@ -38,7 +38,7 @@ from entrepot.core.entitlements.views import (
     ReleaseFilter,
 )
 from entrepot.db import Prepared, Tx
-from entrepot.db.schema import Number
+from entrepot.db.schema import Number, listed_texts
 from entrepot.errors import Denied, NotFound
 from entrepot.kit.ids import parse_uuid
 from entrepot.kit.paging import Page
@@ -240,13 +240,13 @@ def permitted_artifacts(
     """
     bound = bind_request(request, now)
     child = request.reference.child_product_id is not None
-    rows = permission("artifacts", child=child).all(tx, bound)
     if only:
         wanted = {parse_uuid(artifact_id) for artifact_id in only}
-        rows = [row for row in rows if row.artifact_id in wanted]
-        if len(rows) != len(wanted):
-            raise NotFound
-    if not rows:
+        chosen = bound | {"artifact_ids": listed_texts(wanted)}
+        rows = permission("chosen", child=child).all(tx, chosen)
+    else:
+        rows = permission("artifacts", child=child).all(tx, bound)
+    if not rows or (only and len(rows) != len(wanted)):
         raise NotFound
     for row in rows:
         if row.verdict != GRANTED:

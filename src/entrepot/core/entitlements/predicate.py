@@ -46,7 +46,7 @@ from entrepot.core.catalogue.tables import (
 )
 from entrepot.core.entitlements.tables import acceptances, client_acceptances, entitlements
 from entrepot.db import Prepared
-from entrepot.db.schema import Instant, Number, has_code, is_set, no_codes
+from entrepot.db.schema import Instant, Number, has_code, is_one_of, is_set, no_codes
 
 GRANTED = "granted"
 RIGHT_TO_DOWNLOAD = "download"
@@ -317,19 +317,21 @@ def of_reference(*, child: bool) -> Condition:
     return and_(*conditions)
 
 
-Level: TypeAlias = Literal["release", "artifact", "artifacts", "explained"]
+Level: TypeAlias = Literal["release", "artifact", "artifacts", "chosen", "explained"]
 
 
 @cache
 def permission(level: Level, *, child: bool) -> Prepared:
     """One row with the verdict on one release or artifact; no row where the chain is broken.
 
-    The level `artifacts` gives a row for every one of the release, in the publisher's order;
+    The level `artifacts` gives a row for every one of the release, in the publisher's order, and
+    `chosen` for those of them that are named;
     `explained` is `artifact` with a column for each rule and what is told of them.
 
     Bind: now, organisation_id, entitlement_id, release_id; child_product_id for children;
     for artifacts also user_id, api_client_id, country, declared_country and embargoed
-    (codes as `,AA,BB,`); for one of them artifact_id.
+    (codes as `,AA,BB,`); for one of them artifact_id, for those chosen artifact_ids (by
+    `listed_texts`).
     """
     source = entitlement_source(child=child).join(releases, release_in_chain)
     columns: list[Any] = [
@@ -358,7 +360,7 @@ def permission(level: Level, *, child: bool) -> Prepared:
             required_revision.label("licence_revision_id"),
             has_quota.label("limited"),
         ]
-        if level == "artifacts":
+        if level in ("artifacts", "chosen"):
             columns += [blobs.c.crc32, blobs.c.md5, releases.c.name.label("release_name")]
         if level == "explained":
             columns += [
@@ -377,6 +379,8 @@ def permission(level: Level, *, child: bool) -> Prepared:
     )
     if level in ("artifact", "explained"):
         query = query.where(artifacts.c.id == _text("artifact_id"))
-    elif level == "artifacts":
+    if level == "chosen":
+        query = query.where(is_one_of(artifacts.c.id, _text("artifact_ids")))
+    if level in ("artifacts", "chosen"):
         query = query.order_by(artifacts.c.position)
     return Prepared(query)

@@ -11,6 +11,7 @@ _ATTR_CHAR: Final = "!#$&+.^`|"  # RFC 8187 attr-char beyond what `quote` always
 # Joiners carry meaning in Persian, Indic scripts and emoji; all other format characters
 # (bidi overrides, isolates, zero-width marks) only serve to make a name look like another.
 _JOINERS: Final = "\u200c\u200d"
+_TOUCHED: Final = frozenset('"\\%/')  # by quoting or decoding
 _UNSAFE_CATEGORIES: Final = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
@@ -35,14 +36,22 @@ def safe_file_name(file_name: str) -> str:
     At most FILE_NAME_BYTES_MAX bytes of UTF-8, the extension kept; `download` where nothing
     is left.
     """
-    kept = "".join(
-        "_" if char in "/\\" else char
-        for char in file_name
-        if char in _JOINERS or unicodedata.category(char) not in _UNSAFE_CATEGORIES
-    ).strip(" ")
+    visible = file_name
+    if not _is_plain(file_name):
+        visible = "".join(
+            char
+            for char in file_name
+            if char in _JOINERS or unicodedata.category(char) not in _UNSAFE_CATEGORIES
+        )
+    kept = visible.replace("/", "_").replace("\\", "_").strip(" ")
     if not kept.strip(". " + _JOINERS):
         return _FALLBACK
     return _shorten(kept)
+
+
+def _is_plain(name: str) -> bool:
+    """Whether it is of visible ASCII and spaces alone, as most names are."""
+    return name.isascii() and name.isprintable()
 
 
 def _shorten(name: str) -> str:
@@ -58,5 +67,7 @@ def _shorten(name: str) -> str:
 
 def _ascii(name: str) -> str:
     """`name` in printable ASCII without the characters that quoting or decoding would touch."""
+    if _is_plain(name) and _TOUCHED.isdisjoint(name):
+        return name
     bare = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c))
-    return "".join(c if " " <= c <= "~" and c not in '"\\%/' else "_" for c in bare)
+    return "".join(c if " " <= c <= "~" and c not in _TOUCHED else "_" for c in bare)
