@@ -3,7 +3,8 @@
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from securesystemslib.signer import CryptoSigner
 from sqlalchemy import select
+from tuf.api.metadata import TargetFile
 
 from entrepot.blobs import LocalBlobStore
 from entrepot.client.bundling import Chosen, plan_bundle
@@ -19,13 +21,14 @@ from entrepot.client.manifests import Manifest, parse_manifest
 from entrepot.client.proofs import Proof, check_proof
 from entrepot.core import catalogue
 from entrepot.core.accounts import SecretBox
-from entrepot.core.catalogue import Bundle, ReleaseSpec, find_product
+from entrepot.core.catalogue import Bundle, Index, ProductSpec, ReleaseSpec, find_product
+from entrepot.core.catalogue.bundles import read_bundle
 from entrepot.core.manifests import Lives, find_manifest, find_metadata, list_due, signed_state
 from entrepot.core.manifests.mirroring import Mirrored, keep_mirrored, prove_bundle
 from entrepot.core.manifests.online import ONLINE, kept_signers, mirror_key
 from entrepot.core.manifests.papers import sign_paper
 from entrepot.core.manifests.roots import RootSpec, install_root, prepare_root
-from entrepot.core.manifests.signing import sign_releases
+from entrepot.core.manifests.signing import install_targets, prepare_targets, sign_releases
 from entrepot.core.manifests.tables import manifest_roles
 from entrepot.db import Database, connect
 from entrepot.errors import Conflict, Invalid
@@ -38,8 +41,19 @@ BOX, LIVES = SecretBox("a secret key of thirty-two letters"), Lives()
 FILES = [("a.bin", b"one" * 99), ("b.bin", b"two" * 2_000_000)]
 
 
+_OLD_FIELDS = ("artifactId", "name", "size", "sha256", "chunks")
+REPOSITORIES = {"a.bin": "general", "b.bin": "controlled-crypto"}
+
+
 def source(file_name: str, data: bytes) -> catalogue.Source:
-    return catalogue.Source(catalogue.ArtifactSpec(file_name), lambda: io.BytesIO(data))
+    spec = catalogue.ArtifactSpec(
+        file_name,
+        f"The file {file_name}",
+        "as it was described",
+        "Manual",
+        repository=REPOSITORIES[file_name],
+    )
+    return catalogue.Source(spec, lambda: io.BytesIO(data))
 
 
 class Place:
@@ -61,7 +75,8 @@ class Publisher(Place):
         super().__init__(folder, template)
         self.key, self.now = CryptoSigner.generate_ed25519(), NOW
         with self.database.write() as tx:
-            factories.add_product(tx, self.code)
+            spec = ProductSpec(self.code, "Signed", us_eccn=["3D001"], eccn_restricted=True)
+            catalogue.add_product(tx, spec, actor=OPERATOR, now=NOW)
         self.root(RootSpec([self.key.public_key], [self.key.public_key]))
 
     def root(self, spec: RootSpec) -> None:
@@ -98,6 +113,26 @@ class Publisher(Place):
             lives=LIVES,
             actor=OPERATOR,
             now=lambda: self.now,
+        )
+
+    def sign_as_before(self) -> None:
+        """By manifests that do not tell yet what files are but their bytes."""
+        paper = prepare_targets(
+            self.database, self.store, self.code, publisher="P", lives=LIVES, now=lambda: self.now
+        )
+        assert paper.targets is not None
+        documents = {}
+        for name, document in paper.documents.items():
+            told = json.loads(document)
+            told["product"] = {key: told["product"][key] for key in ("code", "name")}
+            told["files"] = [{key: one[key] for key in _OLD_FIELDS} for one in told["files"]]
+            documents[name] = json.dumps(told)
+            data = documents[name].encode()
+            paper.targets.signed.targets[name] = TargetFile.from_data(name, data, ["sha256"])
+        paper = replace(paper, documents=documents)
+        sign_paper(paper, [self.key])
+        install_targets(
+            self.database, BOX, paper, lives=LIVES, actor=OPERATOR, now=lambda: self.now
         )
 
     def metadata(self, role: str, version: int | None = None) -> bytes:
@@ -143,26 +178,34 @@ class Publisher(Place):
     def _chosen(self, release_id: str) -> Chosen:
         manifest = self.manifest(release_id)
         release = json.loads(manifest.document)["release"]
+        with self.database.read() as tx:
+            product = find_product(tx, self.code)
+            rows = catalogue.list_artifacts(tx, release_id)
         artifacts = [
-            {"id": file.artifact_id, "fileName": file.name, "fileSize": file.size}
-            | {"sha256": file.sha256, "repository": "general"}
-            for file in manifest.files
+            {"id": row.id, "fileName": row.file_name, "fileSize": row.size, "sha256": row.sha256}
+            | {key: row._mapping[key] for key in ("name", "description", "type", "repository")}
+            for row in rows
         ]
+        rules = {"usECCN": product.us_eccn, "eccnRestricted": product.eccn_restricted}
+        entitlement = {"product": {"id": self.code, "name": product.name}, "compliance": rules}
         told = {key: value for key, value in release.items() if value is not None}
-        return Chosen(
-            {"product": {"id": self.code}}, told | {"artifacts": artifacts}, None, manifest
-        )
+        return Chosen(entitlement, told | {"artifacts": artifacts}, None, manifest)
 
 
 class Bunker(Place):
     """The hub on the other side of the gap."""
 
+    unclassified: Sequence[str] = ()
+
     def take(self, data: bytes, *roots: bytes, later: timedelta = timedelta()) -> None:
         proven: dict[str, Mirrored] = {}
         now = NOW + later
 
-        def prove(bundle: Bundle) -> None:
-            proven.update(prove_bundle(bundle, roots, now=now))
+        def prove(bundle: Bundle) -> Index:
+            found = prove_bundle(bundle, roots, now=now)
+            proven.update(found.releases)
+            self.unclassified = [release.id for release in found.unclassified]
+            return found.index
 
         def keep(tx: Any, release: Any, imported: Any) -> None:
             number = find_product(tx, imported.product).id
@@ -293,6 +336,14 @@ def other_bytes(told: dict[str, Any]) -> None:
     artifacts[0] |= {key: artifacts[1][key] for key in ("sha256", "size")}
 
 
+def declassify(told: dict[str, Any]) -> None:
+    told["releases"][0]["artifacts"][1]["repository"] = "general"
+
+
+def describe(told: dict[str, Any]) -> None:
+    told["releases"][0]["artifacts"][0]["description"] = "Needs no licence."
+
+
 def leave_out_manifest(told: dict[str, Any]) -> None:
     told["manifests"] = []
 
@@ -315,6 +366,7 @@ CHANGES = {
     "order": swap_files,
     "a file less": leave_out_file,
     "other bytes": other_bytes,
+    "not controlled": declassify,
     "no manifest": leave_out_manifest,
     "mixed metadata": swap_metadata,
     "one for the other": pass_for_another,
@@ -333,6 +385,49 @@ def test_what_differs_from_what_was_signed_is_refused(publisher: Publisher, bunk
             bunker.take(pack(told, files, kept), root)
         assert (what, caught.value.code) == (what, "bundle-untrusted")
         assert bunker.is_empty()
+
+
+def test_what_was_not_signed_makes_nothing_free(publisher: Publisher, bunker: Bunker) -> None:
+    release_id, root = publisher.publish("1.0"), publisher.metadata("root", 1)
+    told, documents = publisher.index(release_id)
+    describe(told)
+    forged = {"name": "Free", "usECCN": [], "eccnRestricted": False, "deliveryMethod": "none"}
+    told["products"][0] |= forged
+    bunker.take(pack(told, [data for _, data in FILES], documents), root)
+    with bunker.database.read() as tx:
+        product = find_product(tx, publisher.code)
+        rows = catalogue.list_artifacts(tx, release_id)
+    assert (product.name, product.us_eccn, product.eccn_restricted) == ("Signed", ["3D001"], True)
+    assert product.delivery_method == "download"
+    assert [(row.repository, row.controlled) for row in rows] == [
+        ("general", False),
+        ("controlled-crypto", True),
+    ]
+    assert {(row.description, row.type) for row in rows} == {("as it was described", "Manual")}
+    assert bunker.unclassified == []
+    # Of a publisher's restriction that came after the signature, the stricter holds.
+    numbers = [str(number) for number in range(100)]
+    told["products"][0] |= {"code": publisher.code, "usECCN": numbers}
+    opened = catalogue.open_bundle(io.BytesIO(pack(told, [data for _, data in FILES], documents)))
+    believed = prove_bundle(read_bundle(opened, bunker.store, {}), [root], now=NOW).index
+    assert believed.products[0].us_eccn == ["3D001", *numbers[:99]]
+
+
+def test_files_of_an_older_signature_are_controlled(publisher: Publisher, bunker: Bunker) -> None:
+    release_id = publisher.publish("1.0", sign=False)
+    publisher.sign_as_before()
+    bunker.take(publisher.bundle(release_id), publisher.metadata("root", 1))
+    with bunker.database.read() as tx:
+        product = find_product(tx, publisher.code)
+        rows = catalogue.list_artifacts(tx, release_id)
+    assert [(row.repository, row.controlled) for row in rows] == [
+        ("controlled", True),
+        ("controlled-crypto", True),
+    ]
+    assert {(row.description, row.type) for row in rows} == {("", "File")}
+    assert product.eccn_restricted
+    assert bunker.unclassified == [release_id]
+    verify_at(bunker, publisher, release_id, publisher.metadata("root", 1))
 
 
 def test_roots_that_nothing_proves_are_not_kept(

@@ -163,7 +163,7 @@ def test_every_cut_and_every_flipped_bit_is_found(
 def test_nothing_can_be_seen_before_what_vouches_for_it_is_checked(
     database: Database, store: LocalBlobStore
 ) -> None:
-    def refuse(bundle: Bundle) -> None:
+    def refuse(bundle: Bundle) -> bundles.Index:
         assert set(bundle.stored) == set(store.listing())
         raise Invalid("Not by this key.")
 

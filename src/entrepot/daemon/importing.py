@@ -11,6 +11,7 @@ from entrepot.core.catalogue import (
     Bundle,
     BundledRelease,
     Imported,
+    Index,
     find_product,
     find_targets,
     import_bundle,
@@ -140,12 +141,22 @@ class _Proof:
         self._trusted = trusted
         self._proven: Mapping[str, Mirrored] = {}
 
-    def prove(self, bundle: Bundle) -> None:
-        """Raise Invalid where a release is not what was signed."""
-        if self._trusted:
-            from entrepot.core.manifests.mirroring import prove_bundle
+    def prove(self, bundle: Bundle) -> Index:
+        """What is believed of the index. Invalid where a release is not what was signed."""
+        if not self._trusted:
+            return bundle.index
+        from entrepot.core.manifests.mirroring import prove_bundle
 
-            self._proven = prove_bundle(bundle, self._trusted, now=self._hub.now())
+        proven = prove_bundle(bundle, self._trusted, now=self._hub.now())
+        self._proven = proven.releases
+        for release in proven.unclassified:
+            say(
+                f"The signature of {release.product} {release.name} does not say whether its files "
+                "are controlled, so those that come new are. `entrepotd sign "
+                f"{release.product} {release.id} --key FILE` at the publisher's, before the bundle "
+                "is made, says it."
+            )
+        return proven.index
 
     def keep(self, tx: Tx, release: BundledRelease, imported: Imported) -> None:
         """Keep the signatures of a release in its transaction."""

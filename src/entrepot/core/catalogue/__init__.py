@@ -37,6 +37,7 @@ from entrepot.core.catalogue.assets import (
 from entrepot.core.catalogue.bundles import (
     Bundle,
     BundledRelease,
+    Index,
     Opened,
     SignedRelease,
     open_bundle,
@@ -139,6 +140,7 @@ __all__ = [
     "DownloadFile",
     "DownloadFilter",
     "Imported",
+    "Index",
     "LicenceRevision",
     "MediaGroup",
     "Opened",

@@ -131,7 +131,7 @@ def import_bundle(
     *,
     targets: Mapping[str, Target],
     publish: bool,
-    prove: Callable[[Bundle], None],
+    prove: Callable[[Bundle], Index],
     keep: Callable[[Tx, BundledRelease, Imported], None],
     done: Callable[[Imported], None],
     actor: str,
@@ -140,8 +140,9 @@ def import_bundle(
     """Read the bundle to its end, then show its releases, each in a transaction of its own.
 
     Nothing can be seen before everything is verified: every byte by its digest, and by `prove`
-    whatever vouches for them, which raises. `keep` writes what belongs to a release in its
-    transaction; `done` hears of each. What was stored for nothing is taken back.
+    whatever vouches for them, which raises; it gives back what is to be believed of the index.
+    `keep` writes what belongs to a release in its transaction; `done` hears of each. What was
+    stored for nothing is taken back.
     """
     index = opened.index
     with database.read() as tx:
@@ -150,7 +151,10 @@ def import_bundle(
     stored: dict[str, Digests] = {}
     try:
         bundle = read_bundle(opened, store, stored)
-        prove(bundle)
+        index = prove(bundle)
+        targets = _told_again(targets, index)
+        with database.read() as tx:
+            check_import(tx, index, targets)
         for release in index.releases:
             with database.write() as tx:
                 imported = import_release(
@@ -171,6 +175,14 @@ def import_bundle(
     except BaseException:
         drop_unused_bytes(database, store, stored)
         raise
+
+
+def _told_again(targets: Mapping[str, Target], index: Index) -> dict[str, Target]:
+    """Where the products go, with what is believed of them."""
+    told = {product.code: product for product in index.products}
+    return {
+        code: Target(target.code, told[code]) for code, target in targets.items() if code in told
+    }
 
 
 def _require_room(store: BlobStore, opened: Opened) -> None:

@@ -1,6 +1,8 @@
 """The manifest of a release: what its publisher signs, as canonical JSON.
 
 Keys sorted, no white space, UTF-8, whole numbers only: the same release gives the same bytes.
+All that another hub shows or decides by is in it, the export classification above all: what a
+bundle says beyond it anybody could have written.
 """
 
 import json
@@ -42,7 +44,12 @@ def manifest_document(tx: Tx, release_id: str, *, publisher: str) -> str:
             "kind": KIND,
             "format": FORMAT,
             "publisher": publisher,
-            "product": {"code": product.code, "name": product.name},
+            "product": {
+                "code": product.code,
+                "name": product.name,
+                "usECCN": product.us_eccn,
+                "eccnRestricted": product.eccn_restricted,
+            },
             "release": release_facts(release, available_at=format_instant(release.available_at)),
             "licence": _licence(tx, product.licence_code),
             "chunkBytes": CHUNK_BYTES,
@@ -70,7 +77,12 @@ def _licence(tx: Tx, code: str | None) -> dict[str, Any] | None:
     if code is None:
         return None
     found = find_revision(tx, code)
-    return {"code": found.licence_code, "revision": found.revision, "sha256": found.sha256}
+    return {
+        "code": found.licence_code,
+        "name": found.licence_name,
+        "revision": found.revision,
+        "sha256": found.sha256,
+    }
 
 
 def _file(tx: Tx, row: Row[Any]) -> dict[str, Any]:
@@ -86,6 +98,10 @@ def _file(tx: Tx, row: Row[Any]) -> dict[str, Any]:
         "size": row.size,
         "sha256": row.sha256,
         "chunks": b"".join(chunks).hex(),
+        "title": row.name,
+        "description": row.description,
+        "type": row.type,
+        "repository": row.repository,
     }
 
 

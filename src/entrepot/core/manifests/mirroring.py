@@ -8,17 +8,26 @@ lapsed on the road.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import insert, select
 from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import Metadata, Root, Signed, Snapshot, Targets, Timestamp
+from tuf.api.metadata import (
+    Metadata,
+    Root,
+    Signed,
+    Snapshot,
+    TargetFile,
+    Targets,
+    Timestamp,
+)
 
 from entrepot.core.accounts import SecretBox
 from entrepot.core.catalogue import Bundle, BundledRelease, SignedRelease
-from entrepot.core.manifests.documents import FORMAT, KIND, release_facts
+from entrepot.core.catalogue.bundles import Document, Index
+from entrepot.core.manifests.believing import Belief
 from entrepot.core.manifests.lives import Lives
 from entrepot.core.manifests.online import holds_online_key, issue_snapshot, keep_document
 from entrepot.core.manifests.papers import from_text
@@ -26,8 +35,6 @@ from entrepot.core.manifests.reading import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, 
 from entrepot.core.manifests.tables import manifest_roles, manifests
 from entrepot.db import Tx
 from entrepot.errors import Conflict, Invalid
-
-_FIELDS = ("revision", "patch", "major_version", "minor_version", "quality", "type")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,44 +47,75 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Mirrored:
-    """What proves one release: everything from the trusted root on, and the manifest."""
+class Chain:
+    """Verified metadata of a product: everything from the trusted root on."""
 
     roots: tuple[Part, ...]
     timestamp: Part
     snapshot: Part
     targets: Part
+    named: Mapping[str, TargetFile] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Mirrored:
+    """What proves one release: the metadata, and the manifest."""
+
+    chain: Chain
     manifest: str
     manifest_sha256: str
 
 
-def prove_bundle(bundle: Bundle, trusted: Sequence[bytes], *, now: datetime) -> dict[str, Mirrored]:
-    """That the publisher signed every release of the bundle as it is; by the releases' ids.
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """What a publisher's signatures say of a bundle.
+
+    `index`: what is to be believed of its index; nothing that was not signed is in it but for
+    what makes things stricter. `releases`: what proves each, by their ids. `unclassified`: those
+    of an older manifest, which does not say whether their files are controlled; so they are.
+    """
+
+    index: Index
+    releases: Mapping[str, Mirrored]
+    unclassified: tuple[BundledRelease, ...]
+
+
+def prove_bundle(bundle: Bundle, trusted: Sequence[bytes], *, now: datetime) -> Proven:
+    """That the publisher signed every release of the bundle as it is.
 
     `trusted` are root metadata that the operator vouches for, one for each product. Invalid
     (`bundle-untrusted`) for anything that does not verify, also for a release that is not signed.
     """
     signed = {one.release: one for one in bundle.index.manifests}
-    proven = {}
+    chains: dict[tuple[str, ...], Chain] = {}
+    proven: dict[str, Mirrored] = {}
+    belief = Belief(bundle)
     for release in bundle.index.releases:
         one = signed.get(release.id)
         if one is None or one.product != release.product:
             raise _untrusted(release, "the bundle holds no signature of it")
         try:
-            proven[release.id] = _prove(bundle, release, one, trusted, now)
+            # Most releases of a product name the same metadata, which can be megabytes.
+            key = _key_of(one)
+            chain = chains.get(key)
+            if chain is None:
+                chain = chains[key] = _prove_chain(bundle, one, trusted, now)
+            proven[release.id] = _prove(bundle, release, one, chain)
+            belief.compare(release, json.loads(proven[release.id].manifest))
         except (RepositoryError, KeyError, ValueError, TypeError, RecursionError) as error:
             raise _untrusted(release, str(error) or type(error).__name__) from error
-    return proven
+    return Proven(belief.index(), proven, tuple(belief.unclassified))
 
 
-def _prove(
-    bundle: Bundle,
-    release: BundledRelease,
-    signed: SignedRelease,
-    trusted: Sequence[bytes],
-    now: datetime,
-) -> Mirrored:
-    def document(told: Any) -> bytes:
+def _key_of(signed: SignedRelease) -> tuple[str, ...]:
+    parts = (*signed.roots, signed.timestamp, signed.snapshot, signed.targets)
+    return tuple(one.sha256 for one in parts)
+
+
+def _prove_chain(
+    bundle: Bundle, signed: SignedRelease, trusted: Sequence[bytes], now: datetime
+) -> Chain:
+    def document(told: Document) -> bytes:
         return bundle.documents[told.sha256]
 
     roots, root = _proven_roots([document(one) for one in signed.roots], trusted)
@@ -102,20 +140,24 @@ def _prove(
     for role, expires in ((ROOT, root.expires), (TARGETS, targets.expires)):
         if expires <= now:
             raise ValueError(f"the publisher's word ({role}) has expired")
-    manifest = document(signed.manifest)
-    file = targets.targets.get(f"{release.id}.json")
-    if file is None:
-        raise ValueError("the publisher does not name it, or has withdrawn it")
-    file.verify_length_and_hashes(manifest)
-    _compare(bundle, release, json.loads(manifest))
-    return Mirrored(
+    return Chain(
         tuple(_part(Metadata[Root].from_bytes(data).signed, data) for data in roots),
         _part(timestamp, texts[0]),
         _part(snapshot, texts[1]),
         _part(targets, texts[2]),
-        manifest.decode(),
-        file.hashes["sha256"],
+        targets.targets,
     )
+
+
+def _prove(
+    bundle: Bundle, release: BundledRelease, signed: SignedRelease, chain: Chain
+) -> Mirrored:
+    manifest = bundle.documents[signed.manifest.sha256]
+    file = chain.named.get(f"{release.id}.json")
+    if file is None:
+        raise ValueError("the publisher does not name it, or has withdrawn it")
+    file.verify_length_and_hashes(manifest)
+    return Mirrored(chain, manifest.decode(), file.hashes["sha256"])
 
 
 def _part(signed: Signed, data: bytes) -> Part:
@@ -154,39 +196,6 @@ def _next_root(current: Metadata[Root], data: bytes) -> Metadata[Root]:
     return following
 
 
-def _compare(bundle: Bundle, release: BundledRelease, told: Mapping[str, Any]) -> None:
-    """That the index says of the release what was signed of it."""
-    if (told["kind"], told["format"]) != (KIND, FORMAT):
-        raise ValueError("its manifest is of a format that is not known here")
-    product = next(one for one in bundle.index.products if one.code == release.product)
-    named = product.licence
-    licence = named and next(
-        {"code": one.code, "revision": one.revision, "sha256": one.sha256}
-        for one in bundle.index.licences
-        if (one.code, one.revision) == (named.code, named.revision)
-    )
-    said = {
-        "product": release.product,
-        "release": release_facts(release, available_at=release.available_at),
-        "licence": licence,
-        "files": [
-            {
-                "artifactId": one.id,
-                "name": one.file_name,
-                "size": one.size,
-                "sha256": one.sha256,
-                "chunks": bundle.stored[one.sha256].chunks.hex(),
-            }
-            for one in release.artifacts
-        ],
-    }
-    signed = {key: told[key] for key in ("release", "licence", "files")}
-    signed["product"] = told["product"]["code"]
-    for key, value in said.items():
-        if signed[key] != value:
-            raise ValueError(f"what the bundle says of its {key} is not what was signed")
-
-
 def _untrusted(release: BundledRelease, why: str) -> Invalid:
     return Invalid(
         f"{release.product} {release.name} is not what a publisher whom you trust signed: {why}.",
@@ -212,8 +221,9 @@ def keep_mirrored(
     Where the root names a key of this hub, the hub says from then on by itself that the state
     is current. Conflict where the product is signed here by others.
     """
+    chain = mirrored.chain
     take_turn(tx, product_id)
-    _keep_roots(tx, product_id, mirrored.roots, now)
+    _keep_roots(tx, product_id, chain.roots, now)
     changed = _keep_targets(tx, product_id, release_id, mirrored, now)
     known = select(manifests.c.sha256).where(
         manifests.c.release_id == release_id, manifests.c.sha256 == mirrored.manifest_sha256
@@ -230,7 +240,7 @@ def keep_mirrored(
         if changed or newest(tx, product_id, TIMESTAMP) is None:
             issue_snapshot(tx, box, product_id, lives=lives, now=now)
         return
-    for role, part in ((SNAPSHOT, mirrored.snapshot), (TIMESTAMP, mirrored.timestamp)):
+    for role, part in ((SNAPSHOT, chain.snapshot), (TIMESTAMP, chain.timestamp)):
         _keep_newer(tx, product_id, role, part, now)
 
 
@@ -254,7 +264,7 @@ def _keep_targets(
 ) -> bool:
     """Whether the targets here are others now."""
     held = newest(tx, product_id, TARGETS)
-    part = mirrored.targets
+    part = mirrored.chain.targets
     if held is not None and held.version > part.version:
         # An older bundle: what it says must still hold.
         file = from_text(held.document).signed.targets.get(f"{release_id}.json")

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType, field
 
 _RELEASE_ID = "d2650553-3806-4c0e-92d7-2e46fd468074"
 _SHA256 = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
@@ -29,11 +29,16 @@ class SignedMetadata(Struct):
     signed: dict[str, Any]
 
 
-class ManifestProduct(Struct):
-    """The product."""
+class ManifestProduct(Struct, rename="camel"):
+    """The product, with its export classification when the release was signed.
+
+    Fields with a default are missing in manifests of earlier versions.
+    """
 
     code: str
     name: str
+    us_eccn: list[str] | UnsetType = field(default=UNSET, name="usECCN")
+    eccn_restricted: bool | UnsetType = UNSET
 
 
 class ManifestRelease(Struct, rename="camel"):
@@ -56,16 +61,24 @@ class ManifestLicence(Struct):
     code: str
     revision: int
     sha256: str
+    name: str | UnsetType = UNSET
 
 
 class ManifestFile(Struct, rename="camel"):
-    """A file; `chunks` are the SHA-256 of each `chunkBytes`, one after the other, in hex."""
+    """A file; `chunks` are the SHA-256 of each `chunkBytes`, one after the other, in hex.
+
+    A `repository` that contains `controlled` makes its takers declare their country.
+    """
 
     artifact_id: str
     name: str
     size: int
     sha256: str
     chunks: str
+    title: str | UnsetType = UNSET
+    description: str | UnsetType = UNSET
+    type: str | UnsetType = UNSET
+    repository: str | UnsetType = UNSET
 
 
 class ReleaseManifest(Struct, rename="camel"):
@@ -95,7 +108,7 @@ _MANIFEST = ReleaseManifest(
     "entrepot-release-manifest",
     1,
     "Example Semiconductors",
-    ManifestProduct("DS000B", "Development Studio"),
+    ManifestProduct("DS000B", "Development Studio", ["5D992"], False),
     ManifestRelease(
         _RELEASE_ID,
         "2022.2",
@@ -107,7 +120,7 @@ _MANIFEST = ReleaseManifest(
         "Release",
         "2026-01-31T12:00:00.000Z",
     ),
-    ManifestLicence("TOOLS", 2, _SHA256),
+    ManifestLicence("TOOLS", 2, _SHA256, "Licence of the tools"),
     4_194_304,
     [
         ManifestFile(
@@ -116,6 +129,10 @@ _MANIFEST = ReleaseManifest(
             1_234_567,
             _SHA256,
             _SHA256,
+            "Studio for Linux",
+            "",
+            "File",
+            "general",
         )
     ],
 )
