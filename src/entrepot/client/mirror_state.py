@@ -4,7 +4,6 @@ It lies in FOLDER/.entrepot, and nothing depends on it: without it every file is
 """
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from entrepot.client.errors import InvalidUse, LocalFileError
+from entrepot.client.inside import INSIDE, Inside
 from entrepot.client.layouts import check_path
-from entrepot.client.locks import lock_at_once
 from entrepot.client.offers import Answers, read_answers, write_answers
-from entrepot.client.private_files import read_plain, write_plain
 
-INSIDE = ".entrepot"
+STATE_NAME = "state.json"
 STATE_BYTES_MAX = 256 << 20
 _FORMAT = "entrepot-sync"
 _VERSION = 1
@@ -78,11 +76,12 @@ def load_state(folder: Path, hub: str | None) -> MirrorState:
 
     Raises InvalidUse where it is that of another hub, LocalFileError where it is damaged.
     """
-    path = folder / INSIDE / "state.json"
-    if not path.exists():
+    path = folder / INSIDE / STATE_NAME
+    raw = Inside(folder).read(STATE_NAME, STATE_BYTES_MAX)
+    if raw is None:
         return MirrorState(hub or "")
     try:
-        state = parse_state(read_plain(path, STATE_BYTES_MAX))
+        state = parse_state(raw)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InvalidUse) as error:
         raise LocalFileError(
             f"{path} is damaged ({error}).",
@@ -124,45 +123,30 @@ def write_state(state: MirrorState) -> bytes:
 
 def save_state(folder: Path, state: MirrorState) -> None:
     """Replace what was saved, in one step. Raises LocalFileError."""
-    write_plain(folder / INSIDE / "state.json", write_state(state))
+    Inside(folder).write(STATE_NAME, write_state(state))
 
 
 def load_answers(folder: Path) -> Answers:
     """The answers that were kept by their ETags; none where there are none to be read."""
-    path = folder / INSIDE / "answers.json"
     try:
-        return read_answers(read_plain(path, STATE_BYTES_MAX)) if path.exists() else Answers()
+        raw = Inside(folder).read("answers.json", STATE_BYTES_MAX)
     except LocalFileError:
         return Answers()
+    return Answers() if raw is None else read_answers(raw)
 
 
 def save_answers(folder: Path, answers: Answers) -> None:
     """Keep the answers, unless they are larger than what would be read again."""
     raw = write_answers(answers)
     if len(raw) <= STATE_BYTES_MAX:
-        write_plain(folder / INSIDE / "answers.json", raw)
+        Inside(folder).write("answers.json", raw)
 
 
 @contextmanager
 def holding(folder: Path) -> Iterator[None]:
     """Be the only command at work in this folder. Raises LocalFileError where another is."""
-    path = folder / INSIDE / "lock"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise LocalFileError(f"Cannot write {path}: {error.strerror}.") from error
-    try:
-        try:
-            lock_at_once(descriptor)
-        except OSError as error:
-            raise LocalFileError(
-                f"Another command is at work in {folder}.",
-                remedy="Wait for it to end, or choose another folder.",
-            ) from error
+    with Inside(folder).locked("lock", wait=False):
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _held(told: Any) -> HeldFile:

@@ -15,14 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from entrepot.client.errors import LocalFileError, Untrusted
-from entrepot.client.private_files import read_plain, write_plain
+from entrepot.client.errors import Untrusted
+from entrepot.client.inside import Inside
 
 if TYPE_CHECKING:
     from tuf.api.metadata import Metadata, Root
 
 SIGNED_AT = "x-entrepot-signed-at"  # in the hub's timestamp; RFC 3339
-PROOF_FOLDER = ".entrepot"
 _DOCUMENT_BYTES_MAX = 64 << 20
 _ROOTS_MAX = 256
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -139,13 +138,13 @@ def save_proof(folder: Path, release_id: str, product: str, document: bytes, pro
 
     Raises LocalFileError.
     """
-    place = folder / PROOF_FOLDER
+    inside = Inside(folder)
 
     def keep(data: bytes) -> str:
         name = hashlib.sha256(data).hexdigest()
-        path = place / "metadata" / f"{name}.json"
-        if not path.exists():
-            write_plain(path, data)
+        path = f"metadata/{name}.json"
+        if not inside.has(path):
+            inside.write(path, data)
         return name
 
     record = {
@@ -160,8 +159,8 @@ def save_proof(folder: Path, release_id: str, product: str, document: bytes, pro
     }
     import json
 
-    path = place / "manifests" / f"{release_id}.json"
-    write_plain(path, json.dumps(record, indent=2, sort_keys=True).encode() + b"\n")
+    told = json.dumps(record, indent=2, sort_keys=True).encode() + b"\n"
+    inside.write(f"manifests/{release_id}.json", told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,27 +175,24 @@ class Saved:
 
 def saved_proofs(folder: Path) -> list[Saved]:
     """Whatever is kept in `folder`, by release. Raises LocalFileError, or Untrusted if damaged."""
-    place = folder / PROOF_FOLDER
-    try:
-        records = sorted((place / "manifests").glob("*.json"))
-    except OSError as error:
-        raise LocalFileError(f"Cannot read {place}: {error.strerror}.") from error
-    return [_load(place, path) for path in records]
+    inside = Inside(folder)
+    names = [name for name in inside.names("manifests") if name.endswith(".json")]
+    return [_load(inside, name) for name in names if not name.startswith(".")]
 
 
-def _load(place: Path, path: Path) -> Saved:
+def _load(inside: Inside, file_name: str) -> Saved:
     import json
 
     def read(name: Any) -> bytes:
         if not isinstance(name, str) or not _DIGEST.fullmatch(name):
             raise ValueError("a name is no digest")
-        part = place / "metadata" / f"{name}.json"
-        if not part.exists():
+        part = inside.read(f"metadata/{name}.json", _DOCUMENT_BYTES_MAX)
+        if part is None:
             raise ValueError("a part is missing")
-        return read_plain(part, _DOCUMENT_BYTES_MAX)
+        return part
 
     try:
-        told = json.loads(read_plain(path, 1 << 20))
+        told = json.loads(inside.read(f"manifests/{file_name}", 1 << 20) or b"")
         proof = Proof(
             tuple(read(name) for name in told["roots"]),
             read(told["timestamp"]),
@@ -205,12 +201,12 @@ def _load(place: Path, path: Path) -> Saved:
         )
         document = read(told["manifest"])
         if told["format"] == 1 and isinstance(told["product"], str):
-            return Saved(path.stem, told["product"], document, proof)
+            return Saved(file_name.removesuffix(".json"), told["product"], document, proof)
         error: Exception = ValueError("its format is not known here")
     except (ValueError, KeyError, TypeError, RecursionError) as found:
         error = found
     raise Untrusted(
-        f"{path} is damaged ({error}).",
+        f"{inside.path / 'manifests' / file_name} is damaged ({error}).",
         remedy="Download the release again.",
         reason="manifest-proof",
     ) from error
