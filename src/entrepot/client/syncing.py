@@ -27,6 +27,7 @@ from entrepot.client.errors import (
     LocalFileError,
     NotFound,
 )
+from entrepot.client.holdings import note_entitlement
 from entrepot.client.layouts import check_folders
 from entrepot.client.manifests import Manifest, fetch_manifest, save_manifest
 from entrepot.client.mirror_state import (
@@ -185,6 +186,8 @@ class Proofs:
                 self._attested[release.id] = attest(
                     manifest, artifacts, release={"name": release.name}
                 )
+                for number in release.entitlements:
+                    note_entitlement(self.trust, number, release.product)
             return self._attested[release.id][step.file.artifact_id]
 
 

@@ -64,14 +64,14 @@ class Trust:
         self.hub = parse_hub_address(hub_url).url
         self.first_use = first_use
         self.opened: dict[str, Any] = {}  # what this process verified, by product (manifests.py)
-        self._folder = root_folder / "trust"
+        self.hub_folder = root_folder / "trust" / quote(self.hub, safe="")
         self._told = told or _log_pin
 
     def folder(self, product: str) -> Path:
         """Where pin and metadata of the product lie. Raises InvalidUse for no product's code."""
         if not _PRODUCT.fullmatch(product):
             raise InvalidUse(f"{product[:80]!r} is not the code of a product.")
-        return self._folder / quote(self.hub, safe="") / product
+        return self.hub_folder / product
 
     def pin_of(self, product: str) -> Pin | None:
         """The pin, or None. Raises Untrusted for a damaged one."""
