@@ -215,6 +215,30 @@ def test_the_command(run: Callable[..., Ran], files: Hub, home: Path) -> None:
     assert run("bundle", "LIC1", "-o", "x.tar").code == 5
 
 
+def test_programs_are_told_and_a_licence_is_accepted_before_anything_is_fetched(
+    run: Callable[..., Ran], files: Hub, home: Path
+) -> None:
+    order = ["bundle", "LIC1", "-o", "in/air.tar", "--json"]
+    refused = run(*order, "--accept-licence", "TERMS@2")
+    assert (refused.code, files.licence_accepted, files.minted) == (5, False, 0), refused
+    [ended] = [json.loads(line) for line in refused.out.splitlines()]
+    assert (ended["event"], ended["error"], ended["exit_code"]) == ("ended", "LicenceNeeded", 5)
+    assert "--accept-licence TERMS@1" in ended["remedy"]
+    files.faults = [Fault("cut", 300_000)]
+    ran = run(*order, "--accept-licence", "TERMS@1", "--for-organisation")
+    assert ran.code == 0, ran.err
+    told = {one["event"]: one for one in map(json.loads, ran.out.splitlines())}
+    size = (home / "in" / "air.tar").stat().st_size
+    assert told["licence_accepted"]["revision"] == 1
+    planned = {"folder": str(home / "in"), "files": ["air.tar"], "bytes": size}
+    assert told["planned"] == {"event": "planned"} | planned
+    assert (told["started"]["size"], told["trouble"]["file"]) == (size, "air.tar")
+    done = told["finished"]
+    assert (done["path"], done["size"]) == (str(home / "in" / "air.tar"), size)
+    assert (done["verified"], done["signed"], done["skipped"]) == ("sha256", False, False)
+    assert told["ended"] == {"event": "ended", "exit_code": 0, "complete": 1, "failed": 0}
+
+
 def test_files_that_are_the_same_are_there_once(client: Client, files: Hub, tmp_path: Path) -> None:
     files.files[1].data = files.files[0].data
     write_bundle(client, plan(client), tmp_path / "a.tar", backoff=QUICK)

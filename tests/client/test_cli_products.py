@@ -1,5 +1,6 @@
 """Products by code, releases by version, artifacts by pattern; what programs are told."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -117,13 +118,55 @@ def test_a_release_by_version_and_pattern(run: Run, hub: Hub, home: Path) -> Non
     hub.files += [File("two.zip", b"two"), File("three.zip", b"three")]
     ran = run("download", "DS000B@2022.2", "--artifact", "t*.ZIP", "-d", "a")
     assert ran.code == 0, ran.err
-    assert sorted(path.name for path in (home / "a").iterdir()) == ["three.zip", "two.zip"]
+    assert sorted(path.name for path in (home / "a").glob("[!.]*")) == ["three.zip", "two.zip"]
     none = run("download", "DS000B", "--artifact", "*.exe", "-d", "b")
     assert (none.code, none.out) == (3, "")
     assert "installer.tar.gz, two.zip, three.zip" in none.err
     assert not (home / "b").exists()
     for wrong in (["-r", RELEASE], ["--zip", "--artifact", "x"], ["--limit-rate", "fast"]):
         assert run("download", "DS000B@2022.2", *wrong).code == 2, wrong
+
+
+def test_what_download_fetched_is_verified_by_what_it_noted(run: Run, hub: Hub, home: Path) -> None:
+    hub.files += [File("md5.zip", b"two", sha256=None)]
+    assert run("download", "DS000B", "-d", "in").code == 0
+    folder = home / "in"
+
+    def verify(*more: str) -> tuple[int, str]:
+        ran = run("verify", "in", *more, env={"ENTREPOT_URL": "", "ENTREPOT_TOKEN": ""})
+        return ran.code, ran.out if more else ran.err
+
+    assert verify() == (0, "2 ok; 2 as the hub said at the download.\n")
+    code, told = verify("--json")
+    files = {one["path"]: one for one in json.loads(told)["files"]}
+    assert {one["against"] for one in files.values()} == {"download"}
+    assert files["md5.zip"]["sha256"] == hashlib.sha256(b"two").hexdigest()
+    # Another file of that name, by edmgr's command: it keeps up what is noted.
+    (folder / "installer.tar.gz").unlink()
+    assert verify()[0] == 8
+    assert "missing  installer.tar.gz" in verify()[1]
+    hub.files[0].data = b"another"
+    assert run("download-artifacts", "-e", ENTITLEMENT, "-r", RELEASE, "-d", "in").code == 0
+    assert verify()[0] == 0
+    (folder / "md5.zip").write_bytes(b"owt")
+    (folder / "sub" / ".entrepot").mkdir(parents=True)
+    (folder / "sub" / ".entrepot" / "state.json").touch()
+    code, said = verify()
+    assert (code, "changed  md5.zip" in said, "sub" in said) == (8, True, False)
+    (folder / ".entrepot" / "downloads.json").write_text("{}")
+    assert verify()[0] == 9
+    assert run("download", "DS000B", "-d", "in").code == 0, "it is written anew"
+    assert verify()[0] == 0
+    # Elsewhere is not here.
+    (folder / ".entrepot").rename(home / "elsewhere")
+    (folder / ".entrepot").symlink_to(home / "elsewhere")
+    held = {path.name: path.read_bytes() for path in (home / "elsewhere").iterdir()}
+    (folder / "md5.zip").unlink()
+    for refused in (("download", "DS000B", "-d", "in"), ("sync", "in"), ("verify", "in")):
+        ran = run(*refused)
+        assert (ran.code, "follows no link" in ran.err) == (9, True), ran
+    assert {path.name: path.read_bytes() for path in (home / "elsewhere").iterdir()} == held
+    assert not (folder / "md5.zip").exists()
 
 
 def test_programs_are_told_by_a_line_of_json_an_event(run: Run, hub: Hub, home: Path) -> None:

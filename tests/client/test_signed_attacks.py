@@ -86,6 +86,15 @@ def test_another_product_is_not_taken_for_the_one_that_is_signed(
     hub.signed = None
     ran = run("download", CODE, "-d", "wrong")
     assert (ran.code, downloaded(home / "wrong")) == (ExitCode.NOT_FOUND, []), ran
+    # By its number it was a signed product, and that is remembered, too.
+    by_number = ("download-artifacts", "-e", ENTITLEMENT, "-r", RELEASE, "-d", "wrong")
+    for way in (by_number, ("download", ENTITLEMENT, "-d", "wrong")):
+        ran = run(*way)
+        assert (ran.code, downloaded(home / "wrong")) == (ExitCode.UNTRUSTED, []), ran
+        assert f"was for the signed product {CODE}" in ran.err
+    assert run("bundle", ENTITLEMENT, "-o", "wrong.tar").code == ExitCode.UNTRUSTED
+    assert run("trust", "remove", CODE).code == 0
+    assert run(*by_number).code == 0
 
 
 @pytest.mark.usefixtures("repository")
@@ -106,6 +115,45 @@ def test_an_old_release_is_not_taken_for_a_new_one(
     assert "2026.1" in ran.err
     assert not [*(home / "wrong").rglob("*.gz")]
     assert not (home / "wrong.tar").exists()
+
+
+def test_verify_does_not_believe_the_notes_of_a_download_over_the_keys(
+    run: Run, hub: Hub, home: Path, repository: Repository
+) -> None:
+    name = str(hub.files[0].name)
+    folder = home / "in"
+    assert run("download", CODE, "-d", "in").code == 0
+    assert run("download", CODE, "--zip", "-d", "in").code == 0
+    verified = run("verify", "in")
+    assert (verified.code, verified.err) == (0, "2 ok; 2 as their publisher signed them.\n")
+    notes = folder / ".entrepot" / "downloads.json"
+    told = json.loads(notes.read_text())
+    archive = next(one for one in told["files"] if one != name)
+
+    def verify_with(changed: str, data: bytes, by: str, **fields: Any) -> int:
+        """With one file of other bytes, and noted with their digest."""
+        whole = {file: (folder / file).read_bytes() for file in told["files"]}
+        (folder / changed).write_bytes(data)
+        note = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} | fields
+        files = told["files"] | {changed: told["files"][by] | note}
+        notes.write_text(json.dumps(told | {"files": files}))
+        code = run("verify", "in").code
+        (folder / changed).unlink()
+        for file, right in whole.items():
+            (folder / file).write_bytes(right)
+        return code
+
+    data = hub.files[0].data
+    assert verify_with(name, b"evil", name) == ExitCode.CORRUPT
+    assert verify_with(archive, b"evil", archive) == ExitCode.CORRUPT
+    assert verify_with("old.bin", data, name) == ExitCode.UNTRUSTED
+    assert verify_with(name, b"evil", name, release_id="0") == ExitCode.CORRUPT
+    assert verify_with("new.bin", b"evil", name, release_id="0") == ExitCode.UNTRUSTED
+    shutil.rmtree(folder / ".entrepot" / "manifests")
+    assert verify_with(name, b"evil", name) == ExitCode.UNTRUSTED
+    repository.publish()
+    assert run("download", CODE, "-d", "in").code == 0
+    assert run("verify", "in").code == 0
 
 
 def noted(folder: Path) -> Any:

@@ -41,7 +41,9 @@ def test_a_release_arrives_as_one_zip(run: Run, hub: Hub, home: Path) -> None:
     target = home / "Artifacts" / NAME
     assert ran.out.splitlines() == [str(target)]
     assert target.read_bytes() == hub.zip()
-    assert [path.name for path in target.parent.iterdir()] == [NAME]
+    assert sorted(path.name for path in target.parent.iterdir()) == [".entrepot", NAME]
+    verified = run("verify", "Artifacts")
+    assert (verified.code, "1 ok; 1 as the hub said at the download" in verified.err) == (0, True)
     assert "sha256 verified" in ran.err
     hub.requests.clear()
     again = run("download", ENTITLEMENT, "--zip", "-r", RELEASE)

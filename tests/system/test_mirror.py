@@ -396,6 +396,19 @@ def test_what_the_publisher_signed_is_held_against_everything(mirror: Mirror) ->
     lock = mirror.home / "entrepot.lock"
     assert len(json.loads(lock.read_text())["releases"][0]["manifest"]) == 64
     assert mirror.run("sync", "build", "--locked", "--lock-file", "entrepot.lock").code == 0
+    assert mirror.run("download", code, "--locked", "-d", "flat").code == 0
+    raw = lock.read_text()
+    manifest = json.loads(raw)["releases"][0]["manifest"]
+    lock.write_text(raw.replace(manifest, "0" * 64))
+    for locked in (
+        ("sync", "other", "--locked", "--lock-file", "entrepot.lock"),
+        ("download", code, "--locked", "-d", "other"),
+    ):
+        said = mirror.run(*locked)
+        assert (said.code, mirror.files("other")) == (ExitCode.CORRUPT, {}), said
+        assert f"its signed manifest is {manifest}, pinned is 000" in said.err
+        assert f"entrepot lock --update {code}" in said.err
+    lock.write_text(raw)
 
     mirror.publish(code, "2.0", a="nobody signed this")
     said = mirror.run("sync", "mirror")

@@ -57,7 +57,7 @@ def download_artifacts(
     """
     setup = _setup(ctx)
     manner = manner_of(setup, **options)
-    run = Run(setup, entitlement_id, release_id, manner, by_aspera=mode == "fasp")
+    run = Run(setup, entitlement_id, release_id, manner, by_aspera=mode == "fasp", as_edmgr=True)
 
     def plan() -> list[Item]:
         with run.client() as client:
@@ -66,7 +66,8 @@ def download_artifacts(
             else:
                 found = client.artifacts(entitlement_id, release_id)
             product = product_code(client.entitlement(entitlement_id))
-            run.attest(client, product, found, whole=not artifact_id)
+            manifest = run.signed_manifest(client, product, by_number=True)
+            run.attest(manifest, found, whole=not artifact_id)
         return run.plan(found)
 
     carry_out(ctx, run, plan)
@@ -141,8 +142,9 @@ def _find_pinned(
             entitlement = find_entitlement(client, locked.product)
             run.entitlement_id = str(entitlement.get("id", ""))
             release = find_release(client, run.entitlement_id, locked.id)
-            artifacts = require_pinned(locked, release)
-            run.attest(client, locked.product, release["artifacts"], release=release)
+            manifest = run.signed_manifest(client, locked.product)
+            artifacts = require_pinned(locked, release, manifest)
+            run.attest(manifest, release["artifacts"], release=release)
         return run, run.plan(artifacts)
 
 
@@ -170,7 +172,9 @@ def _find(
             listed = release.get("artifacts")
             artifacts = listed if isinstance(listed, list) else []
             chosen = match_artifacts(artifacts, patterns) if artifacts else []
-            run.attest(client, product_code(entitlement), artifacts, release=release)
+            product = product_code(entitlement)
+            manifest = run.signed_manifest(client, product, by_number=product != wanted.what)
+            run.attest(manifest, artifacts, release=release)
         if as_zip:
             return run, run.plan_zip(entitlement, release)
         return run, run.plan(chosen)

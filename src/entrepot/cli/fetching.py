@@ -17,7 +17,12 @@ from entrepot.client.aspera import download_by_aspera
 from entrepot.client.attesting import attest
 from entrepot.client.batch import Item, Outcome, check_room_for_all, download_items, plan_names
 from entrepot.client.client import is_controlled
-from entrepot.client.manifests import fetch_manifest, save_manifest
+from entrepot.client.download_notes import NAME as NOTES_NAME
+from entrepot.client.download_notes import Notes
+from entrepot.client.downloader import Watcher
+from entrepot.client.holdings import hold_entitlement, note_entitlement
+from entrepot.client.inside import Inside
+from entrepot.client.manifests import Manifest, fetch_manifest, save_manifest
 from entrepot.client.names import safe_name
 from entrepot.client.partial import make_folder
 from entrepot.client.tokens import clean_token
@@ -57,9 +62,13 @@ class Run:
     release_id: str
     manner: Manner
     by_aspera: bool = False
+    as_edmgr: bool = False
     new_token: str | None = None
     zipped: JsonObject | None = None
     signed: Mapping[str, Expected] = field(default_factory=dict)
+    product: str = ""
+    release_name: str = ""
+    notes: Notes | None = None
 
     def client(self) -> Client:
         """A client that is as patient as the options say."""
@@ -68,18 +77,32 @@ class Run:
             times=manner.times, transfer_backoff=manner.backoff, token=self.new_token
         )
 
+    def signed_manifest(
+        self, client: Client, product: str, *, by_number: bool = False
+    ) -> Manifest | None:
+        """What the publisher signed of the release, None where the product is not signed.
+
+        `by_number`: that it is this product is said by the hub alone.
+        """
+        self.product = product
+        trust = trust_of(self.setup, client, self.manner.report)
+        if by_number:
+            hold_entitlement(trust, self.entitlement_id, product)
+        manifest = fetch_manifest(client, trust, product, self.release_id)
+        if manifest is not None:
+            note_entitlement(trust, self.entitlement_id, product)
+        return manifest
+
     def attest(
         self,
-        client: Client,
-        product: str,
+        manifest: Manifest | None,
         artifacts: Sequence[JsonObject],
         *,
         whole: bool = True,
         release: JsonObject | None = None,
     ) -> None:
         """Hold what is listed against what the publisher signed, where anything is signed."""
-        trust = trust_of(self.setup, client, self.manner.report)
-        manifest = fetch_manifest(client, trust, product, self.release_id)
+        self.release_name = str((release or {}).get("name") or "")
         if manifest is None:
             return
         self.signed = attest(manifest, artifacts, whole=whole, release=release)
@@ -97,7 +120,7 @@ class Run:
                 self.manner.report.say(
                     f"The name {given[:300]!r} is not used as it is; the file is {item.name}"
                 )
-        make_folder(self.manner.folder)
+        self._open_folder()
         check_room_for_all(items, self.manner.folder)
         return items
 
@@ -109,9 +132,29 @@ class Run:
         artifacts = release.get("artifacts")
         if not isinstance(artifacts, list) or not artifacts:
             raise NotFound(f"Release {self.release_id} has no artifact.")
-        make_folder(self.manner.folder)
+        self._open_folder()
         self.zipped = release | {"artifacts": [self._as_signed(each) for each in artifacts]}
         return [Item({}, safe_name(named))]
+
+    def _open_folder(self) -> None:
+        folder = self.manner.folder
+        make_folder(folder)
+        # A script of edmgr's finds nothing in its folder but files, unless we are known there.
+        if Inside(folder).has(NOTES_NAME) or not self.as_edmgr:
+            self.notes = Notes(folder)
+
+    def _note(self, client: Client, item: Item, done: Downloaded) -> Downloaded:
+        if self.notes is not None:
+            self.notes.add(
+                done,
+                hub=client.api.base.url,
+                product=self.product,
+                release_id=self.release_id,
+                release=self.release_name,
+                artifact_id=str(item.artifact.get("id", "")),
+                stop=client.stop,
+            )
+        return done
 
     def _as_signed(self, artifact: JsonObject) -> JsonObject:
         """What the hub lists, with the size and the SHA-256 that were signed."""
@@ -148,34 +191,46 @@ class Run:
                 )
 
             def download_one(item: Item) -> Downloaded:
-                if self.zipped is not None:
-                    return client.download_zip(
-                        self.entitlement_id,
-                        self.zipped,
-                        self.manner.folder,
-                        name=item.name,
-                        country=self.manner.country,
-                        watcher=display.watcher,
-                        rate=self.manner.rate,
-                    )
-                if self.by_aspera and not is_controlled(item.artifact):
-                    return self._by_aspera(client, item)
-                return client.download(
-                    self.entitlement_id,
-                    self.release_id,
-                    item.artifact,
-                    self.manner.folder,
-                    name=item.name,
-                    country=self.manner.country,
-                    watcher=display.watcher,
-                    expected=self.signed.get(str(item.artifact.get("id", ""))),
-                    rate=self.manner.rate,
-                    connections=self.manner.connections,
-                )
+                return self._note(client, item, self._download(client, item, display.watcher))
 
-            return download_items(
-                items, download_one, jobs=self.manner.jobs, stop=client.stop, done=display.finished
+            try:
+                return download_items(
+                    items,
+                    download_one,
+                    jobs=self.manner.jobs,
+                    stop=client.stop,
+                    done=display.finished,
+                )
+            finally:
+                if self.notes is not None:
+                    self.notes.save()
+
+    def _download(self, client: Client, item: Item, watcher: Watcher) -> Downloaded:
+        manner = self.manner
+        if self.zipped is not None:
+            return client.download_zip(
+                self.entitlement_id,
+                self.zipped,
+                manner.folder,
+                name=item.name,
+                country=manner.country,
+                watcher=watcher,
+                rate=manner.rate,
             )
+        if self.by_aspera and not is_controlled(item.artifact):
+            return self._by_aspera(client, item)
+        return client.download(
+            self.entitlement_id,
+            self.release_id,
+            item.artifact,
+            manner.folder,
+            name=item.name,
+            country=manner.country,
+            watcher=watcher,
+            expected=self.signed.get(str(item.artifact.get("id", ""))),
+            rate=manner.rate,
+            connections=manner.connections,
+        )
 
     def _fetch_again(
         self, items: Sequence[Item], outcomes: Sequence[Outcome], again: set[int]

@@ -53,68 +53,83 @@ def transfer_options(function: _Function) -> _Function:
 
 def patience_options(function: _Function) -> _Function:
     """Those but for the folder, for a command that is given one in another way."""
-    options = (
-        click.option("--country", help="Country to declare for controlled artifacts, such as GB."),
-        click.option(
-            "--accept-licence",
-            "accept_licence",
-            metavar="REVISION",
-            multiple=True,
-            help="Accept this revision of a licence where one is asked for: CODE@REVISION, "
-            "or the number alone. Have it read before. Can be given several times.",
-        ),
-        click.option(
-            "--for-organisation",
-            is_flag=True,
-            help="With --accept-licence: for everybody in it, where you are its administrator.",
-        ),
-        click.option(
-            "-j",
-            "--jobs",
-            type=click.IntRange(1, JOBS_MAX),
-            default=3,
-            show_default=True,
-            help="How many files at a time.",
-        ),
-        click.option(
-            "--connections",
-            type=click.IntRange(1, CONNECTIONS_MAX),
-            help="How many connections for a file.  [default: as many as pay]",
-        ),
-        click.option(
-            "--limit-rate",
-            metavar="RATE",
-            help="Bytes per second for all files together, such as 500k or 10M (of 1024).",
-        ),
-        click.option(
-            "--retries",
-            type=click.IntRange(0, 100),
-            default=7,
-            show_default=True,
-            help="How often in a row a transfer is tried again without getting on.",
-        ),
-        click.option(
-            "--connect-timeout",
-            type=click.FloatRange(0.1, 600),
-            default=10.0,
-            show_default=True,
-            help="Seconds to wait for a connection.",
-        ),
-        click.option(
-            "--stall-timeout",
-            type=click.FloatRange(0.1, 3600),
-            default=30.0,
-            show_default=True,
-            help="Seconds without a byte after which a transfer is tried again.",
-        ),
-        click.option(
-            "--json", "as_json", is_flag=True, help="JSON lines on stdout: an event a line."
-        ),
-        click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr but errors."),
-    )
+    return _added(function, _COUNTRY, *_LICENCES, _JOBS, _CONNECTIONS, *_PATIENCE, *_REPORT)
+
+
+def stream_options(function: _Function) -> _Function:
+    """Those for a command that writes one file by one connection."""
+    return _added(function, _COUNTRY, *_LICENCES, *_PATIENCE, *_REPORT)
+
+
+def _added(function: _Function, *options: Callable[[_Function], _Function]) -> _Function:
     for option in reversed(options):
         function = option(function)
     return function
+
+
+_COUNTRY = click.option(
+    "--country", help="Country to declare for controlled artifacts, such as GB."
+)
+_LICENCES = (
+    click.option(
+        "--accept-licence",
+        "accept_licence",
+        metavar="REVISION",
+        multiple=True,
+        help="Accept this revision of a licence where one is asked for: CODE@REVISION, "
+        "or the number alone. Have it read before. Can be given several times.",
+    ),
+    click.option(
+        "--for-organisation",
+        is_flag=True,
+        help="With --accept-licence: for everybody in it, where you are its administrator.",
+    ),
+)
+_JOBS = click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1, JOBS_MAX),
+    default=3,
+    show_default=True,
+    help="How many files at a time.",
+)
+_CONNECTIONS = click.option(
+    "--connections",
+    type=click.IntRange(1, CONNECTIONS_MAX),
+    help="How many connections for a file.  [default: as many as pay]",
+)
+_PATIENCE = (
+    click.option(
+        "--limit-rate",
+        metavar="RATE",
+        help="Bytes per second for all files together, such as 500k or 10M (of 1024).",
+    ),
+    click.option(
+        "--retries",
+        type=click.IntRange(0, 100),
+        default=7,
+        show_default=True,
+        help="How often in a row a transfer is tried again without getting on.",
+    ),
+    click.option(
+        "--connect-timeout",
+        type=click.FloatRange(0.1, 600),
+        default=10.0,
+        show_default=True,
+        help="Seconds to wait for a connection.",
+    ),
+    click.option(
+        "--stall-timeout",
+        type=click.FloatRange(0.1, 3600),
+        default=30.0,
+        show_default=True,
+        help="Seconds without a byte after which a transfer is tried again.",
+    ),
+)
+_REPORT = (
+    click.option("--json", "as_json", is_flag=True, help="JSON lines on stdout: an event a line."),
+    click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr but errors."),
+)
 
 
 def manner_of(
@@ -124,8 +139,8 @@ def manner_of(
     country: str | None,
     accept_licence: tuple[str, ...],
     for_organisation: bool,
-    jobs: int,
-    connections: int | None,
+    jobs: int = 1,
+    connections: int | None = None,
     limit_rate: str | None,
     retries: int,
     connect_timeout: float,

@@ -1,6 +1,8 @@
 """The command verify: whether a folder holds what it should, without a network or a sign-in."""
 
 import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,13 @@ from entrepot.cli.output import print_json
 from entrepot.cli.setup import Setup
 from entrepot.client import lock_files
 from entrepot.client.batch import JOBS_MAX
-from entrepot.client.errors import ExitCode, InvalidUse
-from entrepot.client.manifests import verify_saved
-from entrepot.client.mirror_state import INSIDE, load_state
+from entrepot.client.download_notes import NAME as NOTES_NAME
+from entrepot.client.download_notes import Note, load_notes
+from entrepot.client.errors import ExitCode, InvalidUse, NotFound
+from entrepot.client.inside import INSIDE, Inside
+from entrepot.client.manifests import Manifest, verify_saved
+from entrepot.client.mirror_state import STATE_NAME, load_state
+from entrepot.client.noted import look_into_zips, of_notes
 from entrepot.client.private_files import read_plain
 from entrepot.client.profiles import files_root, list_profiles
 from entrepot.client.trust import ROOT_BYTES_MAX, Trust, list_pins
@@ -23,7 +29,6 @@ from entrepot.client.verifying import (
     Should,
     Verified,
     counts_of,
-    of_downloads,
     of_lock,
     of_manifests,
     of_state,
@@ -31,6 +36,12 @@ from entrepot.client.verifying import (
 )
 from entrepot.client.vouching import check_agreement, check_places, require_signed
 
+_AGAINST = {
+    "signature": "their publisher signed them",
+    "lock": "the lock file pins them",
+    "sync": "the hub said at the last sync",
+    "download": "the hub said at the download",
+}
 _COLORS = {"changed": "red", "missing": "red", "unknown": "yellow"}
 
 
@@ -40,7 +51,7 @@ _COLORS = {"changed": "red", "missing": "red", "unknown": "yellow"}
     "--lock-file",
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False),
-    help="Against this one.  [default: DIR/entrepot.lock, else what the last sync put there]",
+    help="Against this one.  [default: DIR/entrepot.lock, else what sync or download put there]",
 )
 @click.option(
     "--root",
@@ -74,34 +85,36 @@ def verify(
 ) -> None:
     """Read every file below DIR, and say which are ok, changed, missing or unknown.
 
-    Needs no network and no sign-in. What a file should be is told by the lock file, else by the
-    last sync, and by the publisher's signature where signed manifests were kept in DIR. A folder
-    that `download` filled is held against the signatures alone.
+    Needs no network and no sign-in. What a file should be is told by the lock file, else by what
+    the hub said when sync or download put it there; and by the publisher's signature where signed
+    manifests were kept in DIR. The last line says which of them it was.
     """
     setup = ctx.obj
     assert isinstance(setup, Setup)
     folder = Path(directory).absolute()
     given = read_plain(Path(root), ROOT_BYTES_MAX) if root else None
+    notes: Mapping[str, Note] = {}
+    if lock_file is None:
+        notes = load_notes(folder)
     if lock_file is None and _is_download(folder):
         told_by = str(folder / INSIDE)
-        hub = "" if given else setup.profile().hub().url
-        signed = verify_saved(folder, _trust(setup, hub) if hub else None, root=given)
-        wanted = of_downloads(folder, signed)
+        signed, wanted = _downloaded(setup, folder, notes, given)
     else:
         wanted, hub, told_by = _wanted(folder, lock_file)
-        if (folder / INSIDE).is_dir():
+        signed = ()
+        if Inside(folder).is_there():
             signed = verify_saved(folder, _trust(setup, hub), root=given)
             pinned, wanted = wanted, of_manifests(wanted, signed)
             if told_by.endswith(lock_files.FILE_NAME) or lock_file:
                 check_agreement(pinned, wanted)
             if lock_file is None:
                 check_places(wanted, signed)
-        else:
-            signed = ()
         if lock_file is None:  # else it is told by what lies elsewhere
             products = None if given else _products_that_sign(setup, hub)
             require_signed(wanted, signed, products)
+            wanted += _noted(setup, folder, notes, signed, given)
     found = verify_folder(folder, wanted, jobs=jobs)
+    found = look_into_zips(folder, found, notes, signed)
     code = _code_of(found, strict=strict)
     if as_json:
         print_json(_report(folder, told_by, found, code), "json")
@@ -116,20 +129,51 @@ def _wanted(folder: Path, lock_file: str | None) -> tuple[list[Should], str, str
     if lock_file or path.exists():
         lock = lock_files.read_lock(path)
         return of_lock(lock), lock.hub, str(path)
-    if not (folder / INSIDE / "state.json").exists():
+    if not Inside(folder).has(STATE_NAME):
         raise InvalidUse(
             f"Nothing says what {folder} should hold: it has no {lock_files.FILE_NAME}, "
-            "and no sync was made into it.",
+            "and nothing was put there by sync or download.",
             remedy="Name a lock file with --lock-file.",
         )
     state = load_state(folder, None)
-    return of_state(state), state.hub, str(folder / INSIDE / "state.json")
+    return of_state(state), state.hub, str(folder / INSIDE / STATE_NAME)
 
 
 def _is_download(folder: Path) -> bool:
-    """Whether `download` put signed releases there, and no lock file nor sync tells more."""
-    told = (folder / lock_files.FILE_NAME, folder / INSIDE / "state.json")
-    return (folder / INSIDE / "manifests").is_dir() and not any(path.exists() for path in told)
+    """Whether `download` put files there, and no lock file nor sync tells more."""
+    inside = Inside(folder)
+    if (folder / lock_files.FILE_NAME).exists() or inside.has(STATE_NAME):
+        return False
+    return inside.has("manifests") or inside.has(NOTES_NAME)
+
+
+def _downloaded(
+    setup: Setup, folder: Path, notes: Mapping[str, Note], given: bytes | None
+) -> tuple[tuple[Manifest, ...], list[Should]]:
+    """The signed manifests kept there, and what should lie there by them and by the notes."""
+    hub = next(iter({note.hub for note in notes.values()}), "")
+    if any(note.hub != hub for note in notes.values()) or not hub:
+        hub = "" if given else setup.profile().hub().url
+    signed = verify_saved(folder, _trust(setup, hub) if hub else None, root=given)
+    wanted = _noted(setup, folder, notes, signed, given)
+    if not wanted:
+        raise NotFound(f"No file of a signed release lies in {folder}, and none was noted.")
+    return signed, wanted
+
+
+def _noted(
+    setup: Setup,
+    folder: Path,
+    notes: Mapping[str, Note],
+    signed: Sequence[Manifest],
+    given: bytes | None,
+) -> list[Should]:
+    """What `download` put there; with the signature of each whose publisher signs."""
+    wanted = of_notes(folder, notes, signed)
+    for hub in {note.hub for note in notes.values()}:
+        mine = [one for one in wanted if one.path in notes and notes[one.path].hub == hub]
+        require_signed(mine, signed, None if given else _products_that_sign(setup, hub))
+    return wanted
 
 
 def _trust(setup: Setup, hub: str) -> Trust:
@@ -156,6 +200,8 @@ def _report(folder: Path, told_by: str, found: list[Verified], code: int) -> dic
     files = []
     for one in found:
         entry: dict[str, Any] = {"path": one.path, "state": one.standing, "signed": one.signed}
+        if one.standing != "unknown":
+            entry["against"] = one.against
         if one.detail:
             entry["detail"] = one.detail
         if one.found:
@@ -176,10 +222,8 @@ def _show(found: list[Verified]) -> None:
             detail = f": {one.detail}" if one.detail else ""
             say(f"{one.standing:<9}{one.path}{detail}", color=_COLORS[one.standing])
     counts = counts_of(found)
-    signed = sum(one.signed and one.standing == "ok" for one in found)
     told = ", ".join(f"{count} {name}" for name, count in counts.items() if count or name == "ok")
+    right: Counter[str] = Counter(one.against for one in found if one.standing == "ok")
+    by = ", ".join(f"{right[each]} as {said}" for each, said in _AGAINST.items() if right[each])
     bad = counts["changed"] or counts["missing"]
-    say(
-        told + (f"; {signed} as their publisher signed them" if signed else "") + ".",
-        color="red" if bad else "green",
-    )
+    say(told + (f"; {by}" if by else "") + ".", color="red" if bad else "green")

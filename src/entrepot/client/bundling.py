@@ -7,6 +7,7 @@ it has bytes. A part that was left behind is looked through and gone on with.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 
 from entrepot.client.answers import JsonObject
 from entrepot.client.attesting import attest
@@ -238,6 +239,7 @@ class Bundled:
     path: Path
     size: int
     reused: int
+    seconds: float = 0.0
 
 
 def write_bundle(
@@ -256,11 +258,12 @@ def write_bundle(
     right is left alone. Raises every kind of ClientError; the target is then as it was, and the
     part stays for the next run.
     """
+    started = monotonic()
     make_folder(target.parent)
     shown = watcher or Watcher()
     shown.started(target.name, plan.size)
     if _is_whole(target, plan, client.stop):
-        return Bundled(target, plan.size, plan.size)
+        return Bundled(target, plan.size, plan.size, monotonic() - started)
     with Part(target, plan, client.stop) as part:
         reused = part.size
         shown.at(target.name, reused)
@@ -270,7 +273,7 @@ def write_bundle(
             if not part.has(member):
                 fetch.into(part, member)
         part.commit()
-    return Bundled(target, plan.size, reused)
+    return Bundled(target, plan.size, reused, monotonic() - started)
 
 
 def _is_whole(target: Path, plan: Plan, stop: Stop) -> bool:

@@ -33,13 +33,17 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Downloaded:
-    """A complete, verified file: `verified` is sha256, md5 or size; `skipped` when it was there."""
+    """A complete, verified file: `verified` is sha256, md5 or size; `skipped` when it was there.
+
+    `sha256` is that of the file, in hex; empty where it had to be compared by something else.
+    """
 
     path: Path
     size: int
     verified: str
     skipped: bool
     seconds: float
+    sha256: str = ""
 
 
 def download(
@@ -68,7 +72,8 @@ def download(
     if is_complete(target, expected, conditions.stop):
         remove_left_overs(target, own_mark)
         size = target.stat().st_size
-        return Downloaded(target, size, expected.strength, True, monotonic() - started)
+        spent, digest = monotonic() - started, _sha256(expected, expected.digest)
+        return Downloaded(target, size, expected.strength, True, spent, digest)
     if not own_mark:
         check_room(target.parent, expected.size or 0)
     with _open_partial(target, own_mark, expected, alone=bool(mark)) as partial:
@@ -84,7 +89,13 @@ def download(
         partial.commit()
         size = partial.size
     (conditions.folders or Folders()).changed(target.parent)
-    return Downloaded(target, size, expected.strength, False, monotonic() - started)
+    spent, digest = monotonic() - started, _sha256(expected, transfer.digest)
+    return Downloaded(target, size, expected.strength, False, spent, digest)
+
+
+def _sha256(expected: Expected, digest: str) -> str:
+    """The digest, where it is one of SHA-256, which is also made where none was announced."""
+    return digest if expected.algorithm in ("", "sha256") else ""
 
 
 def _open_partial(target: Path, mark: str, expected: Expected, *, alone: bool) -> Partial:

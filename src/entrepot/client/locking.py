@@ -1,7 +1,7 @@
 """Making a lock file from what the hub offers, and installing exactly what one pins."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from entrepot.client.errors import (
     Untrusted,
 )
 from entrepot.client.lock_files import LockedRelease, LockFile, differences, lock_of
+from entrepot.client.manifests import Manifest
 from entrepot.client.mirror_state import MirrorState, look_at
 from entrepot.client.offers import (
     Answers,
@@ -108,10 +109,12 @@ def prepare_locked(
             notices.append(_settled(client, folder, locked, error))
             continue
         differing += differences(locked, release, files_of(release.files, locked.requested))
-        differing += _manifest_differences(locked, proofs)
+        if locked.manifest:
+            signed = proofs.of(locked.product, locked.id)
+            differing += _manifest_differences(locked, signed)
         chosen.append(_chosen(locked, release))
     if differing:
-        raise not_as_pinned(differing)
+        raise not_as_pinned(differing, products)
     pinned = {file.path for release in lock.releases for file in release.files}
     places = {
         (one.product, file.artifact_id): file.path for one in lock.releases for file in one.files
@@ -134,8 +137,12 @@ def prepare_locked(
     return PreparedLock(Prepared(replace(plan, leftovers=leftovers), offers), tuple(notices))
 
 
-def not_as_pinned(differing: Sequence[str]) -> Corrupt:
-    """The error that lists what the hub offers otherwise than it was pinned."""
+def not_as_pinned(differing: Sequence[str], products: Collection[str]) -> Corrupt:
+    """The error that lists what the hub offers otherwise than it was pinned.
+
+    `products` are the codes of those that it can be about.
+    """
+    code = next(iter(products)) if len(products) == 1 else "CODE"
     shown = differing[:DIFFERENCES_SHOWN_MAX]
     more = len(differing) - len(shown)
     return Corrupt(
@@ -143,7 +150,7 @@ def not_as_pinned(differing: Sequence[str]) -> Corrupt:
         + "\n".join(f"  {each}" for each in shown)
         + (f"\n  and {more} more" if more else ""),
         remedy="Nothing was fetched. Ask the publisher why; to pin what is offered now: "
-        "entrepot lock --update CODE",
+        f"entrepot lock --update {code}",
         reason="lock-differs",
     )
 
@@ -165,12 +172,18 @@ def pinned_release(lock: LockFile, product: str, version: str) -> LockedRelease:
     )
 
 
-def require_pinned(locked: LockedRelease, release: JsonObject) -> list[JsonObject]:
-    """The pinned artifacts of a release as the hub lists it. Raises Corrupt, BadAnswer."""
+def require_pinned(
+    locked: LockedRelease, release: JsonObject, manifest: Manifest | None
+) -> list[JsonObject]:
+    """The pinned artifacts of a release as the hub lists it; `manifest` is what is signed of it.
+
+    Raises Corrupt that lists every difference, Untrusted where it was signed and is not any more.
+    """
     offered = release_of(release, locked.product, ())
     found = differences(locked, offered, files_of(offered.files, locked.requested))
+    found += _manifest_differences(locked, manifest)
     if found:
-        raise not_as_pinned(found)
+        raise not_as_pinned(found, (locked.product,))
     return [dict(file.artifact) for file in _chosen(locked, offered).files]
 
 
@@ -182,14 +195,14 @@ def _chosen(locked: LockedRelease, release: OfferedRelease) -> Chosen:
     return Chosen(release, files, locked.requested)
 
 
-def _manifest_differences(locked: LockedRelease, proofs: Proofs) -> list[str]:
+def _manifest_differences(locked: LockedRelease, manifest: Manifest | None) -> list[str]:
     if not locked.manifest:
         return []
-    manifest = proofs.of(locked.product, locked.id)
     if manifest is None:
         raise Untrusted(
             f"{locked.product} {locked.name} was pinned with a signed manifest, and has none now.",
-            remedy="Ask the publisher why.",
+            remedy="Nothing was fetched. Ask the publisher why; to pin what is offered now: "
+            f"entrepot lock --update {locked.product}",
             reason="manifest-missing",
         )
     found = hashlib.sha256(manifest.document).hexdigest()

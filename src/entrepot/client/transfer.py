@@ -67,6 +67,7 @@ class Transfer:
         self._others: set[threading.Thread] = set()
         self._adding = threading.Lock()
         self._fatal: BaseException | None = None
+        self.digest = ""  # of the whole file, once it is right
         self._hasher = FrontHasher(partial, expected, self._halt)
 
     def run(self) -> None:
@@ -85,6 +86,7 @@ class Transfer:
         self._watcher.at(self._name, self._partial.size)
         hasher = self._hasher.finish(self._partial.size)
         self._expected.check(self._partial.size, hasher)
+        self.digest = hasher.hexdigest()
 
     def rehash(self) -> None:
         """Bytes that had been hashed were replaced."""

@@ -1,34 +1,40 @@
 """Whether a folder holds what it should, by its digests: no network, no sign-in.
 
-What it should hold is told by its lock file, else by what the last sync put there; and where
-signed manifests were kept with it, by what the publisher signed, which counts for more.
+What it should hold is told by its lock file, else by what the last sync or download put there; and
+where signed manifests were kept with it, by what the publisher signed, which counts for more.
 """
 
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal, TypeAlias
 
 from entrepot.client.choices import FILE_NAME as CHOICES_NAME
 from entrepot.client.errors import LocalFileError, NotFound
+from entrepot.client.inside import INSIDE
 from entrepot.client.lock_files import FILE_NAME as LOCK_NAME
 from entrepot.client.lock_files import LockFile
 from entrepot.client.manifests import Manifest
-from entrepot.client.mirror_state import INSIDE, MirrorState
+from entrepot.client.mirror_state import MirrorState
 from entrepot.client.names import safe_name
 from entrepot.client.stop import Stop
 from entrepot.client.verification import Expected, hash_file
 
 FOUND_MAX = 1_000_000  # files below the folder
 Standing: TypeAlias = Literal["ok", "changed", "missing", "unknown"]
+# Who says what a file should be: a lock file, or what the hub said at a sync or a download.
+Told: TypeAlias = Literal["lock", "sync", "download"]
 
 
 @dataclass(frozen=True, slots=True)
 class Should:
-    """What has to lie at a path. `signed`: a publisher's signature says so."""
+    """What has to lie at a path, and who says so. `signed`: a publisher's signature does.
+
+    `product` is its code where the path does not begin with it.
+    """
 
     path: str
     release_id: str
@@ -36,6 +42,8 @@ class Should:
     size: int
     sha256: str
     signed: bool = False
+    told: Told = "sync"
+    product: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +55,18 @@ class Verified:
     detail: str = ""
     found: str = ""
     signed: bool = False
+    told: Told = "sync"
+
+    @property
+    def against(self) -> Literal["signature", "lock", "sync", "download"]:
+        """What it was held against."""
+        return "signature" if self.signed else self.told
 
 
 def of_lock(lock: LockFile) -> list[Should]:
     """What a lock file says."""
     return [
-        Should(file.path, release.id, file.artifact_id, file.size, file.sha256)
+        Should(file.path, release.id, file.artifact_id, file.size, file.sha256, told="lock")
         for release in lock.releases
         for file in release.files
     ]
@@ -79,9 +93,7 @@ def of_manifests(wanted: Iterable[Should], manifests: Iterable[Manifest]) -> lis
             found.append(one)
             continue
         file = manifest.file(one.artifact_id)
-        found.append(
-            Should(one.path, one.release_id, one.artifact_id, file.size, file.sha256, signed=True)
-        )
+        found.append(replace(one, size=file.size, sha256=file.sha256, signed=True))
     return found
 
 
@@ -89,7 +101,6 @@ def of_downloads(folder: Path, manifests: Iterable[Manifest]) -> list[Should]:
     """The files of signed releases that lie in a folder which no sync was made into.
 
     Those of a release that are not there may never have been fetched, and are not missed.
-    Raises NotFound where none is there.
     """
     named: dict[str, list[Should]] = {}
     for one in manifests:
@@ -97,11 +108,16 @@ def of_downloads(folder: Path, manifests: Iterable[Manifest]) -> list[Should]:
             name = safe_name(file.name)
             if (folder / name).is_file():
                 signed = Should(
-                    name, one.release_id, file.artifact_id, file.size, file.sha256, signed=True
+                    name,
+                    one.release_id,
+                    file.artifact_id,
+                    file.size,
+                    file.sha256,
+                    signed=True,
+                    told="download",
+                    product=one.product,
                 )
                 named.setdefault(name, []).append(signed)
-    if not named:
-        raise NotFound(f"No file of a signed release lies in {folder}.")
     return [_fitting(folder / name, those) for name, those in named.items()]
 
 
@@ -149,6 +165,10 @@ def files_below(folder: Path) -> list[str]:
         if inside == Path():
             folders[:] = [name for name in folders if name not in own]
             names = [name for name in names if name not in own]
+        # That of a mirror further down is its own as well; a link of that name is not.
+        folders[:] = [
+            name for name in folders if name != INSIDE or (Path(parent) / name).is_symlink()
+        ]
         links = [name for name in folders if (Path(parent) / name).is_symlink()]
         # What a download that was stopped goes on with is no file yet.
         found += [(inside / name).as_posix() for name in (*names, *links) if not _is_partial(name)]
@@ -165,24 +185,24 @@ def _verify(folder: Path, wanted: Should, stop: Stop) -> Verified:
     path = folder / wanted.path
     inside = PurePosixPath(wanted.path).parents[:-1]  # without the folder itself
     through_link = any((folder / parent).is_symlink() for parent in inside)
+
+    def verified(standing: Standing, detail: str = "", found: str = "") -> Verified:
+        return Verified(wanted.path, standing, detail, found, wanted.signed, wanted.told)
+
     if not os.path.lexists(path):
-        return Verified(wanted.path, "missing", signed=wanted.signed)
+        return verified("missing")
     if through_link or path.is_symlink() or not path.is_file():
-        return Verified(wanted.path, "changed", "it is no plain file", signed=wanted.signed)
+        return verified("changed", "it is no plain file")
     try:
         size = path.stat().st_size
         if size != wanted.size:
-            detail = f"it has {size} bytes, not {wanted.size}"
-            return Verified(wanted.path, "changed", detail, signed=wanted.signed)
+            return verified("changed", f"it has {size} bytes, not {wanted.size}")
         digest = hash_file(path, Expected(wanted.size, "sha256"), stop)
     except OSError as error:
-        return Verified(
-            wanted.path, "changed", f"cannot read it: {error.strerror}", signed=wanted.signed
-        )
+        return verified("changed", f"cannot read it: {error.strerror}")
     if digest != wanted.sha256:
-        detail = f"its SHA-256 is {digest}, not {wanted.sha256}"
-        return Verified(wanted.path, "changed", detail, digest, wanted.signed)
-    return Verified(wanted.path, "ok", found=digest, signed=wanted.signed)
+        return verified("changed", f"its SHA-256 is {digest}, not {wanted.sha256}", digest)
+    return verified("ok", found=digest)
 
 
 def counts_of(found: Iterable[Verified]) -> Mapping[Standing, int]:

@@ -46,17 +46,20 @@ def require_signed(
     bare = [
         one.path
         for one in wanted
-        if one.release_id not in signed
-        and (folders is None or name_key(one.path.split("/")[0]) in folders)
+        if one.release_id not in signed and (folders is None or _code_key(one) in folders)
     ]
     if bare:
         more = f" and {len(bare) - _SHOWN_MAX} more" if len(bare) > _SHOWN_MAX else ""
         raise Untrusted(
             "Files are here without their signed manifests, of publishers who sign: "
             f"{', '.join(bare[:_SHOWN_MAX])}{more}.",
-            remedy="Fetch what proves them: entrepot sync DIR --check",
+            remedy="Fetch what proves them: run the same sync with --check, or the same download.",
             reason="manifest-missing",
         )
+
+
+def _code_key(one: Should) -> str:
+    return name_key(safe_name(one.product or one.path.split("/")[0]))
 
 
 def check_agreement(pinned: Sequence[Should], signed: Sequence[Should]) -> None:
