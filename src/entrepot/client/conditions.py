@@ -3,11 +3,20 @@
 from dataclasses import dataclass
 
 from entrepot.client.connections import Times
+from entrepot.client.errors import Unreachable
 from entrepot.client.folders import Folders
 from entrepot.client.pool import Pool
 from entrepot.client.rates import RateLimit
 from entrepot.client.retries import Backoff
 from entrepot.client.stop import Stop
+
+# Fewer bytes than this in a stall period, or between two failures, count as none.
+TRICKLE_BYTES = 1024
+
+
+def trickling(origin: str) -> Unreachable:
+    """The error for a server that sends, and not enough to get on."""
+    return Unreachable(f"{origin} hardly sends anything any more.")
 
 
 class Watcher:

@@ -1,14 +1,17 @@
 """The bytes of a file in their order, whatever happens to the connection.
 
-For whoever writes them into something that is no file of its own. A cut, a stall or an answer
-that means "not now" is gone on with where it stopped; a link that died is replaced by a new one.
+For whoever writes them into something that is no file of its own. A cut, a stall (or hardly any
+bytes) or an answer that means "not now" is gone on with where it stopped; a link that died is
+replaced by a new one.
 """
 
 import re
 from collections.abc import Callable, Iterator
 from http.client import HTTPException, HTTPResponse
+from time import monotonic
 
 from entrepot.client.answers import error_for
+from entrepot.client.conditions import TRICKLE_BYTES, trickling
 from entrepot.client.connections import Address, Connection, Times, unreachable
 from entrepot.client.errors import BadAnswer, ClientError, Corrupt, Unreachable
 from entrepot.client.links import parse_link, parse_redirect
@@ -68,11 +71,11 @@ class ByteStream:
                     yield data
             except _LinkDied as died:
                 self._link = None
-                dead_links = 1 if at > begun else dead_links + 1
+                dead_links = 1 if at - begun >= TRICKLE_BYTES else dead_links + 1
                 if dead_links > _DEAD_LINKS_MAX:
                     raise died.error from died
             except Unreachable as error:
-                failures = 1 if at > begun else failures + 1
+                failures = 1 if at - begun >= TRICKLE_BYTES else failures + 1
                 asked = error.retry_after_seconds
                 if not error.worth_retrying or not self._backoff.allows(failures, asked):
                     raise
@@ -89,8 +92,18 @@ class ByteStream:
             with self._stop.watching(connection.sock):
                 skipped = at - self._begin(connection, response, at)
                 left = self._size - at
+                waited, came = 0.0, 0
                 while left:
+                    asked_at = monotonic()
                     data = self._read(connection, response, left + skipped)
+                    # Only waiting counts, not what becomes of the bytes.
+                    waited, came = waited + monotonic() - asked_at, came + len(data)
+                    if waited >= self._times.stall_seconds:
+                        if came < TRICKLE_BYTES and len(data) < left + skipped:
+                            raise trickling(connection.origin)
+                        waited, came = 0.0, 0
+                    if self._rate is not None:
+                        self._rate.take(len(data), self._stop)
                     passed = min(skipped, len(data))  # of a hub that sent all from the start
                     skipped -= passed
                     left -= len(data) - passed
@@ -155,6 +168,4 @@ class ByteStream:
         self._stop.check()
         if not data:
             raise Unreachable(f"The connection to {connection.origin} was cut.")
-        if self._rate is not None:
-            self._rate.take(len(data), self._stop)
         return data

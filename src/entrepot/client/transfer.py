@@ -9,7 +9,7 @@ import threading
 from time import monotonic
 
 from entrepot.client.bodies import Body, open_body
-from entrepot.client.conditions import Conditions, Watcher
+from entrepot.client.conditions import TRICKLE_BYTES, Conditions, Watcher, trickling
 from entrepot.client.errors import Cancelled, Corrupt, Unreachable
 from entrepot.client.extents import Claim, Division
 from entrepot.client.growth import Growth
@@ -20,8 +20,6 @@ from entrepot.client.pool import Pool
 from entrepot.client.stop import Stop
 from entrepot.client.verification import BUFFER_BYTES, Expected
 
-# Fewer bytes than this in a stall period, or between two failures, count as none.
-TRICKLE_BYTES = 1024
 _FURTHER_BUFFER_BYTES = 256 * 1024
 _SHOWN_SECONDS = 0.05
 _log = logging.getLogger(__name__)
@@ -36,7 +34,10 @@ class _RangesIgnored(Exception):  # noqa: N818 - a signal inside this module
 
 
 class Transfer:
-    """The state of one transfer: what is written, hashed, and known of the source."""
+    """The state of one transfer: what is written, hashed, and known of the source.
+
+    `met` is what a first request ran into; it is dealt with as if it had been made here.
+    """
 
     def __init__(
         self,
@@ -45,6 +46,7 @@ class Transfer:
         expected: Expected,
         conditions: Conditions,
         watcher: Watcher,
+        met: Exception | None = None,
     ) -> None:
         self._links = links
         self._partial = partial
@@ -67,6 +69,7 @@ class Transfer:
         self._others: set[threading.Thread] = set()
         self._adding = threading.Lock()
         self._fatal: BaseException | None = None
+        self._met = met
         self.digest = ""  # of the whole file, once it is right
         self._hasher = FrontHasher(partial, expected, self._halt)
 
@@ -190,6 +193,9 @@ class Transfer:
 
     def _fetch_claim(self, claim: Claim, *, first: bool) -> None:
         self._halt.check()
+        met, self._met = self._met, None
+        if met is not None:
+            raise met
         link = self._links.current()
         end = None if claim.end in (None, self._size) else claim.end
         etag = self._partial.etag
@@ -246,7 +252,7 @@ class Transfer:
             window_bytes += count
             if monotonic() - window_start >= self._times.stall_seconds:
                 if window_bytes < TRICKLE_BYTES:
-                    raise Unreachable(f"{body.connection.origin} hardly sends anything any more.")
+                    raise trickling(body.connection.origin)
                 window_start, window_bytes = monotonic(), 0
         if claim.end is not None and claim.at >= claim.end:
             if body.left is None and claim.end == self._expected.size and body.read(buffer):
