@@ -16,7 +16,7 @@ from entrepot.client import Client
 from entrepot.client.bundle_part import Part, right_bytes
 from entrepot.client.bundling import Chosen, Plan, choose, plan_bundle, write_bundle
 from entrepot.client.downloader import Watcher
-from entrepot.client.errors import BadAnswer, Cancelled, Corrupt, Denied
+from entrepot.client.errors import BadAnswer, Cancelled, Corrupt, Denied, Unreachable
 from entrepot.client.licences import Licence
 from tests.client.conftest import QUICK, Ran
 from tests.client.hub import ENTITLEMENT, LICENSED, RELEASE, Fault, File, Hub
@@ -72,6 +72,7 @@ def test_the_same_releases_make_the_same_bundle(client: Client, files: Hub, tmp_
 FAULTS = {
     "cuts": [Fault("cut", at=300_000), Fault("cut", at=1), Fault("cut", at=0)],
     "stalls": [Fault("stall", at=5000)],
+    "a trickle": [Fault("trickle", at=5000), Fault("trickle", at=0)],
     "not now": [Fault("status", status=503), Fault("status", status=429)],
     "a dead link": [Fault("status", status=410), Fault("cut", at=9), Fault("status", status=403)],
     "a range that is not heeded": [Fault("cut", at=100_000), Fault("ignore-range")],
@@ -88,6 +89,14 @@ def test_it_is_right_in_the_end(how: str, client: Client, files: Hub, tmp_path: 
     files.faults = []
     write_bundle(client, made, tmp_path / "b.tar", backoff=QUICK)
     assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
+
+
+def test_a_trickle_without_end_is_told(client: Client, files: Hub, tmp_path: Path) -> None:
+    files.faults = [Fault("trickle") for _ in range(9)]
+    patience = replace(QUICK, attempts=2)
+    with pytest.raises(Unreachable, match="hardly sends anything"):
+        write_bundle(client, plan(client), tmp_path / "a.tar", backoff=patience)
+    assert len(files.byte_requests()) == 2
 
 
 def test_what_stays_wrong_makes_no_bundle(client: Client, files: Hub, tmp_path: Path) -> None:

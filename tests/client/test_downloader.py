@@ -28,6 +28,7 @@ from entrepot.client import (
 )
 from entrepot.client.bodies import content_range
 from entrepot.client.kept_partial import KeptPartial
+from entrepot.client.locks import lock_at_once
 from entrepot.client.partial import local_error
 from tests.client.hub import ARTIFACTS, EMPTY, ENTITLEMENT, LICENSED, RELEASE, Fault, File, Hub
 
@@ -504,3 +505,40 @@ def test_nothing_is_written_to_what_others_put_beside_the_target(
         part.forget(0, 1)  # writes the state
     assert fetch(client, folder).path.read_bytes() == hub.files[0].data
     assert (foreign.read_bytes(), names(folder)) == (b"mine", ["installer.tar.gz"])
+
+
+def test_parts_of_what_had_the_name_before_are_cleared_away(
+    hub: Hub, client: Client, tmp_path: Path
+) -> None:
+    target = tmp_path / "installer.tar.gz"
+
+    def put(*marks: str) -> None:
+        for mark in marks:
+            for ending in ("part", "state"):
+                (tmp_path / f".installer.tar.gz.{mark}.{ending}").write_bytes(b"old")
+
+    stays = [".installer.tar.gz.mine.part", ".installer.tar.0123456789abcdef.part"]
+    for name in stays:
+        (tmp_path / name).touch()
+    put("0" * 16, "order-7", "12345678")
+    (tmp_path / f".installer.tar.gz.{'1' * 16}.part").symlink_to(tmp_path / stays[0])
+    held = tmp_path / f".installer.tar.gz.{'a' * 16}.part"
+    held.touch()
+    descriptor = os.open(held, os.O_RDWR)
+    lock_at_once(descriptor)
+    hub.faults = [Fault("cut", at=300_000), *(Fault("cut") for _ in range(20))]
+    with pytest.raises(Unreachable):
+        client.download(ENTITLEMENT, RELEASE, ARTIFACTS[0], tmp_path)
+    mine = f".{target.name}.{hashlib.sha256(hub.files[0].data).hexdigest()[:16]}"
+    linked = f".{target.name}.{'1' * 16}.part"
+    assert names(tmp_path) == sorted([*stays, held.name, linked, f"{mine}.part", f"{mine}.state"])
+    os.close(descriptor)
+    hub.faults = []
+    put("0" * 16)
+    with Client(hub.url, hub.token) as later:
+        assert not later.download(ENTITLEMENT, RELEASE, ARTIFACTS[0], tmp_path).skipped
+    assert names(tmp_path) == sorted([*stays, linked, target.name])
+    put("0" * 16)
+    with Client(hub.url, hub.token) as later:
+        assert later.download(ENTITLEMENT, RELEASE, ARTIFACTS[0], tmp_path).skipped
+    assert names(tmp_path) == sorted([*stays, linked, target.name])

@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self, TypeVar
 from entrepot.client.bundles import END, Member
 from entrepot.client.errors import Corrupt, LocalFileError
 from entrepot.client.locks import is_named, lock_at_once
-from entrepot.client.partial import local_error, sync_folder
+from entrepot.client.partial import flush_folder, local_error
 from entrepot.client.stop import Stop
 from entrepot.client.verification import BUFFER_BYTES
 
@@ -119,7 +119,7 @@ class Part:
         if os.name != "posix":
             self._close()
         self._guarded(lambda: self._path.replace(self._target))
-        sync_folder(self._target.parent)
+        flush_folder(self._target.parent)
 
     def _write(self, data: bytes) -> None:
         left = memoryview(data)

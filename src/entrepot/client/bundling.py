@@ -27,6 +27,7 @@ from entrepot.client.downloader import Watcher
 from entrepot.client.errors import BadAnswer, Corrupt, NotFound
 from entrepot.client.licences import Licence, Licences
 from entrepot.client.manifests import Manifest
+from entrepot.client.old_parts import OldParts
 from entrepot.client.partial import check_room, local_error, make_folder
 from entrepot.client.rates import RateLimit
 from entrepot.client.retries import Backoff
@@ -262,9 +263,12 @@ def write_bundle(
     make_folder(target.parent)
     shown = watcher or Watcher()
     shown.started(target.name, plan.size)
+    old_parts = OldParts()
     if _is_whole(target, plan, client.stop):
+        old_parts.sweep(target)
         return Bundled(target, plan.size, plan.size, monotonic() - started)
     with Part(target, plan, client.stop) as part:
+        old_parts.sweep(target, keep=plan.mark)
         reused = part.size
         shown.at(target.name, reused)
         check_room(target.parent, plan.size - reused)

@@ -17,7 +17,7 @@ from time import monotonic
 from entrepot.client.conditions import Conditions, Watcher
 from entrepot.client.errors import Corrupt
 from entrepot.client.folders import Folders
-from entrepot.client.kept_partial import Busy, KeptPartial, mark_of, remove_left_overs
+from entrepot.client.kept_partial import Busy, KeptPartial, mark_of
 from entrepot.client.links import Links, parse_link
 from entrepot.client.partial import Partial, check_room, make_folder
 from entrepot.client.repair import bad_chunks, check_chunks
@@ -69,14 +69,16 @@ def download(
     check_chunks(expected)
     make_folder(target.parent)
     own_mark = mark or mark_of(expected)
+    folders = conditions.folders or Folders()
     if is_complete(target, expected, conditions.stop):
-        remove_left_overs(target, own_mark)
+        folders.old_parts.sweep(target)
         size = target.stat().st_size
         spent, digest = monotonic() - started, _sha256(expected, expected.digest)
         return Downloaded(target, size, expected.strength, True, spent, digest)
     if not own_mark:
         check_room(target.parent, expected.size or 0)
     with _open_partial(target, own_mark, expected, alone=bool(mark)) as partial:
+        folders.old_parts.sweep(target, keep=partial.mark)
         check_room(target.parent, max(0, (expected.size or 0) - partial.size))
         watcher = watcher or Watcher()
         watcher.started(target.name, expected.size)
@@ -88,7 +90,7 @@ def download(
             transfer.close()
         partial.commit()
         size = partial.size
-    (conditions.folders or Folders()).changed(target.parent)
+    folders.changed(target.parent)
     spent, digest = monotonic() - started, _sha256(expected, transfer.digest)
     return Downloaded(target, size, expected.strength, False, spent, digest)
 

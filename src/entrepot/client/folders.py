@@ -10,7 +10,8 @@ from pathlib import Path
 from time import monotonic
 
 from entrepot.client.errors import LocalFileError
-from entrepot.client.partial import sync_folder
+from entrepot.client.old_parts import OldParts
+from entrepot.client.partial import flush_folder
 
 _SECONDS = 1.0
 
@@ -22,6 +23,7 @@ class Folders:
         self._lock = threading.Lock()
         self._changed: set[Path] = set()
         self._next = 0.0
+        self.old_parts = OldParts()
 
     def changed(self, folder: Path) -> None:
         """A file was put in place there. Raises LocalFileError."""
@@ -38,7 +40,7 @@ class Folders:
             changed, self._changed = self._changed, set()
         for folder in changed:
             try:
-                sync_folder(folder)
+                flush_folder(folder)
             except LocalFileError:
                 # Removed meanwhile by its owner: there is nothing left to make durable.
                 if folder.exists():

@@ -19,7 +19,7 @@ from typing import Any
 from entrepot.client.errors import Corrupt, Denied, DiskFull, LocalFileError, NotFound, OrderEnded
 from entrepot.client.extents import Extents
 from entrepot.client.locks import is_named, lock_at_once
-from entrepot.client.partial import Partial, local_error, sync_folder
+from entrepot.client.partial import Partial, flush_folder, local_error
 from entrepot.client.verification import Expected
 
 # Less is not worth keeping when a command ends in order.
@@ -212,7 +212,7 @@ class KeptPartial(Partial):
             return
         except OSError as error:
             raise LocalFileError(f"Cannot remove {self._state}: {error.strerror}.") from error
-        sync_folder(self._state.parent)
+        flush_folder(self._state.parent)
 
     def _finish_flushing(self) -> None:
         flushing = self._flushing
@@ -246,12 +246,6 @@ def room_taken(target: Path, mark: str) -> int:
     except OSError:
         return 0
     return min(found.st_size, getattr(found, "st_blocks", 0) * 512)
-
-
-def remove_left_overs(target: Path, mark: str) -> None:
-    """A kill between the rename and the end leaves the state behind."""
-    with contextlib.suppress(OSError):
-        target.with_name(f".{target.name}.{mark}.state").unlink()
 
 
 def _is_strong(etag: str) -> bool:

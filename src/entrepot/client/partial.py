@@ -3,6 +3,7 @@
 Several threads may write to it at the same time, each to its own place.
 """
 
+import contextlib
 import errno
 import os
 import secrets
@@ -14,6 +15,7 @@ from typing import Self
 
 from entrepot.client.errors import DiskFull, LocalFileError
 from entrepot.client.extents import Extents
+from entrepot.client.locks import is_named, lock_at_once
 
 # Left free for whatever else runs on the machine.
 FREE_BYTES_MARGIN = 16 * 1024 * 1024
@@ -31,9 +33,26 @@ class Partial:
     def __init__(self, target: Path) -> None:
         self._begin(target, secrets.token_hex(4))
         self._open(os.O_EXCL)
+        # For those who clear away what killed commands have left (old_parts.py).
+        while not self._is_mine_alone():
+            self._close()
+            self._begin(target, secrets.token_hex(4))
+            self._open(os.O_EXCL)
+
+    def _is_mine_alone(self) -> bool:
+        try:
+            with contextlib.suppress(BlockingIOError):
+                lock_at_once(self._descriptor)
+                return is_named(self._descriptor, self.path)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True  # no locks on this file system: nobody clears away anything there
+        return False
 
     def _begin(self, target: Path, mark: str) -> None:
         self.target = target
+        self.mark = mark
         self.path = target.with_name(f".{target.name}.{mark}.part")
         self.etag = ""
         self._held = Extents()
@@ -107,7 +126,7 @@ class Partial:
     def commit(self) -> None:
         """Bring the bytes to the disk, then put the file in place of the target in one step.
 
-        The name may be lost again in a power cut until `sync_folder` has run.
+        The name may be lost again in a power cut until `flush_folder` has run.
         """
         try:
             os.fsync(self._descriptor)
@@ -182,7 +201,7 @@ def check_room(folder: Path, needed_bytes: int) -> None:
         )
 
 
-def sync_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
     """Make renames survive a power cut, where the system lets a folder be opened."""
     if os.name != "posix":
         return
