@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -31,6 +32,14 @@ USER_CODE_ADDRESS_GUESSES_MAX = 50
 DEVICE_REQUESTS_MAX = 60  # from one address within the window
 
 
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """A person whose password was right, and the hash that it was compared with."""
+
+    who: Principal
+    password_hash: str
+
+
 def sign_in(
     database: Database, *, email: str, password: str, address: str, now: Now
 ) -> tuple[Principal, str]:
@@ -40,16 +49,24 @@ def sign_in(
     and because hashing takes long. Unauthenticated: wrong; TooMany: too many wrong guesses
     for the account or from the address within 15 minutes.
     """
-    who = check_password(database, email=email, password=password, address=address, now=now)
+    proven = prove_password(database, email=email, password=password, address=address, now=now)
     with database.write() as tx:
-        token = open_session(tx, who, now=now())
-    return who, token
+        who = hold_password(tx, proven)
+        return who, open_session(tx, who, now=now())
 
 
 def check_password(
     database: Database, *, email: str, password: str, address: str, now: Now
 ) -> Principal:
     """The person behind an address and a password, under the limit on guesses."""
+    proven = prove_password(database, email=email, password=password, address=address, now=now)
+    return proven.who
+
+
+def prove_password(
+    database: Database, *, email: str, password: str, address: str, now: Now
+) -> Proven:
+    """`check_password`, for what is opened by it afterwards: see `hold_password`."""
     subjects = _subjects(email, address)
     limits = dict(zip(subjects, (ACCOUNT_GUESSES_MAX, ADDRESS_GUESSES_MAX), strict=True))
     with database.write() as tx:
@@ -59,16 +76,32 @@ def check_password(
         row = _find_by_email(tx, email)
     matches = password_matches(row.password_hash if row else None, password)
     if not (row and matches and row.disabled_at is None):
-        raise Unauthenticated(
-            "The mail address or the password is wrong.",
-            code="credentials-wrong",
-            remedy="Try again, or ask an operator of this hub to set a new password.",
-        )
+        raise _wrong_credentials()
     with database.write() as tx:
         own = sign_in_attempts.c.subject == subjects[0]
         tx.execute(delete(sign_in_attempts).where(own))
         _forget_one(tx, subjects[1])
-        return load_user(tx, row.id)
+        return Proven(load_user(tx, row.id), row.password_hash)
+
+
+def hold_password(tx: Tx, proven: Proven) -> Principal:
+    """The person, to be called in the transaction that opens something by the password.
+
+    Comparing a password takes long. One that was replaced or dropped meanwhile opens nothing, and
+    whoever replaces it now waits for this transaction, so that what it opens ends as well.
+    """
+    same = (users.c.id == proven.who.id) & (users.c.password_hash == proven.password_hash)
+    if tx.execute(select(users.c.id).where(same).with_for_update()).first() is None:
+        raise _wrong_credentials()
+    return load_user(tx, proven.who.id)
+
+
+def _wrong_credentials() -> Unauthenticated:
+    return Unauthenticated(
+        "The mail address or the password is wrong.",
+        code="credentials-wrong",
+        remedy="Try again, or ask an operator of this hub to set a new password.",
+    )
 
 
 def name_account(tx: Tx, email: str) -> str:
@@ -199,6 +232,17 @@ def session_principal(
         return load_user(tx, user_id, country=country)
     except Unauthenticated:
         return None
+
+
+def hold_session(tx: Tx, token: str, *, now: datetime) -> bool:
+    """Whether a session is open, and stays so until the transaction ends.
+
+    For what a session makes that outlives it: whoever ends the session at this moment goes first
+    or waits, and then finds what was made.
+    """
+    own = (sessions.c.token_hash == hash_secret(token)) & (sessions.c.expires_at > now)
+    held = select(sessions.c.user_id).where(own).with_for_update(read=True)
+    return tx.execute(held).first() is not None
 
 
 def session_since(tx: Tx, token: str) -> datetime | None:

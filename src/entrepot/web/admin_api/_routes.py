@@ -104,6 +104,8 @@ def _handler(door: _Door, action: AnyAction) -> HTTPRouteHandler:
         query = door.query_of(request, action)
         rows = parse_slice(query, take_max=door.policy.page_size_max)
         body = await body_of(request)
+        if decoder is not None:  # which may have taken its time
+            who = await door.enter(request, action.allowed)
         call: Call[Any] = Call(who, door.hub.now(), request.path_params, query, rows, body)
 
         def run(tx: Tx) -> tuple[Outcome, bytes]:
@@ -145,14 +147,20 @@ _MakeUpload = Callable[[AnyRequest, Principal, Mapping[str, str]], Upload]
 def _upload_handler(
     door: _Door, uploads: Uploads, action: AnyAction, upload_of: _MakeUpload
 ) -> HTTPRouteHandler:
-    described = operation_class(action, take_max=1, body=UPLOAD_BODY)
+    described, edge = operation_class(action, take_max=1, body=UPLOAD_BODY), door.edge
 
     # The limit on bodies is for those that are held in memory.
     @_routed(action, 413, operation_class=described, request_max_body_size=None)
     async def handler(request: AnyRequest) -> ASGIResponse:
         who = await door.enter(request, action.allowed)
         query = door.query_of(request, action)
-        outcome = await uploads.take_in(request, upload_of(request, who, query))
+        caller = caller_of(request.scope, door.policy)
+
+        def still() -> None:
+            found = edge.look_again(caller)
+            require_role(found, *action.allowed.roles, scope=action.allowed.scope)
+
+        outcome = await uploads.take_in(request, upload_of(request, who, query), still)
         return door.answer(action.status, outcome, _encode(outcome.item))
 
     return handler

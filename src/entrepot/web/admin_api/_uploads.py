@@ -4,7 +4,7 @@ Here is what all uploads share, and the file of a draft; files of assets are in 
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -183,8 +183,13 @@ class Uploads:
         self._threads = ThreadPoolExecutor(UPLOADS_MAX, thread_name_prefix="entrepot-upload")
         self._running = 0
 
-    async def take_in(self, request: AnyRequest, upload: Upload) -> Outcome:
-        """Store the body. All that can be checked is, before it is read."""
+    async def take_in(
+        self, request: AnyRequest, upload: Upload, still: Callable[[], None]
+    ) -> Outcome:
+        """Store the body. All that can be checked is, before it is read.
+
+        `still` raises where whoever sends it may not any more, once all of it has come.
+        """
         length = _length(request.headers, self._hub.policy.upload_bytes_max)
         await self._edge.read(upload.check)
         if self._running >= UPLOADS_MAX:
@@ -195,17 +200,19 @@ class Uploads:
             )
         self._running += 1
         try:
-            return await self._store(IncomingFile(request.receive, length), upload)
+            return await self._store(IncomingFile(request.receive, length), upload, still)
         finally:
             self._running -= 1
 
-    async def _store(self, file: IncomingFile, upload: Upload) -> Outcome:
+    async def _store(
+        self, file: IncomingFile, upload: Upload, still: Callable[[], None]
+    ) -> Outcome:
         filling = asyncio.create_task(file.fill())
         try:
             call = copy_context().run
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(
-                self._threads, call, _take_in, self._hub, file, upload
+                self._threads, call, _take_in, self._hub, file, upload, still
             )
         finally:
             # Where reading stopped early; the reader of one that is broken off fails by it.
@@ -252,13 +259,14 @@ def _length(headers: Mapping[str, str], size_max: int | None) -> int | None:
     return length
 
 
-def _take_in(hub: Hub, file: IncomingFile, upload: Upload) -> Outcome:
+def _take_in(hub: Hub, file: IncomingFile, upload: Upload, still: Callable[[], None]) -> Outcome:
     """On a thread of its own: store what comes, compare, and write the row."""
     size_max = hub.policy.upload_bytes_max
     stored = store_file(hub.blobs, cast("BinaryIO", file), upload.file_name, size_max=size_max)
     digests = stored.digests
     try:
         _require(upload.sha256, digests)
+        still()
         with hub.database.write() as tx:
             hold_bytes(tx, hub.blobs, [digests], now=hub.now())
             return upload.keep(tx, hub, stored)

@@ -26,7 +26,13 @@ from entrepot.web.oauth._authorizing import (
 from entrepot.web.oauth._scopes import MEANINGS
 from entrepot.web.oauth._stamps import STAMP, STAMP_LENGTH_MAX, stamped
 from entrepot.web.pages.rendering import Pages
-from entrepot.web.pages.visitors import FORM_TOKEN, Visitor, find_visitor, read_post
+from entrepot.web.pages.visitors import (
+    FORM_TOKEN,
+    Visitor,
+    find_visitor,
+    read_post,
+    require_session,
+)
 
 REQUEST_LENGTH_MAX = 4000
 PATHS = ["/oauth/authorize", "/admin/oauth/authorize"]
@@ -54,7 +60,12 @@ def authorize_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
         outcome, owner = await edge.read(read)
         if isinstance(outcome, Ask) and outcome.known:
             asked = outcome
-            outcome = await edge.write(lambda tx: allow(tx, hub, asked, now))
+
+            def let_in(tx: Tx) -> Outcome:
+                require_session(tx, visitor, page=f"{_PAGE}?{urlencode(params)}", now=now)
+                return allow(tx, hub, asked, now)
+
+            outcome = await edge.write(let_in)
         if isinstance(outcome, Ask):
             return _consent_page(pages, visitor, outcome, owner, mark(outcome.params, now))
         return _go(pages, outcome, mark(params, now))
@@ -66,11 +77,13 @@ def authorize_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
             # A client may post its request (OpenID Connect Core section 3.1.2.1).
             return pages.redirect(_own_address(pages, fields))
         params = _parse(fields.get("request", ""))
-        person, _ = await read_post(request, edge, page=f"{_PAGE}?{urlencode(params)}")
+        page = f"{_PAGE}?{urlencode(params)}"
+        person, _ = await read_post(request, edge, page=page)
         allowed = fields.get("decision") == "allow"
         now = hub.now()
 
         def decide(tx: Tx) -> Outcome:
+            require_session(tx, person.visitor, page=page, now=now)
             outcome = look(tx, hub, params, _someone(tx, person.visitor), now)
             if not isinstance(outcome, Ask):
                 return outcome

@@ -34,7 +34,7 @@ from entrepot.web.oauth._server import Answer, Asked, HubRequest, HubServer
 from entrepot.web.oauth._token import FAULTS, answer_program, asked_by, form_body
 from entrepot.web.oauth._wire import DeviceAnswer, Fault
 from entrepot.web.pages.rendering import Pages
-from entrepot.web.pages.visitors import find_person, read_post
+from entrepot.web.pages.visitors import Person, find_person, read_post, require_session
 
 _PAGE = "/device"
 _FORM = {
@@ -107,6 +107,18 @@ def device_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
     """GET and POST /device: a person types the code, sees who asks for what, and decides."""
     hub = edge.hub
 
+    def decide(tx: Tx, person: Person, found: _Found, *, approved: bool) -> bool:
+        now = hub.now()
+        require_session(tx, person.visitor, page=_PAGE, now=now)
+        return decide_device(
+            tx,
+            found.row.user_code,
+            user_id=person.who.id,
+            scopes=found.scopes,
+            approved=approved,
+            now=now,
+        )
+
     @get(_PAGE)
     async def show_device(request: Request[Any, Any, Any]) -> Response[Any]:
         person = await find_person(request, edge)
@@ -130,16 +142,7 @@ def device_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
         if decision is None:
             return pages.page("device.html", person.visitor, step="decide", **_shown(found))
         approved = decision == "allow"
-        decided = await edge.write(
-            lambda tx: decide_device(
-                tx,
-                found.row.user_code,
-                user_id=person.who.id,
-                scopes=found.scopes,
-                approved=approved,
-                now=hub.now(),
-            )
-        )
+        decided = await edge.write(lambda tx: decide(tx, person, found, approved=approved))
         step = "late" if not decided else "allowed" if approved else "denied"
         return pages.page("device.html", person.visitor, step=step, **_shown(found))
 

@@ -36,11 +36,13 @@ from entrepot.core.accounts import (
     begin_family,
     find_code,
     find_refresh,
+    hold_password,
     new_family,
     redeem_code,
     redeem_device,
     spend_refresh,
 )
+from entrepot.errors import Unauthenticated
 from entrepot.web.oauth._clients import AUTH_METHODS, SECRET_METHODS, Client
 from entrepot.web.oauth._scopes import asked_scopes, narrowed_scopes, open_to, refused_scope
 
@@ -255,14 +257,19 @@ class Password(grants.BaseGrant, grants.TokenEndpointMixin):  # type: ignore[mis
     def validate_token_request(self) -> None:
         """Who asks, and whether the person behind the password is known."""
         require_grant(self)
-        if self.server.person is None:
+        try:
+            proven = self.server.person
+            self.person = proven and hold_password(self.server.tx, proven)
+        except Unauthenticated:  # replaced since it was checked
+            self.person = None
+        if self.person is None:
             raise InvalidGrantError("The user name or the password is wrong.")
 
     def create_token_response(self) -> tuple[int, dict[str, Any], Any]:
         """Tokens as after a code."""
         client, server = self.request.client, self.server
-        scopes = open_to(server.person, asked_scopes(self.request.payload.scope, client.row))
-        granted = Granted(client.row.id, server.person.id, scopes, new_family())
+        scopes = open_to(self.person, asked_scopes(self.request.payload.scope, client.row))
+        granted = Granted(client.row.id, self.person.id, scopes, new_family())
         begin_family(server.tx, granted, now=server.now())
         return 200, server.for_person(client, granted, first=Begun(server.now())), None
 

@@ -31,6 +31,7 @@ from entrepot.core.accounts import (
     AssertionFault,
     Granted,
     Principal,
+    Proven,
     add_refresh_token,
     claimed_issuer,
     count_client_guess,
@@ -64,7 +65,7 @@ class Asked:
     authorization: str
     address: str
     at: datetime
-    person: Principal | None = None  # whose password the form holds, and it is right
+    person: Proven | None = None  # whose password the form holds, and it is right
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from litestar.openapi.spec import (
     Schema,
 )
 
-from entrepot.core.accounts import MSAL_CLIENT_ID, PASSWORD, Principal, check_password
+from entrepot.core.accounts import MSAL_CLIENT_ID, PASSWORD, Proven, prove_password
 from entrepot.errors import Unauthenticated
 from entrepot.web.http.callers import caller_of
 from entrepot.web.http.edge import Edge
@@ -135,11 +135,11 @@ def _has_password(edge: Edge, asked: Asked) -> bool:
     )
 
 
-def _person(edge: Edge, asked: Asked) -> Principal | None:
+def _person(edge: Edge, asked: Asked) -> Proven | None:
     """The person behind user name and password, under the limits of signing in (TooMany)."""
     hub, form = edge.hub, asked.form
     try:
-        return check_password(
+        return prove_password(
             hub.database,
             email=form["username"],
             password=form.get("password", ""),

@@ -57,9 +57,12 @@ class Door:
     async def body(self, request: AnyRequest, parse: Callable[[Any], T]) -> T:
         """What `parse` makes of the JSON in the body, whatever media type it says.
 
-        A large body is decoded and taken apart away from the event loop, few at a time.
+        A large body is decoded and taken apart away from the event loop, few at a time. Whoever
+        sent it must be let in after it has come as well.
         """
-        return await self._bodies.read(request, parse)
+        parsed = await self._bodies.read(request, parse)
+        await self.edge.authenticate(caller_of(request.scope, self.policy))
+        return parsed
 
 
 def answer(

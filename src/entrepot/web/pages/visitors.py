@@ -9,6 +9,7 @@ import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,7 +17,14 @@ from litestar import Request
 from litestar.datastructures import Cookie
 
 from entrepot.assembly import Policy
-from entrepot.core.accounts import ORGANISATION_ADMIN, SESSION_SECONDS, Principal, session_principal
+from entrepot.core.accounts import (
+    ORGANISATION_ADMIN,
+    SESSION_SECONDS,
+    Principal,
+    hold_session,
+    session_principal,
+)
+from entrepot.db import Tx
 from entrepot.errors import Denied
 from entrepot.web.http.callers import caller_of
 from entrepot.web.http.edge import Edge
@@ -109,10 +117,7 @@ def visitor_kept(request: Request[Any, Any, Any]) -> Visitor | None:
 
 async def find_person(request: Request[Any, Any, Any], edge: Edge) -> Person:
     """The person of a request; SignInNeeded, to come back to this page, where there is none."""
-    visitor = await find_visitor(request, edge)
-    if visitor.who is None:
-        raise SignInNeeded(_path_of(request))
-    return Person(visitor.who, visitor)
+    return await _require_person(request, edge, _path_of(request))
 
 
 async def read_post(
@@ -123,14 +128,30 @@ async def read_post(
     `page` is where the form is, to come back to after signing in.
     """
     refuse_cross_site(request, edge.hub.policy)
+    await _require_person(request, edge, page)
+    fields = await read_form(request)
+    # Again, because a form may take its time: a session that has ended meanwhile sends none.
+    person = await _require_person(request, edge, page)
+    given = fields.get(FORM_TOKEN, "").encode()
+    if not hmac.compare_digest(given, person.visitor.form_token.encode()):
+        raise _foreign_form()
+    return person, fields
+
+
+async def _require_person(request: Request[Any, Any, Any], edge: Edge, page: str) -> Person:
     visitor = await find_visitor(request, edge)
     if visitor.who is None:
         raise SignInNeeded(page)
-    fields = await read_form(request)
-    given = fields.get(FORM_TOKEN, "").encode()
-    if not hmac.compare_digest(given, visitor.form_token.encode()):
-        raise _foreign_form()
-    return Person(visitor.who, visitor), fields
+    return Person(visitor.who, visitor)
+
+
+def require_session(tx: Tx, visitor: Visitor, *, page: str, now: datetime) -> None:
+    """SignInNeeded where the session is over; else it stays open until the transaction ends.
+
+    For what a page makes that outlives the session: tokens, and what programs may do.
+    """
+    if not hold_session(tx, visitor.session or "", now=now):
+        raise SignInNeeded(page)
 
 
 def refuse_cross_site(request: Request[Any, Any, Any], policy: Policy) -> None:

@@ -15,12 +15,13 @@ from entrepot.core.accounts import (
     revoke_personal_token,
     scopes_of_roles,
 )
+from entrepot.db import Tx
 from entrepot.errors import Conflict, Invalid, NotFound
 from entrepot.kit.ids import parse_number
 from entrepot.web.http.edge import Edge
 from entrepot.web.http.errors import status_of
 from entrepot.web.pages.rendering import Pages
-from entrepot.web.pages.visitors import Person, find_person, read_post
+from entrepot.web.pages.visitors import Person, find_person, read_post, require_session
 
 PAGE = "/personal-tokens"
 _SCOPE_FIELD = "scope."
@@ -60,6 +61,20 @@ def personal_token_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
             script=made is not None,
         )
 
+    def make(tx: Tx, person: Person, fields: Mapping[str, str], days: int) -> NewPersonalToken:
+        now = hub.now()
+        require_session(tx, person.visitor, page=PAGE, now=now)
+        return make_personal_token(
+            tx,
+            person.who.id,
+            name=fields.get("name", ""),
+            scopes=_scopes(fields),
+            days=days,
+            networks=fields.get("networks", "").replace(",", " ").split(),
+            actor=person.who.label,
+            now=now,
+        )
+
     @get(PAGE)
     async def show_tokens(request: Request[Any, Any, Any]) -> Response[Any]:
         return await show(await find_person(request, edge))
@@ -69,18 +84,7 @@ def personal_token_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
         person, fields = await read_post(request, edge, page=PAGE)
         try:
             days = _days(fields)
-            made = await edge.write(
-                lambda tx: make_personal_token(
-                    tx,
-                    person.who.id,
-                    name=fields.get("name", ""),
-                    scopes=_scopes(fields),
-                    days=days,
-                    networks=fields.get("networks", "").replace(",", " ").split(),
-                    actor=person.who.label,
-                    now=hub.now(),
-                )
-            )
+            made = await edge.write(lambda tx: make(tx, person, fields, days))
         except (Invalid, Conflict) as fault:
             return await show(person, fault=fault, fields=fields)
         return await show(person, made)

@@ -11,7 +11,7 @@ from entrepot.core.events import Event, record
 from entrepot.db import Tx
 from entrepot.web.http.edge import Edge
 from entrepot.web.pages.rendering import Pages
-from entrepot.web.pages.visitors import Person, find_person, read_post
+from entrepot.web.pages.visitors import Person, find_person, read_post, require_session
 
 
 def token_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
@@ -32,6 +32,7 @@ def token_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
 
     def issue(tx: Tx, person: Person) -> AccessToken:
         who, now = person.who, hub.now()
+        require_session(tx, person.visitor, page="/token", now=now)
         # A new password, or signing out everywhere, ends it with the family.
         scopes = [scope for scope in SCOPES if scope in who.scopes]
         ends = now + timedelta(seconds=hub.policy.token_seconds)

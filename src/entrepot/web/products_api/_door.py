@@ -47,6 +47,15 @@ class Door:
         require_role(who, PUBLISHER, OPERATOR, scope=SCOPE)
         return who
 
+    def still_publisher(self, request: AnyRequest) -> Callable[[], None]:
+        """What raises on a worker thread where the caller may not change it any more."""
+        caller = caller_of(request.scope, self.policy)
+
+        def check() -> None:
+            require_role(self.edge.look_again(caller), PUBLISHER, OPERATOR, scope=SCOPE)
+
+        return check
+
     async def show(self, verb: Callable[[Tx], Wire]) -> ASGIResponse:
         """The answer with what a verb reads, encoded on its thread: a list may be long."""
         return answer(await self.edge.glance(lambda tx: encode(verb(tx))))

@@ -22,6 +22,8 @@ BUSY_SECONDS = 10
 T = TypeVar("T")
 Keep: TypeAlias = Callable[[Tx, Wanted, DownloadFile | None], T]
 """Writes the row; its file's bytes are stored and held."""
+Still: TypeAlias = Callable[[], None]
+"""Raises where the caller, who was let in when the file began to come, may not any more."""
 _Gather: TypeAlias = Callable[[list[str]], tuple[Wanted, DownloadFile | None]]
 
 
@@ -35,7 +37,9 @@ class Intake:
         self._threads = Threads(INTAKES_MAX, name="entrepot-intake")
         self._running = 0
 
-    async def from_form(self, request: AnyRequest, keep: Keep[T], own: str | None = None) -> T:
+    async def from_form(
+        self, request: AnyRequest, keep: Keep[T], still: Still, own: str | None = None
+    ) -> T:
         """Store the file of a form while it comes in, then keep it. `own`: see `parse_data`."""
         file = IncomingFile(request.receive, _length(request, self._hub.policy.upload_bytes_max))
         content_type = request.headers.get("content-type", "")
@@ -47,7 +51,7 @@ class Intake:
         async def run() -> T:
             filling = asyncio.create_task(file.fill())
             try:
-                return await self._run(gather, keep)
+                return await self._run(gather, keep, still)
             finally:
                 # Where reading stopped early; the reader of one that is broken off fails by it.
                 filling.cancel()
@@ -55,7 +59,7 @@ class Intake:
 
         return await self._in_turn(run)
 
-    async def from_source(self, wanted: Wanted, keep: Keep[T]) -> T:
+    async def from_source(self, wanted: Wanted, keep: Keep[T], still: Still) -> T:
         """Store the file that a body names, then keep it."""
 
         def gather(kept: list[str]) -> tuple[Wanted, DownloadFile | None]:
@@ -65,7 +69,7 @@ class Intake:
             kept.append(found.stored.digests.sha256)
             return wanted, found
 
-        return await self._in_turn(lambda: self._run(gather, keep))
+        return await self._in_turn(lambda: self._run(gather, keep, still))
 
     async def _in_turn(self, run: Callable[[], Coroutine[Any, Any, T]]) -> T:
         if self._running >= INTAKES_MAX:
@@ -80,11 +84,11 @@ class Intake:
         finally:
             self._running -= 1
 
-    async def _run(self, gather: _Gather, keep: Keep[T]) -> T:
-        return await self._threads.run(lambda: _take_in(self._hub, gather, keep))
+    async def _run(self, gather: _Gather, keep: Keep[T], still: Still) -> T:
+        return await self._threads.run(lambda: _take_in(self._hub, gather, keep, still))
 
 
-def _take_in(hub: Hub, gather: _Gather, keep: Keep[T]) -> T:
+def _take_in(hub: Hub, gather: _Gather, keep: Keep[T], still: Still) -> T:
     """On a thread of its own."""
     kept: list[str] = []
     try:
@@ -92,6 +96,7 @@ def _take_in(hub: Hub, gather: _Gather, keep: Keep[T]) -> T:
         if file is not None:
             directory, name = wanted.directory, wanted.file_name or file.file_name
             file = DownloadFile(file.stored, name, directory, file.source_url)
+        still()
         with hub.database.write() as tx, data_faults():
             if file is not None:
                 hold_bytes(tx, hub.blobs, [file.stored.digests], now=hub.now())

@@ -158,7 +158,7 @@ def _create(door: Door) -> HTTPRouteHandler:
         ),
     )
     async def handler(request: AnyRequest, product: OfProduct) -> ASGIResponse:
-        who = await door.publisher(request)
+        who, still = await door.publisher(request), door.still_publisher(request)
         await door.edge.glance(lambda tx: permitted_product(tx, who, product))
 
         def keep(tx: Tx, wanted: Wanted, file: DownloadFile | None) -> tuple[int, bytes]:
@@ -178,7 +178,7 @@ def _create(door: Door) -> HTTPRouteHandler:
             return number, encode(OneDownload(status=201, data=door.writer.download(row)))
 
         if is_form(request.headers.get("content-type", "")):
-            number, body = await door.intake.from_form(request, keep)
+            number, body = await door.intake.from_form(request, keep, still)
         else:
             given = await door.bodies.read(request)
             wanted = await door.edge.run(
@@ -186,7 +186,7 @@ def _create(door: Door) -> HTTPRouteHandler:
             )
             if wanted.source is None:
                 raise _no_file()
-            number, body = await door.intake.from_source(wanted, keep)
+            number, body = await door.intake.from_source(wanted, keep, still)
         location = door.writer.download_url(product, number)
         return answer(body, status=201, headers={"location": location})
 
@@ -217,6 +217,7 @@ def _update(door: Door) -> HTTPRouteHandler:
     )
     async def handler(request: AnyRequest, product: OfProduct, id_json: OfDownload) -> ASGIResponse:
         who, number = await door.publisher(request), number_of(id_json)
+        still = door.still_publisher(request)
 
         def find(tx: Tx) -> str:
             known = permitted_product(tx, who, product)
@@ -226,12 +227,13 @@ def _update(door: Door) -> HTTPRouteHandler:
         own = await door.edge.glance(find)
         keep = _keep_changes(door, who, product, number)
         if is_form(request.headers.get("content-type", "")):
-            return answer(await door.intake.from_form(request, keep, own))
+            return answer(await door.intake.from_form(request, keep, still, own))
         given = await door.bodies.read(request)
         private = door.policy.outbound_private
         wanted = await door.edge.run(lambda: parse_data(given, private=private, own=own))
         if wanted.source is not None:
-            return answer(await door.intake.from_source(wanted, keep))
+            return answer(await door.intake.from_source(wanted, keep, still))
+        await door.publisher(request)  # the body may have taken its time
         return answer(await door.edge.write(lambda tx: keep(tx, wanted, None)))
 
     return handler

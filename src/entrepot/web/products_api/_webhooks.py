@@ -209,8 +209,9 @@ def _add(edge: Edge) -> HTTPRouteHandler:
         ),
     )
     async def handler(request: AnyRequest) -> ASGIResponse:
-        who = await _enter(edge, request)
+        await _enter(edge, request)
         said = await _read(edge, request, "events", "url")
+        who = await _enter(edge, request)  # the body may have taken its time
 
         def add(tx: Tx) -> tuple[int, bytes]:
             spec = WebhookSpec(said["url"], said["events"], said.get("description", ""))
@@ -267,8 +268,9 @@ def _change(edge: Edge) -> HTTPRouteHandler:
         ),
     )
     async def handler(request: AnyRequest, id_json: OfWebhook) -> ASGIResponse:
-        who, number = await _enter(edge, request), number_of(id_json)
+        _, number = await _enter(edge, request), number_of(id_json)
         said = await _read(edge, request)
+        who = await _enter(edge, request)  # the body may have taken its time
 
         def change(tx: Tx) -> bytes:
             with data_faults():
