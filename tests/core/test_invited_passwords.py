@@ -92,12 +92,12 @@ def test_it_ends_with_all_that_was_opened_by_it(tx: Tx, by: str) -> None:
     assert (row.password_hash, row.password_invited) == (None, False)
     assert still_open(tx, ada) == (0, 0, 0)
     assert drops(tx) == [by]
-    # From here on it is as with everybody else.
+    # From here on it is as with everybody else; who comes by a provider is signed out again.
     accounts.set_password(tx, ada.id, HASH, actor="operator", now=NOW)
     open_up(tx, ada)
     accounts.set_roles(tx, ada.id, (PUBLISHER,), actor="operator", now=NOW)
     assert accounts.find_user(tx, ada.id).password_hash == HASH
-    assert still_open(tx, ada) == (1, 1, 1)
+    assert still_open(tx, ada) == ((0, 0, 0) if by == "joined" else (1, 1, 1))
 
 
 def test_a_password_that_an_operator_gave_stays(tx: Tx) -> None:
@@ -106,9 +106,10 @@ def test_a_password_that_an_operator_gave_stays(tx: Tx) -> None:
     accounts.set_password(tx, ada.id, HASH, actor="operator", now=NOW)
     open_up(tx, ada)
     assert join(tx).id == ada.id
+    assert (still_open(tx, ada), drops(tx)) == ((1, 1, 1), [])
     accounts.set_roles(tx, ada.id, (PUBLISHER,), actor="operator", now=NOW)
     assert accounts.find_user(tx, ada.id).password_hash == HASH
-    assert (still_open(tx, ada), drops(tx)) == ((1, 1, 1), [])
+    assert (still_open(tx, ada), drops(tx)) == ((0, 0, 0), [])  # her provider may have opened it
 
 
 def test_a_link_that_was_kept_opens_nothing_once_she_has_joined(tx: Tx) -> None:

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.parametrize("dialect", ["sqlite"])
 
 @pytest.fixture
 def shop(hub: Hub) -> Iterator[Shop]:
-    with open_shop(hub, outbound_private=True, upload_bytes_max=3_000_000) as opened:
+    with open_shop(hub, outbound_private=True, upload_bytes_max=9_000_000) as opened:
         yield opened
 
 
@@ -74,7 +74,7 @@ def test_files_come_from_other_hosts(shop: Shop, people: People) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n" % len(content)
     named = b'Content-Disposition: attachment; filename="../../etc/da\x7fta?.pdf"\r\n\r\n'
     cut = b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\nx"
-    large = b"HTTP/1.1 200 OK\r\nContent-Length: 3000001\r\n\r\n"
+    large = b"HTTP/1.1 200 OK\r\nContent-Length: 9000001\r\n\r\n"
     moved = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/\r\n\r\n"
     host = Host(head + named + content, head + b"\r\n" + content, cut, large, moved)
     token = people.publisher
@@ -265,8 +265,8 @@ def test_forms_that_are_none_leave_nothing_behind(shop: Shop, people: People) ->
         (form(("title", None, b"no file")), 422, "file-required"),
         (form(("file", "a", b"a"), ("title", None, b"x" * 81)), 422, "title-invalid"),
         (form(("file", "a", b"a"), ("sequence", None, b"0")), 422, "placement-invalid"),
-        (form(("file", "a", b"x" * 3_000_001)), 422, "object-too-large"),
-        (form(("file", "a", b"x" * 5_000_000)), 422, "object-too-large"),
+        (form(("file", "a", b"x" * 9_000_001)), 422, "object-too-large"),
+        (form(("file", "a", b"x" * 11_000_000)), 422, "object-too-large"),
     ):
         answer = shop.ask("POST", PATH, people.publisher, **sent)
         assert error_of(answer, status)["ref"] == f"error.{ref}"

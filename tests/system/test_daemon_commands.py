@@ -11,7 +11,13 @@ from typing import Any
 import pytest
 from sqlalchemy import text, update
 
-from entrepot.core.accounts import check_password, load_keyring, verify_token
+from entrepot.core.accounts import (
+    check_password,
+    load_keyring,
+    principal_of,
+    sign_out_everywhere,
+    verify_token,
+)
 from entrepot.core.accounts.tables import users
 from entrepot.daemon.app import run
 from entrepot.daemon.desk import Desk
@@ -361,6 +367,11 @@ def test_a_token_is_good_where_the_hub_was_served(entrepotd: Run, data: Path) ->
         claims = verify_token(ring, issued["access_token"], issuer=issuer, now=hub.now())
     assert claims is not None
     assert claims["emails"] == ["ada@example.com"]
+    with Desk({"data": str(data)}).hub() as hub, hub.database.write() as tx:
+        assert principal_of(tx, claims).label == "user:10001"
+        sign_out_everywhere(tx, 10001, now=hub.now())  # or a new password: it ends with them
+        with pytest.raises(Unauthenticated):
+            principal_of(tx, claims)
     assert entrepotd("token", "nobody@example.com").code == 3
     assert entrepotd("token", "nobody").code == 3
 

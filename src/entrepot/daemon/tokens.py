@@ -1,12 +1,14 @@
 """`entrepotd token`: a fresh access token for a person or a machine."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 import click
 
 from entrepot.core.accounts import (
     SCOPES,
     Principal,
+    begin_own_family,
     find_client,
     find_user,
     issue_token,
@@ -35,19 +37,22 @@ from entrepot.errors import Invalid, NotFound
 def token(desk: Desk, principal: str, scopes: Sequence[str], *, as_json: bool) -> None:
     """Print a fresh access token of a person (number or mail address) or machine (client id).
 
-    It is good for the address that the hub was last served at. The log remembers it.
+    It is good for the address that the hub was last served at. The log remembers it. A person's
+    ends with a new password and by signing out everywhere, as those of the token page do.
     """
     with desk.hub() as hub, hub.database.write() as tx:
         now = hub.now()
         who = _load(tx, principal)
+        wanted, seconds = _limit(who, scopes), hub.policy.token_seconds
         issued = issue_token(
             tx,
             hub.keys.current,
             who,
             issuer=hub.policy.public_url,
-            scopes=_limit(who, scopes),
+            scopes=wanted,
+            family=_begin_family(tx, who, wanted, ends=now + timedelta(seconds=seconds), now=now),
             now=now,
-            seconds=hub.policy.token_seconds,
+            seconds=seconds,
         )
         event = Event("token.issued", OPERATOR, who.label, who.organisation_id)
         record(tx, event, now=now)
@@ -56,6 +61,16 @@ def token(desk: Desk, principal: str, scopes: Sequence[str], *, as_json: bool) -
         return
     more = {"expires_at": issued.expires_at, "scopes": list(issued.scopes)}
     show_one({"access_token": issued.value} | more, as_json=True)
+
+
+def _begin_family(
+    tx: Tx, who: Principal, scopes: Sequence[str] | None, *, ends: datetime, now: datetime
+) -> str | None:
+    """What a person's token ends with, as those of the token page do; a machine has none."""
+    if who.user_id is None:
+        return None
+    held = [scope for scope in SCOPES if scope in who.scopes] if scopes is None else scopes
+    return begin_own_family(tx, who.user_id, held, expires_at=ends, now=now)
 
 
 def _limit(who: Principal, wanted: Sequence[str]) -> tuple[str, ...] | None:

@@ -195,7 +195,7 @@ class Settings:
         int | None,
         Setting(
             kinds.size(1, 2**50),
-            "Largest file that the admin API takes in. Unset: what the disk holds.",
+            "Largest file that is taken in, over whichever API. Unset: what the disk holds.",
         ),
     ]
     outbound_private: Annotated[

@@ -5,10 +5,11 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from entrepot.core.accounts.ending import drop_invited_password, end_access
+from entrepot.core.accounts.ending import drop_invited_password, end_access, end_everything
+from entrepot.core.accounts.grant_tables import identities
 from entrepot.core.accounts.hashing import hash_secret as hash_secret
 from entrepot.core.accounts.passwords import PasswordHash
 from entrepot.core.accounts.principals import CUSTOMER, OPERATOR, PUBLISHER, check_roles
@@ -133,12 +134,15 @@ def set_password(
 ) -> None:
     """Replace a password; every open session and every program's token of the person ends.
 
-    `password` is as `hash_password` gives it, which is to be called before the transaction.
+    After one that came by invitation consents and personal tokens end as well: the administrator
+    who made the invitation may have made them. `password` is as `hash_password` gives it, which
+    is to be called before the transaction.
     """
     row = find_user(tx, user_id)
     values = {"password_hash": password, "password_invited": False}
     tx.execute(update(users).where(users.c.id == user_id).values(**values))
-    end_access(tx, user_id, now=now)
+    end = end_everything if row.password_invited else end_access
+    end(tx, user_id, now=now)
     record(tx, Event("user.password-set", actor, f"user:{user_id}", row.organisation_id), now=now)
 
 
@@ -146,16 +150,23 @@ def set_roles(tx: Tx, user_id: int, roles: Iterable[str], *, actor: str, now: da
     """Replace the roles of a person.
 
     With the first role that an administrator of an organisation may not give, a password that
-    came by invitation ends (`drop_invited_password`).
+    came by invitation ends (`drop_invited_password`), and for a person whom an identity provider
+    vouches for all that may have been opened by its word.
     """
+    tx.execute(select(users.c.id).where(users.c.id == user_id).with_for_update())
     row, names = find_user(tx, user_id), check_roles(roles)
     tx.execute(update(users).where(users.c.id == user_id).values(roles=names))
     event = Event("user.roles-set", actor, f"user:{user_id}", row.organisation_id, {"roles": names})
     record(tx, event, now=now)
-    if {PUBLISHER, OPERATOR}.intersection(names):
-        drop_invited_password(
-            tx, user_id, why="promoted", actor=actor, organisation_id=row.organisation_id, now=now
-        )
+    staff = {PUBLISHER, OPERATOR}
+    if not staff.intersection(names):
+        return
+    drop_invited_password(
+        tx, user_id, why="promoted", actor=actor, organisation_id=row.organisation_id, now=now
+    )
+    known = select(exists().where(identities.c.user_id == user_id))
+    if not staff.intersection(row.roles) and tx.execute(known).scalar_one():
+        end_everything(tx, user_id, now=now)
 
 
 def disable_user(tx: Tx, user_id: int, *, disabled: bool = True, actor: str, now: datetime) -> None:

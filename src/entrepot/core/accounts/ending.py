@@ -1,9 +1,11 @@
-"""Ending at once what a person's account is open with, and passwords that came by invitation.
+"""Ending at once what a person's account is open with, and what others than its person may hold.
 
 Whoever made an invitation holds its link, and may have used it. So a password that was set by
 invitation is good only for what its maker could reach anyway: it does not survive the day when
 the account turns out to be somebody's own (an identity provider vouches for the person) or worth
-more than the maker may give (publisher, operator). decisions/0015.
+more than the maker may give (publisher, operator), nor when an operator sets another. And
+whoever runs an identity provider can sign in as the people that it vouches for: what they opened
+does not survive the day when one of them publishes or runs the hub. decisions/0015.
 """
 
 from datetime import datetime
@@ -29,6 +31,17 @@ def end_access(tx: Tx, user_id: int, *, now: datetime) -> None:
     revoke_families(tx, user_id=user_id, now=now)
 
 
+def end_everything(tx: Tx, user_id: int, *, now: datetime) -> None:
+    """`end_access`, and with it consents and personal tokens: somebody else may hold them."""
+    end_access(tx, user_id, now=now)
+    tx.execute(delete(consents).where(consents.c.user_id == user_id))
+    tx.execute(
+        update(personal_tokens)
+        .where(personal_tokens.c.user_id == user_id, personal_tokens.c.revoked_at.is_(None))
+        .values(revoked_at=now)
+    )
+
+
 def sign_out_everywhere(tx: Tx, user_id: int, *, now: datetime) -> None:
     """`end_access` at the person's own wish."""
     end_access(tx, user_id, now=now)
@@ -52,13 +65,7 @@ def drop_invited_password(
     )
     if dropped.rowcount == 0:
         return False
-    end_access(tx, user_id, now=now)
-    tx.execute(delete(consents).where(consents.c.user_id == user_id))
-    tx.execute(
-        update(personal_tokens)
-        .where(personal_tokens.c.user_id == user_id, personal_tokens.c.revoked_at.is_(None))
-        .values(revoked_at=now)
-    )
+    end_everything(tx, user_id, now=now)
     event = Event(
         "user.password-dropped", actor, f"user:{user_id}", organisation_id, {"reason": why}
     )

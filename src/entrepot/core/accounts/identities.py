@@ -74,14 +74,23 @@ def admit(tx: Tx, provider: Provider, vouched: Vouched, *, now: datetime) -> Pri
 
     The rules are asked at every sign-in: who is named by none any more stays out. Roles are those
     of the rule when the account is made, and changed in the hub afterwards. Denied says why not:
-    sign-in-mail-unverified, sign-in-no-membership, sign-in-account-taken.
+    sign-in-mail-unverified, sign-in-no-membership, sign-in-account-taken. Whoever was given the
+    role publisher or operator since stays out: a provider's word is not enough for those.
     """
     rule = _require_membership(provider, vouched)
     organisation = _organisation(tx, rule)
     user_id = _find_identity(tx, provider, vouched)
     if user_id is None:
         user_id = _join_or_make(tx, provider, vouched, rule, organisation, now=now)
+    # Whoever gives a role at this moment goes first, or ends the session that comes of this.
+    tx.execute(select(users.c.id).where(users.c.id == user_id).with_for_update())
     who = load_user(tx, user_id)
+    if not who.roles <= set(ROLES):
+        raise Denied(
+            f"Your account publishes or runs this hub, and {provider.title} may not sign in to it.",
+            code="sign-in-account-taken",
+            remedy="Sign in with its password, or ask an operator of this hub to set one.",
+        )
     if who.organisation_id != organisation.id:
         raise Denied(
             f"Your account belongs to {who.organisation_name}, "

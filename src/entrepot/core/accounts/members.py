@@ -27,12 +27,14 @@ from entrepot.core.accounts.principals import (
     ORGANISATION_ADMIN,
     Principal,
     check_roles,
+    load_client,
+    load_user,
     require_role,
 )
 from entrepot.core.accounts.tables import users
 from entrepot.core.events import Event, record
 from entrepot.db import Tx, take_turns
-from entrepot.errors import Conflict, Denied, Gone, Invalid, NotFound
+from entrepot.errors import Conflict, Denied, Gone, Invalid, NotFound, Unauthenticated
 from entrepot.kit.ids import new_secret
 
 MEMBER_ROLES = (CUSTOMER, ORGANISATION_ADMIN)
@@ -143,9 +145,13 @@ def _invite(tx: Tx, who: Principal, number: int, *, now: datetime) -> str:
 
 
 def find_invitation(tx: Tx, secret: str, *, now: datetime) -> Row[Any]:
-    """The person whom an invitation is for; Gone where it does not hold (any more)."""
+    """The person whom an invitation is for; Gone where it does not hold (any more).
+
+    It holds as long as whoever made it may make one: nobody who was shut out comes back by an
+    invitation of their own.
+    """
     row = tx.execute(
-        select(users)
+        select(users, invitations.c.created_by)
         .join(invitations, invitations.c.user_id == users.c.id)
         .where(
             invitations.c.token_hash == hash_secret(secret),
@@ -158,7 +164,18 @@ def find_invitation(tx: Tx, secret: str, *, now: datetime) -> Row[Any]:
     # identity provider, is not theirs to enter.
     if row is None or not _is_theirs(row) or not _cannot_sign_in(tx, row):
         raise _ended()
+    if not _still_invites(tx, row.created_by, row.organisation_id):
+        raise _ended()
     return row
+
+
+def _still_invites(tx: Tx, maker: str, organisation_id: int) -> bool:
+    kind, _, name = maker.partition(":")
+    try:
+        who = load_user(tx, int(name)) if kind == "user" else load_client(tx, name)
+    except Unauthenticated:
+        return False
+    return ORGANISATION_ADMIN in who.roles and who.organisation_id == organisation_id
 
 
 def accept_invitation(tx: Tx, secret: str, password: PasswordHash, *, now: datetime) -> str:

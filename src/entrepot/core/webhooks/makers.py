@@ -2,6 +2,7 @@
 
 A subscription outlives the session or token that made it, so its maker is asked for again
 whenever deliveries are planned: the person's or the machine's roles and scopes as they are now.
+The maker is whoever said last where it goes or what it hears.
 What the operator made on the machine itself has nobody to ask for.
 """
 

@@ -209,7 +209,8 @@ def change_webhook(
 ) -> None:
     """Replace what is given. `who`: only of that caller's organisation, and as far as it may.
 
-    The events of an operator's webhook can be changed, whose they are cannot.
+    The events of an operator's webhook can be changed, whose they are cannot. Whoever changes one
+    that hears everything is asked for from then on, as if it were newly made (`makers.py`).
     """
     row = find_webhook(tx, number, organisation_id=who.organisation_id if who else None)
     values: dict[str, Any] = {"changed_at": now}
@@ -225,6 +226,8 @@ def change_webhook(
             _require_hearing(who, row)
         if patterns is not None:
             values["everything"] = hears_everything(who, values["events"])
+    if values.get("everything", row.everything) and (url is not None or patterns is not None):
+        values["created_by"] = actor
     _update(tx, row, "webhook.changed", values, actor=actor, now=now)
 
 

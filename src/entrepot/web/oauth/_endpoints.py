@@ -24,6 +24,7 @@ from entrepot.db import Tx
 from entrepot.errors import Unauthenticated
 from entrepot.web.http.edge import Edge
 from entrepot.web.oauth._clients import AUTH_METHODS, SECRET_METHODS, Client
+from entrepot.web.oauth._scopes import open_to
 from entrepot.web.oauth._server import Answer, Asked, HubRequest, HubServer, WrongSecret
 from entrepot.web.oauth._token import FAULTS, answer_program, asked_by, form_body
 from entrepot.web.oauth._wire import Fault, Introspection, Nothing
@@ -155,7 +156,9 @@ def introspect(tx: Tx, hub: Hub, asked: Asked, *, reading: bool = False) -> Answ
         return Answer(200, _INACTIVE)
     names = ("client_id", "exp", "iat", "sub", "aud", "iss", "jti")
     told = {name: claims[name] for name in names if name in claims}
-    scope = " ".join(name for name in str(claims["scope"]).split() if name in who.scopes)
+    held = [name for name in str(claims["scope"]).split() if name in who.scopes]
+    # What a person's roles do not open any more is told to nobody as theirs.
+    scope = " ".join(held if who.kind == "client" else open_to(who, held))
     more = {"active": True, "scope": scope, "token_type": "Bearer", "username": who.email}
     return Answer(200, told | more)
 
@@ -172,7 +175,7 @@ def _told_of_refresh(tx: Tx, hub: Hub, client: Client, family: Any) -> dict[str,
         return _INACTIVE
     return {
         "active": True,
-        "scope": " ".join(family.scopes),
+        "scope": " ".join(open_to(who, family.scopes)),
         "client_id": client.client_id,
         "username": who.email,
         "exp": int(family.expires_at.timestamp()),

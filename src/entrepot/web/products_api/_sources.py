@@ -39,7 +39,8 @@ class DataUri:
 
     def store(self, hub: Hub) -> DownloadFile:
         """Keep the bytes."""
-        stored = store_file(hub.blobs, io.BytesIO(self.content), self.file_name)
+        limit = hub.policy.upload_bytes_max
+        stored = store_file(hub.blobs, io.BytesIO(self.content), self.file_name, size_max=limit)
         return DownloadFile(stored, self.file_name)
 
 
