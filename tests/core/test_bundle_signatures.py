@@ -24,7 +24,12 @@ from entrepot.core.accounts import SecretBox
 from entrepot.core.catalogue import Bundle, Index, ProductSpec, ReleaseSpec, find_product
 from entrepot.core.catalogue.bundles import read_bundle
 from entrepot.core.manifests import Lives, find_manifest, find_metadata, list_due, signed_state
-from entrepot.core.manifests.mirroring import Mirrored, keep_mirrored, prove_bundle
+from entrepot.core.manifests.mirroring import (
+    Mirrored,
+    keep_mirrored,
+    look_ahead,
+    prove_bundle,
+)
 from entrepot.core.manifests.online import ONLINE, kept_signers, mirror_key
 from entrepot.core.manifests.papers import sign_paper
 from entrepot.core.manifests.roots import RootSpec, install_root, prepare_root
@@ -204,7 +209,11 @@ class Bunker(Place):
         def prove(bundle: Bundle) -> Index:
             found = prove_bundle(bundle, roots, now=now)
             proven.update(found.releases)
+            # Metadata that several releases share is read and kept in memory once.
+            assert len({id(one.chain) for one in proven.values()}) == 1
             self.unclassified = [release.id for release in found.unclassified]
+            with self.database.read() as tx:
+                look_ahead(tx, found)
             return found.index
 
         def keep(tx: Any, release: Any, imported: Any) -> None:

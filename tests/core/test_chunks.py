@@ -64,7 +64,8 @@ def test_chunks_come_with_the_bytes_and_go_with_them(database: Database, store: 
         tx.execute(delete(blob_chunks))
     with database.read() as tx:
         assert chunk_digests(tx, big) == ()
-        assert list_unchunked(tx) == list_unchunked(tx, release_id=release_id) == [big]
+        assert list_unchunked(tx) == list_unchunked(tx, release_ids=[release_id]) == [big]
+        assert list_unchunked(tx, release_ids=[]) == list_unchunked(tx, after=big) == []
     assert fill_in_chunks(database, store, [big]) == 1
     assert fill_in_chunks(database, store, [big]) == 0
     with database.read() as tx:

@@ -3,24 +3,30 @@
 import io
 import json
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 from securesystemslib.signer import CryptoSigner
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
-from entrepot.blobs import BlobStore, LocalBlobStore
+from entrepot.blobs import CHUNK_BYTES, BlobStore, LocalBlobStore
 from entrepot.core import catalogue
 from entrepot.core.accounts import SecretBox
+from entrepot.core.catalogue import list_unchunked
+from entrepot.core.catalogue.tables import blob_chunks
 from entrepot.core.manifests import (
     Lives,
     find_manifest,
     find_metadata,
     list_due,
     list_to_sign,
+    online,
     signed_state,
+    signing,
 )
 from entrepot.core.manifests.key_files import (
     load_signer,
@@ -169,6 +175,18 @@ def test_a_release_named_by_its_id_is_described_anew(publisher: Publisher) -> No
         assert len(tx.execute(select(manifests)).all()) == 1
 
 
+def test_all_chunks_are_digested_a_few_at_a_time(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher.begin()
+    for number in range(3):
+        publisher.publish(str(number), bytes([number]) * (CHUNK_BYTES + 1))
+    with publisher.database.write() as tx:
+        tx.execute(delete(blob_chunks))
+    monkeypatch.setattr(signing, "list_unchunked", partial(list_unchunked, take=1))
+    assert publisher.sign().releases == 3
+
+
 def test_only_the_keys_that_the_root_names_count(publisher: Publisher) -> None:
     with pytest.raises(Conflict, match="no signing keys"):
         publisher.sign()
@@ -261,15 +279,13 @@ def test_the_hub_renews_what_it_signs_by_itself(publisher: Publisher) -> None:
     assert due(NOW) == []
     later = NOW + timedelta(hours=13)
     assert due(later) == [product_id]
-    with database.write() as tx:
-        renew(tx, BOX, product_id, lives=LIVES, now=later)
+    renew(database, BOX, product_id, lives=LIVES, now=later)
     with database.read() as tx:
         state = signed_state(tx, product_id)
     assert state.versions == {"root": 1, "targets": 1, "snapshot": 1, "timestamp": 2}
     assert due(later) == []
     week = NOW + timedelta(days=4)
-    with database.write() as tx:
-        renew(tx, BOX, product_id, lives=LIVES, now=week)
+    renew(database, BOX, product_id, lives=LIVES, now=week)
     with database.read() as tx:
         assert signed_state(tx, product_id).versions["snapshot"] == 2
         assert find_metadata(tx, product_id, "snapshot", 1)
@@ -332,6 +348,68 @@ def test_who_signs_at_once_is_overtaken_and_nothing_breaks(publisher: Publisher)
     refused = {one.code for one in outcomes if isinstance(one, Conflict)}
     assert refused <= {"manifest-overtaken"}
     assert len(publisher.named()) == 3
+
+
+def test_nobody_waits_while_the_hub_signs(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is signed is written afterwards; what came in between is not overrun."""
+    publisher.begin()
+    database, number = publisher.database, publisher.product_id
+    asides: list[Callable[[], None]] = []
+
+    def load(pem: bytes, password: str | None) -> CryptoSigner:
+        if asides:
+            asides.pop()()
+        return load_signer(pem, password)
+
+    def write() -> None:
+        with database.write() as tx:  # SQLite would refuse it beside another writer
+            factories.add_organisation(tx)
+
+    def renew_it() -> None:
+        renew(database, BOX, number, lives=LIVES, now=NOW)
+
+    def sign_it() -> None:
+        assert publisher.sign().releases == 2
+
+    def signed_by(aside: Callable[[], None], act: Callable[[], object]) -> dict[str, int]:
+        asides.append(aside)
+        act()
+        assert asides == []
+        with database.read() as tx:
+            state = signed_state(tx, number)
+            stamp = from_text(find_metadata(tx, number, "timestamp", None)).signed
+            snapshot = from_text(find_metadata(tx, number, "snapshot", None)).signed
+        assert stamp.snapshot_meta.version == state.versions["snapshot"]
+        assert snapshot.meta["targets.json"].version == state.versions["targets"]
+        return state.versions
+
+    def rotate() -> None:
+        paper = publisher.prepare(RootSpec(renew_online=True))
+        sign_paper(paper, [publisher.root])
+        with database.read() as tx:
+            checked = check_root(tx, BOX, paper, lives=LIVES, now=NOW)
+        with database.write() as tx:
+            install_root(tx, BOX, paper, checked=checked, lives=LIVES, actor=OPERATOR, now=NOW)
+
+    monkeypatch.setattr(online, "load_signer", load)
+    publisher.publish("1")
+    first = {"root": 1, "targets": 1, "snapshot": 1, "timestamp": 1}
+    assert signed_by(write, publisher.sign) == first
+    assert signed_by(write, renew_it) == first | {"timestamp": 2}
+    # The hub renews its word just then: another one is signed, by the version after that.
+    assert signed_by(renew_it, publisher.sign) == {
+        "root": 1,
+        "targets": 2,
+        "snapshot": 2,
+        "timestamp": 4,
+    }
+    # Somebody signs just then: that is as fresh, and nothing is left to renew.
+    publisher.publish("2")
+    found = signed_by(sign_it, renew_it)
+    assert found == {"root": 1, "targets": 3, "snapshot": 3, "timestamp": 5}
+    assert signed_by(write, rotate) == {"root": 2, "targets": 3, "snapshot": 4, "timestamp": 6}
 
 
 def test_what_is_published_while_others_are_signed_is_signed_next(publisher: Publisher) -> None:
@@ -408,7 +486,7 @@ def test_a_root_that_was_checked_before_is_overtaken_by_what_came_since(
 
     def check() -> CheckedRoot:
         with publisher.database.read() as tx:
-            return check_root(tx, paper, now=NOW)
+            return check_root(tx, BOX, paper, lives=LIVES, now=NOW)
 
     early = check()
     publisher.publish("2")

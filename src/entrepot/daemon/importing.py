@@ -145,10 +145,12 @@ class _Proof:
         """What is believed of the index. Invalid where a release is not what was signed."""
         if not self._trusted:
             return bundle.index
-        from entrepot.core.manifests.mirroring import prove_bundle
+        from entrepot.core.manifests.mirroring import look_ahead, prove_bundle
 
         proven = prove_bundle(bundle, self._trusted, now=self._hub.now())
         self._proven = proven.releases
+        with self._hub.database.read() as tx:
+            look_ahead(tx, proven)
         for release in proven.unclassified:
             say(
                 f"The signature of {release.product} {release.name} does not say whether its files "

@@ -146,17 +146,12 @@ def root_(
         if paper.root is None:
             raise Invalid("That paper holds no root.", field="paper", remedy="Name another file.")
         sign_paper(paper, signers)
+        box, lives = hub.keys.box, hub.policy.manifest_lives
         with hub.database.read() as tx:
-            checked = check_root(tx, paper, now=hub.now())
+            checked = check_root(tx, box, paper, lives=lives, now=hub.now())
         with hub.database.write() as tx:
             version = install_root(
-                tx,
-                hub.keys.box,
-                paper,
-                checked=checked,
-                lives=hub.policy.manifest_lives,
-                actor=OPERATOR,
-                now=hub.now(),
+                tx, box, paper, checked=checked, lives=lives, actor=OPERATOR, now=hub.now()
             )
         _say_root(hub, paper.product)
     click.echo(version)

@@ -27,6 +27,6 @@ def mirror_(desk: Desk, product: str, file: Path) -> None:
     with desk.hub() as hub, hub.database.write() as tx:
         found = find_product(tx, product)
         public = mirror_key(tx, hub.keys.box, found.id, now=hub.now())
-        write_new(file, write_public(public).encode(), mode=0o644)
+    write_new(file, write_public(public).encode(), mode=0o644)
     say(f"The publisher adds it: entrepotd keys root {found.code} --mirror-key {file.name} ...")
     click.echo(public.keyid)

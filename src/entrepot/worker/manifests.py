@@ -13,8 +13,8 @@ def renew_product(hub: Hub, product_id: int) -> None:
     """A fresh timestamp for a product, and a snapshot where that is due."""
     from entrepot.core.manifests.online import renew
 
-    with hub.database.write() as tx:
-        renew(tx, hub.keys.box, product_id, lives=hub.policy.manifest_lives, now=hub.now())
+    lives = hub.policy.manifest_lives
+    renew(hub.database, hub.keys.box, product_id, lives=lives, now=hub.now())
 
 
 def sign_by_kept_keys(hub: Hub, product_id: int) -> None:

@@ -69,6 +69,7 @@ class Schedule:
             self.purge_webhooks: 10 * MINUTE,
             self.purge_audit: HOUR,
         }
+        self._digested_to = ""
         now = time.monotonic()
         self._due = {task: now + min(seconds, HOUR) / 6 for task, seconds in self._tasks.items()}
 
@@ -183,10 +184,17 @@ class Schedule:
         self._in_portions(some_results, PURGE_MAX)
 
     def fill_in_chunks(self) -> None:
-        """Digest the chunks of files that were stored before that was done at once."""
+        """Digest the chunks of files that were stored before that was done at once.
+
+        Some in one go, for other tasks wait; where there are more, soon the next ones. Those
+        that cannot be read do not keep the others from it.
+        """
         hub = self._hub
         with hub.database.read() as tx:
-            lacking = list_unchunked(tx)
+            lacking = list_unchunked(tx, after=self._digested_to)
+        self._digested_to = lacking[-1] if lacking else ""
+        if lacking:
+            self._due[self.fill_in_chunks] = time.monotonic() + MINUTE / 12
         for sha256 in lacking:
             try:
                 fill_in_chunks(hub.database, hub.blobs, [sha256])

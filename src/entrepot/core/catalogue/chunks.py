@@ -5,7 +5,7 @@ in by the worker, and by whoever needs them at once. An object of one chunk has 
 digest says it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import exists, insert, select
 from sqlalchemy.exc import IntegrityError
@@ -39,14 +39,20 @@ def chunk_digests(tx: Tx, sha256: str) -> tuple[bytes, ...]:
     )
 
 
-def list_unchunked(tx: Tx, *, release_id: str | None = None, take: int = 100) -> list[str]:
-    """Objects of artifacts, of all or of one release, whose chunk digests are not computed yet."""
-    of_artifact = artifacts.c.sha256 == blobs.c.sha256
-    if release_id is not None:
-        of_artifact &= artifacts.c.release_id == release_id
+def list_unchunked(
+    tx: Tx, *, release_ids: Sequence[str] | None = None, after: str = "", take: int = 100
+) -> list[str]:
+    """Objects of artifacts, of all or of some releases, whose chunk digests are not computed yet.
+
+    At most `take`, in the order of their digests, from behind `after` on.
+    """
+    used = select(artifacts.c.sha256)
+    if release_ids is not None:
+        used = used.where(artifacts.c.release_id.in_(release_ids))
     query = select(blobs.c.sha256).where(
         blobs.c.size > CHUNK_BYTES,
-        exists().where(of_artifact),
+        blobs.c.sha256 > after,
+        blobs.c.sha256.in_(used),
         ~exists().where(blob_chunks.c.sha256 == blobs.c.sha256),
     )
     return list(tx.execute(query.order_by(blobs.c.sha256).limit(take)).scalars())

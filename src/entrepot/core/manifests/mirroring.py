@@ -10,12 +10,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import insert, select
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import (
     Metadata,
+    MetaFile,
     Root,
     Signed,
     Snapshot,
@@ -25,16 +27,20 @@ from tuf.api.metadata import (
 )
 
 from entrepot.core.accounts import SecretBox
-from entrepot.core.catalogue import Bundle, BundledRelease, SignedRelease
+from entrepot.core.catalogue import Bundle, BundledRelease, SignedRelease, find_product
 from entrepot.core.catalogue.bundles import Document, Index
 from entrepot.core.manifests.believing import Belief
 from entrepot.core.manifests.lives import Lives
-from entrepot.core.manifests.online import holds_online_key, issue_snapshot, keep_document
-from entrepot.core.manifests.papers import from_text
+from entrepot.core.manifests.online import (
+    holds_online_key,
+    issue_snapshot,
+    keep_document,
+    name_targets,
+)
 from entrepot.core.manifests.reading import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, newest, take_turn
 from entrepot.core.manifests.tables import manifest_roles, manifests
 from entrepot.db import Tx
-from entrepot.errors import Conflict, Invalid
+from entrepot.errors import Conflict, Invalid, NotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,8 @@ class Chain:
     timestamp: Part
     snapshot: Part
     targets: Part
-    named: Mapping[str, TargetFile] = field(repr=False)
+    files: Mapping[str, TargetFile] = field(repr=False)
+    named: MetaFile  # the targets, as a snapshot names them
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +153,7 @@ def _prove_chain(
         _part(snapshot, texts[1]),
         _part(targets, texts[2]),
         targets.targets,
+        name_targets(targets.version, texts[2].decode()),
     )
 
 
@@ -153,7 +161,7 @@ def _prove(
     bundle: Bundle, release: BundledRelease, signed: SignedRelease, chain: Chain
 ) -> Mirrored:
     manifest = bundle.documents[signed.manifest.sha256]
-    file = chain.named.get(f"{release.id}.json")
+    file = chain.files.get(f"{release.id}.json")
     if file is None:
         raise ValueError("the publisher does not name it, or has withdrawn it")
     file.verify_length_and_hashes(manifest)
@@ -238,7 +246,8 @@ def keep_mirrored(
         tx.execute(insert(manifests).values(values))
     if holds_online_key(tx, box, product_id):
         if changed or newest(tx, product_id, TIMESTAMP) is None:
-            issue_snapshot(tx, box, product_id, lives=lives, now=now)
+            named = chain.named if changed else None
+            issue_snapshot(tx, box, product_id, named=named, lives=lives, now=now)
         return
     for role, part in ((SNAPSHOT, chain.snapshot), (TIMESTAMP, chain.timestamp)):
         _keep_newer(tx, product_id, role, part, now)
@@ -267,8 +276,7 @@ def _keep_targets(
     part = mirrored.chain.targets
     if held is not None and held.version > part.version:
         # An older bundle: what it says must still hold.
-        file = from_text(held.document).signed.targets.get(f"{release_id}.json")
-        if file is None or file.hashes["sha256"] != mirrored.manifest_sha256:
+        if _digests(held.document).get(f"{release_id}.json") != mirrored.manifest_sha256:
             raise _clash("what was signed of the release has been overtaken by something newer")
         return False
     if held is not None and held.version == part.version:
@@ -277,6 +285,26 @@ def _keep_targets(
         return False
     keep_document(tx, product_id, TARGETS, part.version, part.expires, part.document, now=now)
     return True
+
+
+@lru_cache(maxsize=4)
+def _digests(targets: str) -> Mapping[str, str]:
+    """The digests that targets metadata gives, by name: of thousands of releases, once."""
+    told = json.loads(targets)["signed"]["targets"]
+    return {name: file["hashes"]["sha256"] for name, file in told.items()}
+
+
+def look_ahead(tx: Tx, proven: Proven) -> None:
+    """Read those targets that are newer here than in the bundle, before writers wait for it."""
+    known = {release.id: release.product for release in proven.index.releases}
+    chains = {known[release_id]: one.chain for release_id, one in proven.releases.items()}
+    for code, chain in chains.items():
+        try:
+            held = newest(tx, find_product(tx, code).id, TARGETS)
+        except NotFound:
+            continue
+        if held is not None and held.version > chain.targets.version:
+            _digests(held.document)
 
 
 def _keep_newer(tx: Tx, product_id: int, role: str, part: Part, now: datetime) -> None:

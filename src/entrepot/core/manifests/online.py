@@ -4,13 +4,16 @@ Its key can neither name a file nor a key: whoever steals it can show old releas
 for as long as their targets metadata lives, and nothing else.
 """
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.signer import CryptoSigner, SSlibKey
 from sqlalchemy import delete, insert, select
-from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Timestamp
+from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, Timestamp
 
 from entrepot.core.accounts import SecretBox
 from entrepot.core.manifests.key_files import load_signer
@@ -22,10 +25,11 @@ from entrepot.core.manifests.reading import (
     TARGETS,
     TIMESTAMP,
     newest,
+    newest_versions,
     take_turn,
 )
 from entrepot.core.manifests.tables import manifest_keys, manifest_roles
-from entrepot.db import Tx
+from entrepot.db import Database, Tx
 from entrepot.errors import Conflict, Unavailable
 from entrepot.kit.text import format_instant
 
@@ -88,6 +92,69 @@ def name_targets(version: int, document: str) -> MetaFile:
     return MetaFile.from_data(version, document.encode(), ["sha256"])
 
 
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What the hub says of a product by itself, signed and not kept yet.
+
+    `after`: the newest versions of every role that it was signed after. Whoever keeps it asks
+    in the transaction whether they still are; so nobody waits for a writer that signs.
+    """
+
+    after: Mapping[str, int]
+    parts: tuple[tuple[Signed, str], ...] = field(repr=False)
+
+
+def sign_word(
+    tx: Tx,
+    box: SecretBox,
+    product_id: int,
+    *,
+    root: Metadata[Root] | None = None,
+    named: MetaFile | None = None,
+    snapshot: bool = True,
+    lives: Lives,
+    now: datetime,
+) -> Word:
+    """Which targets metadata is the newest, and that this is so now; reads only.
+
+    `root` and `named`: those that are about to be kept, where they are not the newest yet.
+    Without `snapshot`, only that the newest snapshot still is. Of nothing, nothing is said.
+    Unavailable where the hub does not hold the key that the root names.
+    """
+    after = newest_versions(tx, product_id)
+    signers = _online_signers(tx, box, product_id, root)
+    parts: list[tuple[Signed, str]] = []
+    if snapshot:
+        if named is None:
+            targets = newest(tx, product_id, TARGETS)
+            if targets is None:
+                return Word(after, ())
+            named = name_targets(targets.version, targets.document)
+        version, meta = after.get(SNAPSHOT, 0) + 1, {"targets.json": named}
+        made = Snapshot(version=version, expires=now + lives.snapshot, meta=meta)
+        parts.append(_signed(made, signers()))
+        document = parts[0][1]
+    else:
+        held = newest(tx, product_id, SNAPSHOT)
+        if held is None:
+            return Word(after, ())
+        version, document = held.version, held.document
+    timestamp = Timestamp(
+        version=after.get(TIMESTAMP, 0) + 1,
+        expires=now + lives.timestamp,
+        snapshot_meta=MetaFile.from_data(version, document.encode(), ["sha256"]),
+        unrecognized_fields={SIGNED_AT: format_instant(now)},
+    )
+    parts.append(_signed(timestamp, signers()))
+    return Word(after, tuple(parts))
+
+
+def keep_word(tx: Tx, product_id: int, word: Word, *, now: datetime) -> None:
+    """Write down what was signed; it is for the caller to know that nothing came in between."""
+    for signed, text in word.parts:
+        keep_document(tx, product_id, signed.type, signed.version, signed.expires, text, now=now)
+
+
 def issue_snapshot(
     tx: Tx,
     box: SecretBox,
@@ -97,60 +164,43 @@ def issue_snapshot(
     lives: Lives,
     now: datetime,
 ) -> None:
-    """Say anew which targets metadata is the newest, and that this is so now.
-
-    `named`: those that were kept just now; of thousands of releases it takes long to read them.
-    """
-    if named is None:
-        targets = newest(tx, product_id, TARGETS)
-        if targets is None:
-            return
-        named = name_targets(targets.version, targets.document)
-    before = newest(tx, product_id, SNAPSHOT)
-    snapshot = Snapshot(
-        version=1 if before is None else before.version + 1,
-        expires=now + lives.snapshot,
-        meta={"targets.json": named},
-    )
-    _sign_and_keep(tx, box, product_id, Metadata(snapshot), now=now)
-    issue_timestamp(tx, box, product_id, lives=lives, now=now)
+    """`sign_word` and `keep_word` in one transaction."""
+    word = sign_word(tx, box, product_id, named=named, lives=lives, now=now)
+    keep_word(tx, product_id, word, now=now)
 
 
-def issue_timestamp(
-    tx: Tx, box: SecretBox, product_id: int, *, lives: Lives, now: datetime
-) -> None:
-    """Say that the newest snapshot is still the newest."""
-    snapshot = newest(tx, product_id, SNAPSHOT)
-    if snapshot is None:
-        return
-    before = newest(tx, product_id, TIMESTAMP)
-    timestamp = Timestamp(
-        version=1 if before is None else before.version + 1,
-        expires=now + lives.timestamp,
-        snapshot_meta=MetaFile.from_data(snapshot.version, snapshot.document.encode(), ["sha256"]),
-        unrecognized_fields={SIGNED_AT: format_instant(now)},
-    )
-    _sign_and_keep(tx, box, product_id, Metadata(timestamp), now=now)
+def _online_signers(
+    tx: Tx, box: SecretBox, product_id: int, root: Metadata[Root] | None
+) -> Callable[[], list[CryptoSigner]]:
+    """The keys of the hub that the root names, read when they are first needed."""
+
+    @cache
+    def found() -> list[CryptoSigner]:
+        counting = root
+        if counting is None:
+            row = newest(tx, product_id, ROOT)
+            assert row is not None, "targets are only kept under a root"
+            counting = from_text(row.document)
+        wanted = counting.signed.roles[TIMESTAMP].keyids
+        held = kept_signers(tx, box, product_id, ONLINE)
+        fitting = [signer for signer in held if signer.public_key.keyid in wanted]
+        if not fitting:
+            raise Unavailable(
+                "The hub does not hold the key that signs snapshots and timestamps of this "
+                "product.",
+                code="manifest-online-key-missing",
+                remedy="Make another one: `entrepotd keys root PRODUCT --renew-online --key FILE`.",
+            )
+        return fitting
+
+    return found
 
 
-def _sign_and_keep(
-    tx: Tx, box: SecretBox, product_id: int, metadata: Metadata[Any], *, now: datetime
-) -> None:
-    row = newest(tx, product_id, ROOT)
-    assert row is not None, "targets are only kept under a root"
-    root: Metadata[Root] = from_text(row.document)
-    signers = kept_signers(tx, box, product_id, ONLINE)
-    wanted = root.signed.roles[metadata.signed.type].keyids
-    fitting = [signer for signer in signers if signer.public_key.keyid in wanted]
-    if not fitting:
-        raise Unavailable(
-            "The hub does not hold the key that signs snapshots and timestamps of this product.",
-            code="manifest-online-key-missing",
-            remedy="Make another one: `entrepotd keys root PRODUCT --renew-online --key FILE`.",
-        )
-    for signer in fitting:
+def _signed(signed: Snapshot | Timestamp, signers: Sequence[CryptoSigner]) -> tuple[Signed, str]:
+    metadata: Metadata[Any] = Metadata(signed)
+    for signer in signers:
         metadata.sign(signer, append=True)
-    keep_metadata(tx, product_id, metadata, now=now)
+    return signed, to_text(metadata)
 
 
 def keep_metadata(tx: Tx, product_id: int, metadata: Metadata[Any], *, now: datetime) -> None:
@@ -221,14 +271,21 @@ def holds_online_key(tx: Tx, box: SecretBox, product_id: int) -> bool:
     return bool(held & set(root.signed.roles[TIMESTAMP].keyids))
 
 
-def renew(tx: Tx, box: SecretBox, product_id: int, *, lives: Lives, now: datetime) -> None:
-    """Give the product a fresh timestamp, and a fresh snapshot where that is due."""
-    take_turn(tx, product_id)
-    snapshot = newest(tx, product_id, SNAPSHOT)
-    if snapshot is not None and snapshot.expires_at < now + lives.snapshot / 2:
-        issue_snapshot(tx, box, product_id, lives=lives, now=now)
-    else:
-        issue_timestamp(tx, box, product_id, lives=lives, now=now)
+def renew(
+    database: Database, box: SecretBox, product_id: int, *, lives: Lives, now: datetime
+) -> None:
+    """Give the product a fresh timestamp, and a fresh snapshot where that is due.
+
+    Nothing where somebody else said something of it meanwhile: that is as fresh.
+    """
+    with database.read() as tx:
+        held = newest(tx, product_id, SNAPSHOT)
+        due = held is not None and held.expires_at < now + lives.snapshot / 2
+        word = sign_word(tx, box, product_id, snapshot=due, lives=lives, now=now)
+    with database.write() as tx:
+        take_turn(tx, product_id)
+        if newest_versions(tx, product_id) == word.after:
+            keep_word(tx, product_id, word, now=now)
 
 
 def drop_keys(tx: Tx, product_id: int, role: str) -> int:

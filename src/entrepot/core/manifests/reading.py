@@ -77,12 +77,14 @@ def newest(tx: Tx, product_id: int, role: str) -> Row[Any] | None:
     return tx.execute(query).one_or_none()
 
 
-def newest_version(tx: Tx, product_id: int, role: str) -> int:
-    """0 where there is none."""
-    query = select(func.max(manifest_roles.c.version)).where(
-        manifest_roles.c.product_id == product_id, manifest_roles.c.role == role
+def newest_versions(tx: Tx, product_id: int) -> dict[str, int]:
+    """The newest version of each role that there is; another one once anything was signed."""
+    query = (
+        select(manifest_roles.c.role, func.max(manifest_roles.c.version))
+        .where(manifest_roles.c.product_id == product_id)
+        .group_by(manifest_roles.c.role)
     )
-    return int(tx.execute(query).scalar_one() or 0)
+    return {role: int(version) for role, version in tx.execute(query)}
 
 
 def take_turn(tx: Tx, product_id: int) -> None:

@@ -16,11 +16,13 @@ from entrepot.core.catalogue import find_product
 from entrepot.core.events import Event, record
 from entrepot.core.manifests.lives import Lives
 from entrepot.core.manifests.online import (
-    issue_snapshot,
+    Word,
     keep_document,
     keep_metadata,
+    keep_word,
     name_targets,
     next_online_key,
+    sign_word,
 )
 from entrepot.core.manifests.papers import Paper, from_text, to_text
 from entrepot.core.manifests.reading import (
@@ -29,7 +31,7 @@ from entrepot.core.manifests.reading import (
     TARGETS,
     TIMESTAMP,
     newest,
-    newest_version,
+    newest_versions,
     take_turn,
 )
 from entrepot.db import Tx
@@ -186,10 +188,11 @@ class CheckedRoot:
     targets: Metadata[Targets] | None
     targets_text: str
     named: MetaFile | None  # the targets that count then
+    word: Word  # by the key that the new root names, whether or not it is another one
 
 
-def check_root(tx: Tx, paper: Paper, *, now: datetime) -> CheckedRoot:
-    """Whether a signed root can be put in force now; reads only.
+def check_root(tx: Tx, box: SecretBox, paper: Paper, *, lives: Lives, now: datetime) -> CheckedRoot:
+    """Whether a signed root can be put in force now, and what the hub says then; reads only.
 
     Of a product with thousands of releases it takes long. Conflict where signatures lack or
     another root came in between, Invalid for one that would not work.
@@ -217,6 +220,7 @@ def check_root(tx: Tx, paper: Paper, *, now: datetime) -> CheckedRoot:
     if held is not None:
         version = held.version + (1 if text else 0)
         named = name_targets(version, text or held.document)
+    word = _word(tx, box, product.id, paper.root, named, lives, now)
     return CheckedRoot(
         product.id,
         0 if current is None else current.signed.version,
@@ -225,7 +229,22 @@ def check_root(tx: Tx, paper: Paper, *, now: datetime) -> CheckedRoot:
         paper.targets,
         text,
         named,
+        word,
     )
+
+
+def _word(
+    tx: Tx,
+    box: SecretBox,
+    product_id: int,
+    root: Metadata[Root],
+    named: MetaFile | None,
+    lives: Lives,
+    now: datetime,
+) -> Word:
+    if named is None:
+        return Word(newest_versions(tx, product_id), ())
+    return sign_word(tx, box, product_id, root=root, named=named, lives=lives, now=now)
 
 
 def install_root(
@@ -243,18 +262,19 @@ def install_root(
     `checked`: what `check_root` gave of the paper before, so that others do not wait meanwhile.
     Conflict and Invalid as it says, and Conflict where something came in between.
     """
-    ready = checked or check_root(tx, paper, now=now)
-    number, signed = ready.product_id, ready.root.signed
+    ready = checked or check_root(tx, box, paper, lives=lives, now=now)
+    number, signed, word = ready.product_id, ready.root.signed, ready.word
     take_turn(tx, number)
-    found = (newest_version(tx, number, ROOT), newest_version(tx, number, TARGETS))
-    if found != (ready.after_root, ready.after_targets):
+    found = newest_versions(tx, number)
+    if (found.get(ROOT, 0), found.get(TARGETS, 0)) != (ready.after_root, ready.after_targets):
         raise _overtaken(paper.product)
+    if found != word.after:  # the hub renewed its word in this moment
+        word = _word(tx, box, number, ready.root, ready.named, lives, now)
     keep_metadata(tx, number, ready.root, now=now)
     if ready.targets is not None:
         new = ready.targets.signed
         keep_document(tx, number, TARGETS, new.version, new.expires, ready.targets_text, now=now)
-    # By the key that the new root names, whether or not it is another one.
-    issue_snapshot(tx, box, number, named=ready.named, lives=lives, now=now)
+    keep_word(tx, number, word, now=now)
     event = Event("manifest.root", actor, f"product:{number}", data={"version": signed.version})
     record(tx, event, now=now)
     return signed.version
