@@ -140,6 +140,10 @@ def test_not_found_is_3_with_a_message(run: Run, arguments: list[str]) -> None:
     ran = run(*arguments)
     assert (ran.code, ran.out) == (3, "")
     assert "Error:" in ran.err
+    if "nope" in arguments:  # what was not found, and the command that lists what there is
+        listed = "artifacts" if "-a" in arguments else "releases"
+        assert " nope" in ran.err
+        assert f"entrepot {listed} -e {ENTITLEMENT}" in ran.err
 
 
 def test_releases_of_a_group_are_those_of_its_children_which_are_named(run: Run, hub: Hub) -> None:
@@ -199,9 +203,25 @@ def test_a_group_is_shown_with_its_children_in_pages(run: Run) -> None:
 
 def test_products_maps_codes_to_names(run: Run) -> None:
     found = json.loads(run("products", "-f", "json").out)
-    assert {"id": "DS000B", "name": "Development Studio", "entitlements": [ENTITLEMENT]} in found
+    plain = {"id": "DS000B", "name": "Development Studio", "entitlements": [ENTITLEMENT]}
+    assert plain | {"group": False} in found
+    assert [one["id"] for one in found if one["group"]] == ["0099"]
     assert "0930" in [product["id"] for product in found]
-    assert "Development Studio" in run("products").out
+    shown = run("products").out
+    assert "Development Studio" in shown
+    assert re.search(r"0099 .* group ", shown)
+
+
+def test_no_product_at_all_is_an_answer(run: Run, hub: Hub) -> None:
+    for form, out in (("table", ""), ("json", "[]\n")):
+        hub.api_faults = [Fault("answer", answer={"items": []})]
+        ran = run("products", "-f", form)
+        assert (ran.code, ran.out) == (0, out)
+        assert ran.err == (
+            "Your organisation has no entitlement, so there is no product to list.\n"
+        )
+    hub.api_faults = [Fault("answer", answer={"items": []})]
+    assert run("entitlements").code == 3, "as edmgr has it"
 
 
 def test_denials_show_description_and_remedy(run: Run, hub: Hub) -> None:
@@ -212,11 +232,16 @@ def test_denials_show_description_and_remedy(run: Run, hub: Hub) -> None:
     assert "The newest release you still own is 2022.1." in ran.err
 
 
-def test_not_signed_in_is_6(run: Run) -> None:
+def test_not_signed_in_is_6(run: Run, hub: Hub) -> None:
     nobody = run("entitlements", env={"ENTREPOT_TOKEN": ""})
     assert nobody.code == 6
     assert "entrepot login" in nobody.err
     assert run("entitlements", env={"ENTREPOT_TOKEN": "wrong"}).code == 6
+    assert run("profile", "add", "lab", "--url", hub.url).code == 0
+    for order in (["products"], ["download", "DS000B"]):
+        for token in ("", "wrong"):
+            ran = run("-k", "lab", *order, env={"ENTREPOT_TOKEN": token, "ENTREPOT_URL": ""})
+            assert (ran.code, "Run `entrepot -k lab login`" in ran.err) == (6, True), ran
 
 
 def test_a_hub_that_is_down_is_7(run: Run) -> None:

@@ -59,6 +59,11 @@ def test_one_file_into_a_chosen_folder(run: Run, hub: Hub, home: Path) -> None:
     assert names(home / "edm") == ["two.zip"]
     assert run(*ALL, "-a", ARTIFACTS[1], "-d", "~/tilde", "-m", "HTTP").code == 0
     assert names(home / "tilde") == ["two.zip"]
+    # -a is the same as that of `links` and `download`.
+    hub.files.append(File("three.bin", b"three"))
+    assert run(*ALL, "-a", "*.ZIP", "--artifact-id", ARTIFACTS[2], "-d", "some").code == 0
+    assert names(home / "some") == ["three.bin", "two.zip"]
+    assert run("links", "DS000B", "-a", ARTIFACTS[2], "--as", "urls").out.count("/dl/") == 1
 
 
 def test_a_second_run_fetches_nothing(run: Run, hub: Hub) -> None:

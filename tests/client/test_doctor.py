@@ -1,6 +1,7 @@
 """What doctor finds, line by line, and how it ends."""
 
 import json
+import re
 import socket
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -46,6 +47,7 @@ def test_a_machine_that_is_well(run: Run, well: Hub, home: Path) -> None:
     assert well.token not in ran.out
     lines = run("doctor").out
     assert "ok    token" in lines
+    assert re.search(r"until 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ\n", lines), "as login tells it"
     assert "skip  ranges" in lines
     assert well.byte_requests()[0].headers["range"].startswith("bytes=4611686018427387904-")
 

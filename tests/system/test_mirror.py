@@ -293,7 +293,10 @@ def test_a_lock_file_makes_a_build_repeatable_and_tells_every_change(mirror: Mir
     raw = lock.read_bytes()
     pinned = json.loads(raw)["releases"][0]["files"]
     assert pinned[0]["sha256"] == hashlib.sha256(b"one").hexdigest()
-    assert (mirror.run("lock", f"{code}@1.0").code, lock.read_bytes()) == (0, raw)
+    again = mirror.run("lock", f"{code}@1.0")
+    assert (again.code, again.out, lock.read_bytes()) == (0, f"{lock}\n", raw)
+    assert "says so already" in again.err
+    assert str(lock) not in again.err, "it is told once"
     mirror.publish(code, "2.0", a="three")
     locked = ["sync", "build", "--locked", "--lock-file", "entrepot.lock"]
     assert mirror.run(*locked).code == 0

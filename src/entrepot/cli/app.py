@@ -4,13 +4,14 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from entrepot import __version__
 from entrepot.cli.completing import complete_profile
-from entrepot.cli.console import complain, say
+from entrepot.cli.console import complain, remedy_of, say
 from entrepot.cli.setup import Setup
 from entrepot.cli.summaries import SUMMARIES
 
@@ -75,6 +76,18 @@ class _LazyGroup(click.Group):
         command = getattr(module, cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if getattr(error, "remedy", ""):
+                from entrepot.client.errors import ClientError
+
+                # Told after the context with its options has gone.
+                if isinstance(error, ClientError):
+                    error.remedy = remedy_of(error)
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         # From the table: to import every command for its first line takes most of a second.

@@ -25,7 +25,19 @@ def complain(error: "ClientError") -> None:
     if isinstance(error, LicenceNeeded) and error.agreement_url:
         say(f"Read and accept it at: {error.agreement_url}")
     if error.remedy:
-        say(error.remedy)
+        say(remedy_of(error))
+
+
+def remedy_of(error: "ClientError") -> str:
+    """What to do about it."""
+    return for_profile(error.remedy)
+
+
+def for_profile(advice: str) -> str:
+    """The same, where to sign in is said for the profile that -k names."""
+    context = click.get_current_context(silent=True)
+    name = context.find_root().params.get("profile") if context is not None else None
+    return advice.replace("`entrepot login", f"`entrepot -k {name} login") if name else advice
 
 
 def is_interactive() -> bool:

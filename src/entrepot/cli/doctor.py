@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from entrepot.cli.completing import complete_folder, complete_product
+from entrepot.cli.console import for_profile
 from entrepot.cli.options import COMMAND, hub_option
 from entrepot.cli.output import print_json
 from entrepot.cli.setup import Setup
@@ -100,7 +101,7 @@ def _print(finding: Finding) -> None:
     verdict = click.style(f"{finding.verdict:4}", fg=_COLOURS[finding.verdict])
     click.echo(f"{verdict}  {finding.check:8} {printable(finding.said)}")
     if finding.remedy:
-        click.echo(f"{'':15}{printable(finding.remedy)}")
+        click.echo(f"{'':15}{printable(for_profile(finding.remedy))}")
 
 
 def _fields(finding: Finding) -> dict[str, object]:
@@ -110,5 +111,5 @@ def _fields(finding: Finding) -> dict[str, object]:
         "said": finding.said,
     }
     if finding.remedy:
-        told["remedy"] = finding.remedy
+        told["remedy"] = for_profile(finding.remedy)
     return {**told, **finding.facts}

@@ -1,5 +1,6 @@
 """The commands download and download-artifacts."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,17 @@ import click
 
 from entrepot.cli.completing import complete_product
 from entrepot.cli.fetching import Run, carry_out, reporting
-from entrepot.cli.options import COMMAND, entitlement_option, hub_option, release_option
+from entrepot.cli.options import (
+    COMMAND,
+    artifacts_option,
+    entitlement_option,
+    hub_option,
+    release_option,
+)
 from entrepot.cli.setup import Setup
 from entrepot.cli.transferring import Manner, manner_of, transfer_options
+from entrepot.client import Client
+from entrepot.client.answers import JsonObject
 from entrepot.client.batch import Item
 from entrepot.client.errors import InvalidUse
 from entrepot.client.finding import (
@@ -19,17 +28,20 @@ from entrepot.client.finding import (
     find_release,
     find_version,
     match_artifacts,
+    naming_release,
     parse_wanted,
     product_code,
 )
 from entrepot.client.lock_files import read_lock
 from entrepot.client.locking import pinned_release, require_pinned
 
+_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
 
 @click.command("download-artifacts", context_settings=COMMAND)
 @entitlement_option
 @release_option
-@click.option("-a", "--artifact-id", help="Only the artifact with this ID.")
+@artifacts_option
 @click.option(
     "-m",
     "--mode",
@@ -46,7 +58,7 @@ def download_artifacts(
     /,
     entitlement_id: str,
     release_id: str,
-    artifact_id: str | None,
+    patterns: tuple[str, ...],
     mode: str,
     **options: Any,
 ) -> None:
@@ -61,29 +73,33 @@ def download_artifacts(
 
     def plan() -> list[Item]:
         with run.client() as client:
-            if artifact_id:
-                found = [client.artifact(entitlement_id, release_id, artifact_id)]
-            else:
-                found = client.artifacts(entitlement_id, release_id)
+            found, whole = _artifacts(client, entitlement_id, release_id, patterns)
             product = product_code(client.entitlement(entitlement_id))
             manifest = run.signed_manifest(client, product, by_number=True)
-            run.attest(manifest, found, whole=not artifact_id)
-        return run.plan(found)
+            run.attest(manifest, found, whole=whole)
+        return run.plan(match_artifacts(found, patterns) if found else [])
 
     carry_out(ctx, run, plan)
+
+
+def _artifacts(
+    client: Client, entitlement_id: str, release_id: str, patterns: Sequence[str]
+) -> tuple[list[JsonObject], bool]:
+    """The artifacts to choose from, and whether they are all of the release.
+
+    One by its ID is asked for alone, as edmgr does.
+    """
+    alone = patterns[0] if len(patterns) == 1 and _ID.fullmatch(patterns[0]) else None
+    with naming_release(entitlement_id, release_id, alone):
+        if alone is not None:
+            return [client.artifact(entitlement_id, release_id, alone)], False
+        return client.artifacts(entitlement_id, release_id), True
 
 
 @click.command(context_settings=COMMAND)
 @click.argument("what", metavar="PRODUCT[@VERSION]", shell_complete=complete_product)
 @click.option("-r", "--release-id", help="The release with this ID, in place of a version.")
-@click.option(
-    "--artifact",
-    "patterns",
-    metavar="PATTERN",
-    multiple=True,
-    help="Only artifacts whose file name or name is like this, such as '*.tar.gz'. "
-    "Can be given several times.",
-)
+@artifacts_option
 @click.option("--zip", "as_zip", is_flag=True, help="All files in one ZIP, checked one by one.")
 @click.option("--locked", is_flag=True, help="Exactly what the lock file pins of it, or nothing.")
 @click.option(

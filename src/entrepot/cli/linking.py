@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import click
 
 from entrepot.cli.console import say
-from entrepot.cli.options import COMMAND, hub_option
+from entrepot.cli.options import COMMAND, artifacts_option, hub_option
 from entrepot.cli.output import print_json
 from entrepot.cli.setup import Setup
 from entrepot.client import Client, NotFound
@@ -32,14 +32,7 @@ _FORMS = ("curl", "metalink", "urls", "json")
     show_default=True,
     help="Lines for sh, a Metalink document (aria2c), plain URLs, or JSON.",
 )
-@click.option(
-    "-a",
-    "--artifact",
-    "patterns",
-    metavar="PATTERN",
-    multiple=True,
-    help="Only files like this, such as '*.tar.gz'. Can be given several times.",
-)
+@artifacts_option
 @click.option("--country", help="Country to declare for controlled artifacts, such as GB.")
 @hub_option
 @click.pass_context

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from entrepot.cli.console import say
 from entrepot.cli.options import (
     COMMAND,
     entitlement_or_product_option,
@@ -35,8 +36,10 @@ from entrepot.client.errors import InvalidUse, NotFound
 from entrepot.client.finding import (
     Wanted,
     find_entitlement,
+    find_release,
     find_version,
     list_products,
+    naming_release,
     parse_wanted,
 )
 
@@ -125,15 +128,25 @@ def entitlement(
 @hub_option
 @click.pass_context
 def products(ctx: click.Context, form: str) -> None:
-    """List the product codes and names that your entitlements are for."""
+    """List the product codes and names that your entitlements are for.
+
+    A group stands for other products, which are listed, too: its releases are theirs.
+    """
     with _setup(ctx).client() as client:
         listed = list_products(client)
 
     def row(entry: JsonObject) -> list[str]:
         ids = ", ".join(text(value) for value in entry["entitlements"])
-        return [text(entry["id"]), text(entry["name"]), ids]
+        kind = "group" if entry["group"] else "product"
+        return [text(entry["id"]), text(entry["name"]), kind, ids]
 
-    _show(listed, form, PRODUCT_COLUMNS, row, "Your organisation has no entitlement.")
+    if listed:
+        _show(listed, form, PRODUCT_COLUMNS, row, "")
+        return
+    if form != "table":
+        print_json([], form)
+    # An answer, and no failure; that it is one for `entitlements` is edmgr's way.
+    say("Your organisation has no entitlement, so there is no product to list.")
 
 
 @click.command(context_settings=COMMAND)
@@ -156,7 +169,7 @@ def releases(
         if wanted is not None:
             entitlement_id = _entitlement_of(client, wanted.what)
         if release_id:
-            found = [client.release(entitlement_id, release_id)]
+            found = [find_release(client, entitlement_id, release_id)]
         elif wanted is not None and wanted.version:
             found = [find_version(client, entitlement_id, wanted.version)]
         else:
@@ -194,10 +207,11 @@ def artifacts(
             if not release_id:
                 release = find_version(client, entitlement_id, wanted.version)
                 release_id = str(release.get("id", ""))
-        if artifact_id:
-            found = [client.artifact(entitlement_id, release_id, artifact_id)]
-        else:
-            found = client.artifacts(entitlement_id, release_id)
+        with naming_release(entitlement_id, release_id, artifact_id):
+            if artifact_id:
+                found = [client.artifact(entitlement_id, release_id, artifact_id)]
+            else:
+                found = client.artifacts(entitlement_id, release_id)
     nothing = f"Release {release_id} has no artifact."
     _show(found, form, ARTIFACT_COLUMNS, artifact_row, nothing)
 

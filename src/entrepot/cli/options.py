@@ -72,6 +72,20 @@ def release_option(function: _Function) -> _Function:
     return _asked("-r", "--release-id", "Release ID")(function)
 
 
+def artifacts_option(function: _Function) -> _Function:
+    """-a, for a command that fetches some files of a release"""
+    return click.option(
+        "-a",
+        "--artifact",
+        "--artifact-id",
+        "patterns",
+        metavar="PATTERN",
+        multiple=True,
+        help="Only files whose file name or name is like this, such as '*.tar.gz', or that have "
+        "this ID. Can be given several times.",
+    )(function)
+
+
 def hub_option(function: _Function) -> _Function:
     """--url and --cacert after the command as well as before it"""
     url = click.option(

@@ -2,11 +2,11 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from time import monotonic
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import click
 
@@ -34,27 +34,23 @@ ORDER_COLUMNS = (
 
 
 class OrderDisplay(Protocol):
-    """Shows the events of one order; a context manager."""
+    """Shows the events of one order."""
 
     def show(self, event: OrderEvent) -> None:
         """What has happened."""
         ...
 
-    def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
-
-def open_order_display(order_id: int, *, as_json: bool) -> OrderDisplay:
+@contextmanager
+def open_order_display(order_id: int, *, as_json: bool) -> Iterator[OrderDisplay]:
     """JSON lines on stdout where they are asked for; else on stderr a bar, or lines."""
     if as_json:
-        return _JsonLines()
-    return _Bar(order_id) if sys.stderr.isatty() else _Lines(order_id)
+        yield _JsonLines()
+    elif sys.stderr.isatty():
+        with Bars() as bars:
+            yield _Bar(order_id, bars)
+    else:
+        yield _Lines(order_id)
 
 
 def print_json_line(kind: str, value: Any) -> None:
@@ -131,19 +127,8 @@ class _JsonLines:
     def show(self, event: OrderEvent) -> None:
         print_json_line("event", asdict(event))
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Nothing to close."""
-
-
-class _Lines(_JsonLines):
+class _Lines:
     """For logs: each state, and within one how far it is, now and then."""
 
     def __init__(self, order_id: int) -> None:
@@ -159,13 +144,12 @@ class _Lines(_JsonLines):
         say(f"Order {self._order_id}: {event.status}, {_counts(event)}")
 
 
-class _Bar(_JsonLines):
+class _Bar:
     """One bar that moves with the files."""
 
-    def __init__(self, order_id: int) -> None:
+    def __init__(self, order_id: int, bars: Bars) -> None:
         self._order_id = order_id
-        self._bars = Bars()
-        self._bar = self._bars.add(f"Order {order_id}", None)
+        self._bar = bars.add(f"Order {order_id}", None)
         self._bar.note = ""
 
     def show(self, event: OrderEvent) -> None:
@@ -173,15 +157,3 @@ class _Bar(_JsonLines):
         self._bar.total = event.files_total or None
         self._bar.done = event.files_completed + event.files_failed
         self._bar.note = _counts(event)
-
-    def __enter__(self) -> Self:
-        self._bars.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bars.__exit__(kind, error, trace)

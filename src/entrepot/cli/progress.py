@@ -6,17 +6,17 @@ has every event and its fields.
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from enum import Enum
 from threading import Lock
 from time import monotonic
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import click
 
 from entrepot.cli.bars import Bar, Bars
-from entrepot.cli.console import say
+from entrepot.cli.console import remedy_of, say
 from entrepot.cli.rows import size_text
 from entrepot.client.batch import Outcome
 from entrepot.client.downloader import Watcher
@@ -26,22 +26,13 @@ _PROGRESS_SECONDS_MIN = 1.0  # between two events on one file
 
 
 class Display(Protocol):
-    """A watcher of transfers that also says how each ended; a context manager."""
+    """A watcher of transfers that also says how each ended."""
 
     watcher: Watcher
 
     def finished(self, outcome: Outcome) -> None:
         """One artifact ended, well or not."""
         ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
 
 
 class Report(Enum):
@@ -69,13 +60,18 @@ class Report(Enum):
             click.echo(str(path))
 
 
-def open_display(report: Report = Report.PEOPLE) -> Display:
+@contextmanager
+def open_display(report: Report = Report.PEOPLE) -> Iterator[Display]:
     """For people bars where stderr is a terminal, else lines."""
     if report is Report.JSON:
-        return _Events()
-    if report is Report.ERRORS:
-        return _Failures()
-    return _Bars() if sys.stderr.isatty() else _Lines()
+        yield _Events()
+    elif report is Report.ERRORS:
+        yield _Failures()
+    elif sys.stderr.isatty():
+        with Bars() as bars:
+            yield _Bars(bars)
+    else:
+        yield _Lines()
 
 
 def error_fields(error: ClientError) -> Mapping[str, Any]:
@@ -85,7 +81,7 @@ def error_fields(error: ClientError) -> Mapping[str, Any]:
         "error": type(error).__name__,
         "exit_code": int(error.exit_code),
         "message": error.message,
-        "remedy": error.remedy,
+        "remedy": remedy_of(error),
         "reason": error.reason,
         "agreement_url": url,
     }
@@ -98,7 +94,7 @@ def outcome_text(outcome: Outcome) -> str:
         # All files of a release need the same one: its text and page are told once, at the end.
         return f"{outcome.name}: a licence has to be accepted first"
     if outcome.error is not None:
-        remedy = f" {outcome.error.remedy}" if outcome.error.remedy else ""
+        remedy = f" {remedy_of(outcome.error)}" if outcome.error.remedy else ""
         return f"{outcome.name}: failed. {outcome.error.message}{remedy}"
     done = outcome.downloaded
     assert done is not None, "an outcome has one of the two"
@@ -130,17 +126,6 @@ class _Lines(Watcher):
     def finished(self, outcome: Outcome) -> None:
         with self._lock:
             say(outcome_text(outcome), color="red" if outcome.error else None)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Nothing to close."""
 
 
 class _Failures(_Lines):
@@ -203,9 +188,9 @@ class _Events(_Lines):
 class _Bars(_Lines):
     """A bar per running transfer; what ended stays above the bars."""
 
-    def __init__(self) -> None:
+    def __init__(self, bars: Bars) -> None:
         super().__init__()
-        self._bars = Bars()
+        self._bars = bars
         self._running: dict[str, Bar] = {}
 
     def started(self, name: str, size: int | None) -> None:
@@ -225,18 +210,6 @@ class _Bars(_Lines):
         with self._lock:
             self._drop(outcome.name)
         self._bars.print(outcome_text(outcome), "red" if outcome.error else "green")
-
-    def __enter__(self) -> Self:
-        self._bars.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bars.__exit__(kind, error, trace)
 
     def _drop(self, name: str) -> None:
         bar = self._running.pop(name, None)

@@ -52,6 +52,7 @@ ARTIFACT_COLUMNS = (
 PRODUCT_COLUMNS = (
     Column("Product Code", whole=True),
     Column("Product Name"),
+    Column("Type"),
     Column("Entitlement IDs"),
 )
 

@@ -29,6 +29,7 @@ from entrepot.client.tokens import (
     claims_or_none,
     clean_token,
     read_claims,
+    utc_text,
 )
 
 _ENVIRONMENT_TOKENS = ("ENTREPOT_TOKEN", "EDM_ACCESS_TOKEN", "ENTREPOT_CLIENT_ID")
@@ -139,7 +140,7 @@ def show_token(ctx: click.Context) -> None:
     click.echo(
         f"Token Owner: {printable(claims.owner)}\n"
         f"Email: {printable(', '.join(claims.emails))}\n"
-        f"Expires: {_moment(claims.expires_at) if claims.expires_at else ''}\n"
+        f"Expires: {utc_text(claims.expires_at) if claims.expires_at else ''}\n"
         f"Access Token: {held}"
     )
     if claims.expired(datetime.now(UTC)):
@@ -250,9 +251,4 @@ def _mention_environment(setup: Setup) -> None:
 def _ending(claims: Claims) -> str:
     if claims.expires_at is None:
         return "the token does not say when it ends"
-    return f"the token is good until {_moment(claims.expires_at)}"
-
-
-def _moment(instant: datetime) -> str:
-    """In UTC, as the hub tells every time: 2026-01-31T12:00:00Z."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"the token is good until {utc_text(claims.expires_at)}"

@@ -408,7 +408,8 @@ def lock(
             f"{release.product} {release.name}: {len(release.files)} files"
             + (", signed" if release.manifest else "")
         )
-    Report.PEOPLE.say(f"{path} {'is written' if changed else 'says so already'}.", color="green")
+    told = "The lock file is written:" if changed else "The lock file says so already:"
+    Report.PEOPLE.say(told, color="green")
     click.echo(str(path))
 
 

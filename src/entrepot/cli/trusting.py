@@ -1,6 +1,5 @@
 """The commands trust add, list, show and remove: whose signatures count on this machine."""
 
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from entrepot.cli.console import say
 from entrepot.cli.options import COMMAND, format_option, hub_option
 from entrepot.cli.output import Column, print_json, print_table
 from entrepot.cli.setup import Setup
+from entrepot.client.tokens import utc_text
 
 if TYPE_CHECKING:
     from entrepot.client.trust import Pin, Trust
@@ -111,13 +111,9 @@ def _told(pin: "Pin") -> dict[str, str]:
         "hub": pin.hub,
         "product": pin.product,
         "fingerprint": pin.fingerprint,
-        "since": _moment(pin.since),
+        "since": utc_text(pin.since),
         "by": pin.source,
     }
-
-
-def _moment(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds")
 
 
 def _trust(ctx: click.Context) -> "Trust":

@@ -28,7 +28,7 @@ from entrepot.client.errors import ClientError, Denied, ExitCode, Unreachable
 from entrepot.client.finding import find_entitlement, find_release
 from entrepot.client.private_files import read_private
 from entrepot.client.retries import Backoff
-from entrepot.client.tokens import PERSONAL_PREFIX, Claims, claims_or_none
+from entrepot.client.tokens import PERSONAL_PREFIX, Claims, claims_or_none, utc_text
 
 OK, WARN, FAIL, SKIP = "ok", "warn", "fail", "skip"
 CERTIFICATE_DAYS_MIN = 14
@@ -339,7 +339,7 @@ def _token(client: Client, source: str, token: str, claims: Claims | None) -> Fi
     if claims.expires_at is None:
         return Finding("token", OK, said, facts=facts)
     facts["ends"] = claims.expires_at.isoformat()
-    said += f", until {claims.expires_at.astimezone():%H:%M on %d %b %Y}"
+    said += f", until {utc_text(claims.expires_at)}"
     if claims.expired(datetime.now(UTC), TOKEN_SECONDS_MIN) and source in _NOT_RENEWED:
         return Finding(
             "token", WARN, said, "It ends soon and is not renewed: get a new one.", facts=facts

@@ -1,6 +1,7 @@
 """From what a person types (a product's code, a version, a pattern) to the objects meant."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -41,7 +42,10 @@ def parse_wanted(text: str) -> Wanted:
 
 
 def list_products(client: Client) -> list[JsonObject]:
-    """Every product that the entitlements are for, by code: `id`, `name`, `entitlements`."""
+    """Every product that the entitlements are for, by code: `id`, `name`, `entitlements`.
+
+    `group`: it stands for others, and only their entitlements have releases.
+    """
     by_code: dict[str, JsonObject] = {}
     for item in client.entitlements():
         children = item.get("virtualEntitlements")
@@ -51,8 +55,10 @@ def list_products(client: Client) -> list[JsonObject]:
                 continue
             code = str(product["id"])
             entry = by_code.setdefault(
-                code, {"id": code, "name": product.get("name", ""), "entitlements": []}
+                code,
+                {"id": code, "name": product.get("name", ""), "group": True, "entitlements": []},
             )
+            entry["group"] = entry["group"] and bool(holder.get("virtualEntitlements"))
             if holder.get("id") not in entry["entitlements"]:
                 entry["entitlements"].append(holder.get("id"))
     return [by_code[code] for code in sorted(by_code)]
@@ -90,11 +96,36 @@ def find_entitlement(client: Client, what: str) -> JsonObject:
 def find_release(client: Client, entitlement_id: str, release_id: str | None) -> JsonObject:
     """The release with this id, or the newest. Raises NotFound, which names a group's members."""
     if release_id:
-        return client.release(entitlement_id, release_id)
+        with naming_release(entitlement_id, release_id):
+            return client.release(entitlement_id, release_id)
     found = client.releases(entitlement_id, search={"latestAvailable": True})
     if not found:
         raise _no_release(client, entitlement_id)
     return found[0]
+
+
+@contextmanager
+def naming_release(
+    entitlement_id: str, release_id: str, artifact_id: str | None = None
+) -> Iterator[None]:
+    """A NotFound in the block says what was not found, and how to list what there is."""
+    try:
+        yield
+    except NotFound as error:
+        if artifact_id is not None:
+            raise NotFound(
+                f"There is no artifact {artifact_id[:80]} in the release {release_id[:80]}, or "
+                f"entitlement {entitlement_id[:80]} does not give that release.",
+                remedy="List them: "
+                f"entrepot artifacts -e {entitlement_id[:80]} -r {release_id[:80]}",
+                reason=error.reason,
+            ) from error
+        raise NotFound(
+            f"There is no release {release_id[:80]}, or entitlement {entitlement_id[:80]} does "
+            "not give it.",
+            remedy=f"List those that it gives: entrepot releases -e {entitlement_id[:80]}",
+            reason=error.reason,
+        ) from error
 
 
 def find_version(client: Client, entitlement_id: str, version: str) -> JsonObject:

@@ -37,6 +37,11 @@ class Claims:
         )
 
 
+def utc_text(instant: datetime) -> str:
+    """In UTC, as the hub tells every time: 2026-01-31T12:00:00Z."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def clean_token(text: str) -> str:
     """A pasted token without white space and `Bearer`. Raises InvalidUse."""
     token = text.strip()
