@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
+from entrepot.client.at_once import fetch_at_once, fits_at_once
 from entrepot.client.conditions import Conditions, Watcher
-from entrepot.client.errors import Corrupt
+from entrepot.client.errors import Corrupt, Unreachable
 from entrepot.client.folders import Folders
 from entrepot.client.kept_partial import Busy, KeptPartial, mark_of
-from entrepot.client.links import Links, parse_link
+from entrepot.client.links import LinkDied, Links, parse_link
 from entrepot.client.partial import Partial, check_room, make_folder
 from entrepot.client.repair import bad_chunks, check_chunks
 from entrepot.client.transfer import Transfer
@@ -82,17 +83,26 @@ def download(
         check_room(target.parent, max(0, (expected.size or 0) - partial.size))
         watcher = watcher or Watcher()
         watcher.started(target.name, expected.size)
-        links = Links(mint_link, target.name)
-        transfer = Transfer(links, partial, expected, conditions, watcher)
-        try:
-            _bring(transfer, partial, expected, conditions, check)
-        finally:
-            transfer.close()
+        links, pool = Links(mint_link, target.name), conditions.pool
+        digest, met = "", None
+        if check is None and pool is not None and fits_at_once(partial, expected, conditions):
+            try:
+                digest = fetch_at_once(links, partial, expected, conditions, pool)
+            except (LinkDied, Unreachable, Corrupt) as error:
+                met = error
+        if not digest:
+            transfer = Transfer(links, partial, expected, conditions, watcher, met)
+            try:
+                _bring(transfer, partial, expected, conditions, check)
+            finally:
+                transfer.close()
+            digest = transfer.digest
         partial.commit()
         size = partial.size
+    watcher.at(target.name, size)
     folders.changed(target.parent)
-    spent, digest = monotonic() - started, _sha256(expected, transfer.digest)
-    return Downloaded(target, size, expected.strength, False, spent, digest)
+    spent = monotonic() - started
+    return Downloaded(target, size, expected.strength, False, spent, _sha256(expected, digest))
 
 
 def _sha256(expected: Expected, digest: str) -> str:

@@ -10,7 +10,7 @@ from time import monotonic
 
 from entrepot.client.bodies import Body, open_body
 from entrepot.client.conditions import TRICKLE_BYTES, Conditions, Watcher, trickling
-from entrepot.client.errors import Cancelled, Corrupt, Unreachable
+from entrepot.client.errors import Cancelled, Unreachable
 from entrepot.client.extents import Claim, Division
 from entrepot.client.growth import Growth
 from entrepot.client.hashing import FrontHasher
@@ -98,6 +98,7 @@ class Transfer:
 
     def restart(self) -> None:
         """Forget everything but the target and the link."""
+        self._met = None
         self._end_others()
         self._hasher.close()
         self._partial.restart()
@@ -220,8 +221,7 @@ class Transfer:
                 self._size = claim.end = head.total
             return
         announced = self._expected.size
-        if head.total is not None and announced not in (None, head.total):
-            raise Corrupt(f"The link holds {head.total} bytes where the hub announced {announced}.")
+        self._expected.check_total(head.total)
         if claim.at or held.size:
             if not first:
                 raise _RangesIgnored
@@ -256,7 +256,7 @@ class Transfer:
                 window_start, window_bytes = monotonic(), 0
         if claim.end is not None and claim.at >= claim.end:
             if body.left is None and claim.end == self._expected.size and body.read(buffer):
-                raise Corrupt(f"More bytes arrive than the {claim.end} that the hub announced.")
+                raise self._expected.too_many()
             return
         if body.left or claim.end is not None:
             raise Unreachable(f"The connection to {body.connection.origin} was cut.")

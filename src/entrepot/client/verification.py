@@ -51,6 +51,15 @@ class Expected:
         """A fresh digest; without an announced one SHA-256, for the record."""
         return hashlib.new(self.algorithm or "sha256", usedforsecurity=False)
 
+    def check_total(self, total: int | None) -> None:
+        """Raises Corrupt where a link tells of another size than was announced."""
+        if None not in (total, self.size) and total != self.size:
+            raise Corrupt(f"The link holds {total} bytes where the hub announced {self.size}.")
+
+    def too_many(self) -> Corrupt:
+        """The error for more bytes than announced, of a link that did not tell how many."""
+        return Corrupt(f"More bytes arrive than the {self.size} that the hub announced.")
+
     def check(self, size: int, hasher: Hasher) -> None:
         """Raises Corrupt when size or digest differ."""
         if self.size is not None and size != self.size:
