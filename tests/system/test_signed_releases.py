@@ -99,6 +99,8 @@ def test_what_is_signed_is_what_arrives(
     publisher.run("publish", CODE, "0.9", tool, "--sign-key", key, *publisher.password, code=5)
     keys = ("--root-key", f"{root_key}.pub", "--targets-key", f"{key}.pub")
     publisher.run("keys", "root", CODE, *keys, *publisher.by(root_key))
+    told = publisher.run("publish", CODE, "0.9", tool)
+    assert f"nothing of {CODE} is: customers cannot verify it yet." in told.err
     publisher.run("publish", CODE, "1.0", tool, "--sign-key", key, *publisher.password)
     listed = publisher.run("keys", "list", CODE, "--json").objects()
     assert {(one["role"], one["held_by_hub"]) for one in listed} == {
@@ -166,18 +168,28 @@ def _a_hub_that_lies(publisher: Publisher, ada: Customer, tmp_path: Path) -> Non
 def _signed_on_another_machine(
     publisher: Publisher, ada: Customer, tmp_path: Path, key: str
 ) -> None:
-    publisher.run("publish", CODE, "2.0", str(tmp_path / "tool.bin"))
+    told = publisher.run("publish", CODE, "2.0", str(tmp_path / "tool.bin"))
+    assert f"refuse it until somebody does.\nSign it: entrepotd sign {CODE} --key FILE" in told.err
     unsigned = download(ada, tmp_path / "two", "2.0")
     assert unsigned.code == ExitCode.UNTRUSTED, unsigned
     assert not (tmp_path / "two" / "tool.bin").exists()
     paper = str(tmp_path / "paper.json")
     publisher.run("sign", CODE, "--export", paper)
     publisher.run("sign", CODE, "--import", paper, code=6)
+    # The paper is its owner's alone, and what is laid beside it is not written to.
+    assert Path(paper).stat().st_mode & 0o777 == 0o600
+    bystander = tmp_path / "bystander"
+    bystander.write_text("mine")
+    (tmp_path / ".paper.json.signed").symlink_to(bystander)
+    Path(paper).chmod(0o640)
     assert run_here(["keys", "sign", paper, *publisher.by(key)]) == 0
     _, shown = publisher.said()
+    assert Path(paper).stat().st_mode & 0o777 == 0o640
+    assert bystander.read_text() == "mine"
+    assert not list(tmp_path.glob(".paper.json.*[!d]"))
     assert digest(tmp_path / "tool.bin") in shown
     signed = publisher.run("sign", CODE, "--import", paper, "--json").objects()
-    assert (len(signed["added"]), signed["releases"]) == (1, 2)
+    assert (len(signed["added"]), signed["releases"]) == (1, 3)
     assert download(ada, tmp_path / "two", "2.0").code == 0
     again = str(tmp_path / "again.json")
     publisher.run("sign", CODE, "--export", again)
@@ -198,7 +210,8 @@ def _other_keys(
     # A key that the hub keeps signs by itself, until it is taken away.
     publisher.run("keys", "keep", CODE, *publisher.by(key), code=5)
     publisher.run("keys", "keep", CODE, *publisher.by(fresh))
-    publisher.run("publish", CODE, "3.0", str(tmp_path / "tool.bin"))
+    told = publisher.run("publish", CODE, "3.0", str(tmp_path / "tool.bin"))
+    assert "A worker signs it within a minute" in told.err
     with Desk({"data": str(publisher.hub.data)}).hub() as inside:
         with inside.database.read() as tx:
             number = find_product(tx, CODE).id

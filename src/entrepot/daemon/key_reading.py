@@ -1,7 +1,9 @@
 """A publisher's key files as commands take them: where they may lie, and their passwords."""
 
 import os
+import stat
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -110,14 +112,37 @@ def refuse_inside(desk: Desk, path: Path) -> None:
 
 
 def write_new(path: Path, data: bytes, *, mode: int) -> None:
-    """A file that is not there yet; Conflict where it is. Raises OSError."""
+    """A file that is not there yet, whole or not at all; Conflict where it is. Raises OSError."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     except FileExistsError as error:
         raise Conflict(
             f"{path} is there already, and is not overwritten.", remedy="Choose another name."
         ) from error
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    _fill(descriptor, path, data)
+
+
+def write_over(path: Path, data: bytes) -> None:
+    """Replace a file at once, which keeps its mode. Raises OSError.
+
+    What is written meanwhile lies beside it under a name that nobody can have taken before, open
+    to its owner alone.
+    """
+    mode = stat.S_IMODE(path.stat().st_mode)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    fresh = Path(name)
+    _fill(descriptor, fresh, data, mode=mode)
+    fresh.replace(path)
+
+
+def _fill(descriptor: int, path: Path, data: bytes, *, mode: int | None = None) -> None:
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise

@@ -19,6 +19,7 @@ from entrepot.daemon.key_reading import (
     read_signers,
     refuse_inside,
     write_new,
+    write_over,
 )
 from entrepot.daemon.mirrors import mirror_
 from entrepot.daemon.options import LocalPath, hub_command
@@ -193,9 +194,7 @@ def sign_(desk: Desk, paper: Path, *, keys: Sequence[Path], password_file: Path 
     for line in _contents(held):
         say(line)
     sign_paper(held, read_signers(desk, keys, password_file))
-    fresh = paper.with_name(f".{paper.name}.signed")
-    fresh.write_text(held.encode())
-    fresh.replace(paper)
+    write_over(paper, held.encode().encode())
 
 
 def _contents(paper: "Paper") -> list[str]:
@@ -325,8 +324,8 @@ def check_ways(keys: Sequence[Path], export: Path | None, import_: Path | None) 
 
 
 def export_paper(paper: "Paper", path: Path) -> None:
-    """Write what is to be signed to a new file."""
-    write_new(path, paper.encode().encode(), mode=0o644)
+    """Write what is to be signed to a new file; it can name what is not published yet."""
+    write_new(path, paper.encode().encode(), mode=0o600)
     say(f"Sign it where the keys are: entrepotd keys sign {path.name} --key FILE")
 
 

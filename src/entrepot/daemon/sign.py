@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from entrepot.daemon.console import show_one
+from entrepot.daemon.console import say, show_one
 from entrepot.daemon.desk import OPERATOR, Desk
 from entrepot.daemon.key_reading import key_options, read_signers
 from entrepot.daemon.manifest_keys import check_ways, export_paper, load_paper
@@ -87,6 +87,33 @@ def sign(
             now=hub.now,
         )
     show_one(asdict(signed), as_json=as_json)
+
+
+def say_unsigned(hub: "Hub", product: str) -> None:
+    """Where releases of the product are signed: that the newest is not, and what to do."""
+    from entrepot.core.catalogue import find_product
+    from entrepot.core.manifests import ROOT, TARGETS, signed_state
+
+    with hub.database.read() as tx:
+        found = find_product(tx, product)
+        state = signed_state(tx, found.id)
+        if ROOT not in state.versions:
+            return
+        from entrepot.core.manifests.online import held_keys
+        from entrepot.core.manifests.roots import current_root
+
+        root, held = current_root(tx, found.id), held_keys(tx, found.id)
+    assert root is not None, "its version was there"
+    role = root.signed.roles[TARGETS]
+    if len(held.intersection(role.keyids)) >= role.threshold:
+        say("A worker signs it within a minute, by the key that the hub keeps.")
+        return
+    keys = " ".join(["--key FILE"] * role.threshold)
+    if state.complete:
+        say("It is not signed: customers' programs refuse it until somebody does.")
+    else:
+        say(f"It is not signed, and nothing of {found.code} is: customers cannot verify it yet.")
+    say(f"Sign it: entrepotd sign {found.code} {keys}")
 
 
 def check_signers(hub: "Hub", product: str, signers: "Sequence[CryptoSigner]") -> None:
