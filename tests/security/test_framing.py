@@ -143,6 +143,9 @@ POST = b"POST / HTTP/1.1\r\nHost: localhost\r\n"
         b"GET / HTTP/1.1\r\nHost: localhost\r\nX: a\x00b\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: localhost\r\nhost: localhost\r\n\r\n",
+        b"GET http://evil/ HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET http://evil?localhost HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET http://localhost@evil/ HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"GET /#fragment HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"GET / HTTP/9.9\r\nHost: localhost\r\n\r\n",
     ],
@@ -151,6 +154,11 @@ POST = b"POST / HTTP/1.1\r\nHost: localhost\r\n"
 def test_what_can_be_read_in_two_ways_ends_the_connection(live: Live, sent: bytes) -> None:
     """RFC 9112 sections 2.2, 3.2, 5, 6 and 11.2: nothing after it is taken for a request."""
     assert statuses(live, sent + SECOND) in ([400], [])
+
+
+def test_a_whole_address_of_the_same_host_is_taken(live: Live) -> None:
+    """RFC 9112 section 3.2.2."""
+    assert statuses(live, b"GET http://LOCALHOST/a HTTP/1.1\r\nHost: localhost\r\n\r\n") == [200]
 
 
 def test_a_body_on_a_get_is_not_the_next_request(live: Live) -> None:

@@ -257,8 +257,8 @@ class ZeroCopyProtocol(HttpToolsProtocol):
             size = len(self.url) + sum(len(n) + len(v) + 4 for n, v in self.headers)
             if size > limits.head_bytes_max:
                 self._refusal = 431
-        if b"#" in self.url or _names_two_hosts(self.headers):
-            self._refusal = 400  # RFC 9112 sections 3.2 and 3.2.1
+        if b"#" in self.url or _names_two_hosts(self.url, self.headers):
+            self._refusal = 400  # RFC 9112 sections 3.2, 3.2.1 and 3.2.2
         if self._refusal:
             raise ValueError("beyond the limits")
 
@@ -328,7 +328,15 @@ class ZeroCopyProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
 
-def _names_two_hosts(headers: list[tuple[bytes, bytes]]) -> bool:
-    """Whether `Host` comes twice, of which a proxy in front may have believed the other one."""
+def _names_two_hosts(target: bytes, headers: list[tuple[bytes, bytes]]) -> bool:
+    """Whether a proxy in front may have believed another host than the one that we see.
+
+    `Host` comes twice, or the target is a whole address, which a proxy follows, of another.
+    """
+    if target[:1] != b"/" and b"://" in target:
+        rest = target.partition(b"://")[2]
+        named = rest.partition(b"/")[0].partition(b"?")[0].lower()
+        if any(name == b"host" and value.lower() != named for name, value in headers):
+            return True
     repeats = len(dict(headers)) != len(headers)
     return repeats and sum(name == b"host" for name, _ in headers) > 1

@@ -153,7 +153,7 @@ def set_roles(tx: Tx, user_id: int, roles: Iterable[str], *, actor: str, now: da
     came by invitation ends (`drop_invited_password`), and for a person whom an identity provider
     vouches for all that may have been opened by its word.
     """
-    tx.execute(select(users.c.id).where(users.c.id == user_id).with_for_update())
+    tx.execute(select(users.c.id).where(users.c.id == user_id).with_for_update(key_share=True))
     row, names = find_user(tx, user_id), check_roles(roles)
     tx.execute(update(users).where(users.c.id == user_id).values(roles=names))
     event = Event("user.roles-set", actor, f"user:{user_id}", row.organisation_id, {"roles": names})

@@ -83,7 +83,7 @@ def admit(tx: Tx, provider: Provider, vouched: Vouched, *, now: datetime) -> Pri
     if user_id is None:
         user_id = _join_or_make(tx, provider, vouched, rule, organisation, now=now)
     # Whoever gives a role at this moment goes first, or ends the session that comes of this.
-    tx.execute(select(users.c.id).where(users.c.id == user_id).with_for_update())
+    tx.execute(select(users.c.id).where(users.c.id == user_id).with_for_update(key_share=True))
     who = load_user(tx, user_id)
     if not who.roles <= set(ROLES):
         raise Denied(

@@ -91,7 +91,7 @@ def hold_password(tx: Tx, proven: Proven) -> Principal:
     whoever replaces it now waits for this transaction, so that what it opens ends as well.
     """
     same = (users.c.id == proven.who.id) & (users.c.password_hash == proven.password_hash)
-    if tx.execute(select(users.c.id).where(same).with_for_update()).first() is None:
+    if tx.execute(select(users.c.id).where(same).with_for_update(key_share=True)).first() is None:
         raise _wrong_credentials()
     return load_user(tx, proven.who.id)
 
