@@ -2,14 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from entrepot.client import Client
+from entrepot.client import Client, sync_folder
 from entrepot.client.batch import Outcome
 from entrepot.client.choices import Choice
-from entrepot.client.errors import BadAnswer, Corrupt, LicenceNeeded, Unreachable
+from entrepot.client.errors import BadAnswer, Corrupt, InvalidUse, LicenceNeeded, Unreachable
+from entrepot.client.locking import make_lock
 from entrepot.client.mirror_state import MirrorState, load_state
+from entrepot.client.mirroring import Synced
 from entrepot.client.syncing import (
     Manner,
     Prepared,
@@ -124,3 +127,36 @@ def test_a_licence_is_accepted_once_where_that_was_asked_for(hub: Hub, mirror: M
 
     assert mirror.failure(mirror.sync(Choice("LIC1"), manner=Manner(jobs=1, accept=accept))) is None
     assert len(mirror.state.files) == 2
+
+
+def test_a_folder_in_one_call(hub: Hub, client: Client, tmp_path: Path) -> None:
+    hub.files.append(File("liar.bin", b"1", sha256="0" * 64))
+    trust = Trust(tmp_path / "root", hub.url)
+    folder, heard = tmp_path / "mirror", list[tuple[int, int]]()
+
+    def planned(begun: Synced) -> None:
+        heard.append((len(begun.prepared.plan.to_fetch()), len(begun.outcomes)))
+
+    def sync(**more: Any) -> Synced:
+        return sync_folder(client, folder, trust=trust, planned=planned, **more)
+
+    wanted = (Choice("DS000B"),)
+    tried = sync(choices=wanted, dry_run=True)
+    assert (tried.complete, tried.error, heard, folder.exists()) == (0, None, [(2, 0)], False)
+    names: list[str] = []
+    synced = sync(choices=wanted, done=lambda one: names.append(one.name))
+    assert (synced.folder, synced.complete, len(names)) == (folder, 1, 2)
+    with pytest.raises(Corrupt):
+        synced.check()
+    hub.files.pop()
+    (folder / "entrepot.toml").write_text("[[product]]\ncode = 'DS000B'\n")
+    again = sync(remove=True).check()
+    assert (again.complete, again.outcomes) == (1, ())
+    lock = make_lock(client, wanted, Proofs(client, trust, None))
+    assert sync(lock=lock).check().complete == 1
+    with pytest.raises(InvalidUse):
+        sync(lock=lock, choices=wanted)
+    hub.files[0].data = b"another"
+    with pytest.raises(Corrupt, match="does not offer what is pinned"):
+        sync(lock=lock)
+    assert (folder / INSTALLER).read_bytes() != b"another"

@@ -16,24 +16,17 @@ from entrepot.cli.progress import Report, error_fields, open_display
 from entrepot.cli.rows import size_text
 from entrepot.cli.setup import Setup
 from entrepot.cli.transferring import Manner, manner_of, patience_options
-from entrepot.client import choices as wanting
-from entrepot.client import lock_files, syncing
+from entrepot.client import lock_files, sync_folder, syncing
 from entrepot.client.batch import JOBS_MAX, Outcome
-from entrepot.client.choices import EVERYTHING, Choice
+from entrepot.client.choices import Choice, choice_of, read_choices
 from entrepot.client.client import Client
 from entrepot.client.errors import InvalidUse, LicenceNeeded
 from entrepot.client.finding import parse_wanted
 from entrepot.client.lock_files import LockFile, read_lock, save_lock
-from entrepot.client.locking import make_lock, prepare_locked
-from entrepot.client.mirror_state import (
-    MirrorState,
-    holding,
-    load_answers,
-    load_state,
-)
-from entrepot.client.partial import make_folder
+from entrepot.client.locking import make_lock
+from entrepot.client.mirroring import Synced, choices_of
 from entrepot.client.sync_plans import Leftover
-from entrepot.client.syncing import Prepared, Proofs
+from entrepot.client.syncing import Proofs
 
 _MEANS = {
     "withdrawn": "the publisher has withdrawn it",
@@ -96,22 +89,10 @@ def sync(
     with reporting(manner.report):
         if locked:
             path = Path(lock_file) if lock_file else manner.folder / lock_files.FILE_NAME
-            code = job.run_locked(read_lock(path))
+            code = job.run(None, read_lock(path))
         else:
-            code = job.run(_choices_for(manner.folder, wanted_file))
+            code = job.run(read_choices(Path(wanted_file)) if wanted_file else None)
     ctx.exit(code)
-
-
-def install_locked(setup: Setup, manner: Manner, lock_path: Path) -> int:
-    """Bring exactly what a lock file pins into the folder of `manner`; the exit code."""
-    return _Job(setup, manner, remove=False, check=False, dry_run=False).run_locked(
-        read_lock(lock_path)
-    )
-
-
-def _choices_for(folder: Path, wanted_file: str | None) -> tuple[Choice, ...]:
-    path = Path(wanted_file) if wanted_file else folder / wanting.FILE_NAME
-    return wanting.read_choices(path) if wanted_file or path.exists() else EVERYTHING
 
 
 class _Job:
@@ -126,77 +107,28 @@ class _Job:
         self._report = manner.report
         self._remove, self._check, self._dry_run = remove, check, dry_run
 
-    def run(self, choices: Sequence[Choice]) -> int:
-        """In step with the choices; the exit code."""
-
-        def prepare(client: Client, state: MirrorState, _: Proofs) -> Prepared:
-            return syncing.prepare(
-                client,
-                self._folder,
-                choices,
-                state,
-                jobs=self._manner.jobs,
-                check=self._check,
-                answers=load_answers(self._folder),
-            )
-
-        return self._run(prepare)
-
-    def run_locked(self, lock: LockFile) -> int:
-        """Exactly what the lock pins; the exit code."""
-
-        def prepare(client: Client, state: MirrorState, proofs: Proofs) -> Prepared:
-            found = prepare_locked(
-                client,
-                self._folder,
-                lock,
-                state,
-                proofs,
-                jobs=self._manner.jobs,
-                check=self._check,
-                answers=load_answers(self._folder),
-            )
-            for notice in found.notices:
-                self._report.say(notice, color="yellow")
-                self._report.tell("notice", message=notice)
-            return found.prepared
-
-        return self._run(prepare)
-
-    def _run(self, prepare: Any) -> int:
+    def run(self, choices: Sequence[Choice] | None, lock: LockFile | None = None) -> int:
+        """In step with the choices (None: as the folder says), or what the lock pins."""
         manner = self._manner
-        with self._setup.client(times=manner.times, transfer_backoff=manner.backoff) as client:
-            if self._dry_run:
-                state = load_state(self._folder, client.api.base.url)
-                prepared = prepare(client, state, self._proofs(client, None))
-                self._tell_plan(prepared)
-                return self._end(prepared, [], {})
-            make_folder(self._folder)
-            with holding(self._folder):
-                state = load_state(self._folder, client.api.base.url)
-                proofs = self._proofs(client, self._folder)
-                prepared = prepare(client, state, proofs)
-                self._tell_plan(prepared)
-                with open_display(self._report) as display:
-                    outcomes = syncing.fetch(
-                        client,
-                        self._folder,
-                        prepared,
-                        state,
-                        proofs,
-                        self._patience(client),
-                        watcher=display.watcher,
-                        done=display.finished,
-                    )
-                removed = (
-                    syncing.remove_leftovers(self._folder, prepared.plan.leftovers, state, client)
-                    if self._remove
-                    else {}
-                )
-        return self._end(prepared, outcomes, removed)
-
-    def _proofs(self, client: Client, folder: Path | None) -> Proofs:
-        return Proofs(client, trust_of(self._setup, client, self._report), folder)
+        with (
+            self._setup.client(times=manner.times, transfer_backoff=manner.backoff) as client,
+            open_display(self._report) as display,
+        ):
+            synced = sync_folder(
+                client,
+                self._folder,
+                choices=choices,
+                lock=lock,
+                trust=trust_of(self._setup, client, self._report),
+                manner=self._patience(client),
+                remove=self._remove,
+                check=self._check,
+                dry_run=self._dry_run,
+                planned=self._tell_plan,
+                watcher=display.watcher,
+                done=display.finished,
+            )
+        return self._end(synced)
 
     def _patience(self, client: Client) -> syncing.Manner:
         manner, lock = self._manner, Lock()
@@ -218,8 +150,11 @@ class _Job:
             accept if manner.licences else None,
         )
 
-    def _tell_plan(self, prepared: Prepared) -> None:
-        report, plan = self._report, prepared.plan
+    def _tell_plan(self, begun: Synced) -> None:
+        report, prepared, plan = self._report, begun.prepared, begun.prepared.plan
+        for notice in begun.notices:
+            report.say(notice, color="yellow")
+            report.tell("notice", message=notice)
         fetching = plan.to_fetch()
         size = sum(step.file.size for step in fetching)
         report.tell(
@@ -244,10 +179,11 @@ class _Job:
                 sha256=step.file.sha256,
             )
 
-    def _end(self, prepared: Prepared, outcomes: Sequence[Outcome], removed: dict[str, str]) -> int:
-        report, plan = self._report, prepared.plan
+    def _end(self, synced: Synced) -> int:
+        report, prepared, outcomes = self._report, synced.prepared, synced.outcomes
+        plan = prepared.plan
         for one in plan.leftovers:
-            self._tell_leftover(one, removed.get(one.path, "kept"))
+            self._tell_leftover(one, synced.removed.get(one.path, "kept"))
         for each in prepared.offers.withheld:
             if each.ended:
                 report.say(each.error.message, color="yellow")
@@ -258,22 +194,21 @@ class _Job:
         for outcome in outcomes:
             if outcome.downloaded is not None and not outcome.downloaded.skipped:
                 report.print_path(outcome.downloaded.path)
-        error = syncing.first_failure(prepared, outcomes)
+        error = synced.error
         code = int(error.exit_code) if error else 0
         failed = [outcome for outcome in outcomes if outcome.error is not None]
         fetched = [one for one in outcomes if one.downloaded and not one.downloaded.skipped]
-        complete = len(plan.steps) - (len(plan.to_fetch()) if self._dry_run else len(failed))
         report.tell(
             "ended",
             exit_code=code,
-            complete=complete,
+            complete=synced.complete,
             fetched=len(fetched),
             failed=len(failed),
             leftover=len(plan.leftovers),
         )
         self._complain_of(failed)
         report.say(
-            f"{complete} of {len(plan.steps)} files complete"
+            f"{synced.complete} of {len(plan.steps)} files complete"
             + (
                 f"; {len(plan.to_fetch())} would be fetched."
                 if self._dry_run
@@ -398,7 +333,8 @@ def lock(
         elif what:
             choices = _typed_choices(what, patterns)
         else:
-            choices = list(_choices_for(folder, wanted_file))
+            named = read_choices(Path(wanted_file)) if wanted_file else choices_of(folder)
+            choices = list(named)
         made = make_lock(client, choices, proofs, before=before, jobs=jobs)
     if before is not None and (what or update):
         made = before.replacing(made.releases, {choice.product for choice in choices})
@@ -414,7 +350,7 @@ def lock(
 
 
 def _typed_choices(what: Sequence[str], patterns: Sequence[str]) -> list[Choice]:
-    return [wanting.choice_of(parse_wanted(one), patterns, bare_is_latest=True) for one in what]
+    return [choice_of(parse_wanted(one), patterns, bare_is_latest=True) for one in what]
 
 
 def _pinned_choices(before: LockFile | None, products: Sequence[str]) -> list[Choice]:

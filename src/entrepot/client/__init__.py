@@ -1,4 +1,4 @@
-"""The SDK for users of a hub: `Client`, what it returns, and its errors."""
+"""The SDK for users of a hub: `Client`, what it returns, `sync_folder`, and its errors."""
 
 from entrepot.client.client import Client
 from entrepot.client.connections import Times
@@ -21,6 +21,7 @@ from entrepot.client.errors import (
     Unreachable,
     Untrusted,
 )
+from entrepot.client.folder_sync import sync_folder
 from entrepot.client.licences import Licences
 from entrepot.client.order_events import OrderEvent
 from entrepot.client.order_requests import Wishes
@@ -61,4 +62,5 @@ __all__ = [
     "Untrusted",
     "Watcher",
     "Wishes",
+    "sync_folder",
 ]
