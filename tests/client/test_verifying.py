@@ -1,11 +1,14 @@
 """A folder held against what it should be: every kind of difference, and signed manifests."""
 
 import hashlib
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from entrepot.client.errors import NotFound, Untrusted
+from entrepot.client.errors import LocalFileError, NotFound, Untrusted
+from entrepot.client.inside import Inside
 from entrepot.client.manifests import Manifest, ManifestFile
 from entrepot.client.verifying import Should, of_manifests, verify_folder
 
@@ -65,3 +68,49 @@ def test_what_the_publisher_signed_counts_for_more_than_what_was_noted(folder: P
     assert (found.standing, found.signed) == ("changed", True)
     with pytest.raises(Untrusted):
         of_manifests([should("P/1.0/z", b"")], [manifest])
+
+
+def test_nothing_in_the_way_is_followed_or_waited_for(folder: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "state.json").write_text("{}")
+    inside = Inside(folder)
+    assert (inside.is_there(), inside.read("state.json", 9), inside.names("manifests")) == (
+        False,
+        None,
+        [],
+    )
+    inside.write("manifests/a.json", b"a")
+    (inside.path / "metadata").symlink_to(elsewhere)
+    (inside.path / "state.json").symlink_to(elsewhere / "state.json")
+    os.mkfifo(inside.path / "answers.json")
+
+    def refused(*acts: Callable[[], object]) -> None:
+        for act in acts:
+            with pytest.raises(LocalFileError, match="follows no link"):
+                act()
+
+    refused(
+        lambda: inside.names("metadata"),
+        lambda: inside.read("metadata/state.json", 9),
+        lambda: inside.write("metadata/b.json", b"b"),
+        lambda: inside.read("state.json", 9),
+        lambda: inside.read("answers.json", 9),
+    )
+    inside.write("state.json", b"mine")
+    assert (inside.read("state.json", 9), (elsewhere / "state.json").read_text()) == (b"mine", "{}")
+    with pytest.raises(LocalFileError, match="larger than 3"):
+        inside.read("state.json", 3)
+    for linked in (True, False):
+        inside.path.rename(tmp_path / f"away-{linked}")
+        if linked:
+            inside.path.symlink_to(elsewhere)
+        else:
+            inside.path.touch()
+        refused(
+            inside.is_there,
+            lambda: inside.has("state.json"),
+            lambda: inside.write("state.json", b""),
+            lambda: inside.locked("lock", wait=False).__enter__(),
+        )
+    assert [path.name for path in elsewhere.iterdir()] == ["state.json"]
