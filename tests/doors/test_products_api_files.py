@@ -227,6 +227,10 @@ def test_a_browser_leaves_a_contact_once(shop: Shop, people: People) -> None:
     assert refused.status_code == 403  # nobody says that the form is ours
     foreign = {"origin": "https://evil.example", "sec-fetch-site": "cross-site"}
     assert shop.ask("POST", path, data=FORM, headers=foreign).status_code == 403
+    public, bought = add(shop, "P1", "public"), add(shop, "P1", "purchase")
+    for elsewhere in (public, bought, "/downloads/99999/sheet.pdf", "/downloads/x/sheet.pdf"):
+        lost = shop.ask("POST", elsewhere, data=FORM, headers=FROM_HERE)
+        assert (lost.status_code, "set-cookie" in lost.headers) == (404, False)
     for name, value in (
         *(("consent", ""), ("name", ""), ("company", " "), ("email", "ada"), ("country", "XX")),
         ("name", "a\u202eb"),

@@ -128,6 +128,7 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
     ({"file": "be05aa4b.zip"}, "file", "uri-scheme-invalid"),
     ({"file": "data:text/plain"}, "file", "data-uri-invalid"),
     ({"file": "data:;base64,????"}, "file", "data-uri-invalid"),
+    ({"file": f"data:{';' * 2001},a"}, "file", "data-uri-invalid"),
     ({"file": {"src": "data:,x", "filename": "../x"}}, "filename", "file-name"),
     ({"file": {"src": "data:,x", "filename": "NUL.txt"}}, "filename", "file-name"),
     ({"file": {"src": "data:,x", "directory": "a/../b"}}, "directory", "file-name"),

@@ -267,8 +267,9 @@ def test_people_and_their_passwords(entrepotd: Run, data: Path) -> None:
         return True
 
     assert signs_in("correct horse battery")
+    entrepotd("tokens", "make", "ada@example.com", "--name", "ci", "--scope", "orders")
     changed = entrepotd("user", "set-password", added.out.strip(), stdin="another long secret\n")
-    assert changed.code == 0
+    assert (changed.code, "tokens that still hold: 1" in changed.out + changed.err) == (0, True)
     assert signs_in("another long secret")
     assert not signs_in("correct horse battery")
     assert entrepotd("user", "disable", "ada@example.com").code == 0

@@ -13,6 +13,7 @@ from entrepot.core.accounts import (
     find_organisation,
     find_user,
     hash_password,
+    list_personal_tokens,
     list_users,
     set_password,
     set_roles,
@@ -102,7 +103,11 @@ def set_password_(desk: Desk, user: str) -> None:
     with desk.hub() as hub, hub.database.write() as tx:
         row = find_user(tx, user)
         set_password(tx, row.id, password, actor=OPERATOR, now=hub.now())
+        now, kept = hub.now(), list_personal_tokens(tx, row.id)
     say(f"{row.email} has a new password; open sessions have ended.")
+    alive = sum(each.revoked_at is None and each.expires_at > now for each in kept)
+    if alive:
+        say(f"Personal tokens that still hold: {alive}. `entrepotd personal-tokens list {row.id}`")
 
 
 @user.command()

@@ -21,6 +21,7 @@ from entrepot.core.accounts import (
     find_contact,
     require_scope,
 )
+from entrepot.core.catalogue import CONTACT, find_product_download
 from entrepot.core.delivery import IssuedLink, issue_product_download_link
 from entrepot.db import Tx
 from entrepot.errors import Denied, EntrepotError, Invalid, NotFound, TooMany, Unauthenticated
@@ -124,9 +125,15 @@ class _Files:
             agreed = fields.get("consent") == _AGREED
             form = ContactForm(**told, consent=CONSENT if agreed else "")
             address, now = caller_of(request.scope, self._policy).address, self._hub.now()
-            _, token = await self._edge.write(
-                lambda tx: add_contact(tx, form, address=address, now=now)
-            )
+
+            def leave(tx: Tx) -> str:
+                # Nobody's name is taken down for a file that is not there, or is not for contacts.
+                row = find_product_download(tx, parse_number(download_id) or 0)
+                if row.visibility != CONTACT:
+                    raise NotFound
+                return add_contact(tx, form, address=address, now=now)[1]
+
+            token = await self._edge.write(leave)
         except (Invalid, TooMany) as error:
             return self._form(request, error, fields)
         except EntrepotError as error:

@@ -22,6 +22,7 @@ from entrepot.kit.file_names import check_file_name
 from entrepot.kit.outbound import check_url, stream
 
 DATA_URI_BYTES_MAX = 8 * 2**20  # of the file in it
+DATA_URI_HEAD_MAX = 2000  # characters before the comma: a media type, a name
 IMPORT_BYTES_MAX = 16 * 2**30  # of a file elsewhere, where the operator has set no limit
 IMPORT_SECONDS_MAX = 600.0
 _UNNAMED = "download"
@@ -90,6 +91,8 @@ def _data_uri(text: str, file_name: str | None) -> DataUri:
     parts = _DATA.fullmatch(text)
     if parts is None:
         raise _no_data_uri("It has no comma before the data.")
+    if len(parts[1]) > DATA_URI_HEAD_MAX:
+        raise _no_data_uri(f"It has more than {DATA_URI_HEAD_MAX} characters before the comma.")
     media_type, *parameters = parts[1].split(";")
     encoded = bool(parameters) and parameters[-1].strip().lower() == "base64"
     # Before anything is decoded: three bytes take four characters, or nine.
