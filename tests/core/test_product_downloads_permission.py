@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,10 +17,11 @@ from entrepot.core.delivery import StoredFile, issue_product_download_link, rede
 from entrepot.core.delivery.product_download_links import taker_of
 from entrepot.core.delivery.tables import leases
 from entrepot.core.entitlements import (
+    permitted_metadata,
     permitted_product,
     permitted_product_download,
 )
-from entrepot.db import Tx
+from entrepot.db import Prepared, Tx
 from entrepot.errors import Denied, EntrepotError, Gone, Invalid, NotFound, TooMany
 from tests import factories
 from tests.core import permission_model as model
@@ -225,6 +227,34 @@ def test_products_are_known_by_number_and_code(tx: Tx) -> None:
             permitted_product(tx, who, reference)
         told.add((caught.value.message, caught.value.remedy))
     assert len(told) == 1
+
+
+def test_what_is_not_there_takes_what_is_hidden_takes(
+    tx: Tx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refusal that asks the database less comes sooner, and tells which codes there are."""
+    who = factories.add_user(tx, factories.add_organisation(tx))
+    hidden = factories.add_product(tx, listed=False)
+    asked: list[object] = []
+    compiled = Prepared._for
+
+    def counting(prepared: Prepared, tx: Tx) -> Any:
+        asked.append(prepared)
+        return compiled(prepared, tx)
+
+    monkeypatch.setattr(Prepared, "_for", counting)
+    for find in (
+        lambda code: permitted_product(tx, who, code),
+        lambda code: permitted_metadata(tx, who, code, now=NOW),
+    ):
+        took = []
+        for code in (hidden, "NO-SUCH"):
+            asked.clear()
+            with pytest.raises(NotFound):
+                find(code)
+            took.append(tuple(asked))
+        assert took[0] == took[1]
+        assert len(took[0]) > 1
 
 
 def test_a_contact_is_known_by_its_cookie_for_a_year(tx: Tx) -> None:

@@ -1,11 +1,15 @@
 """Signed metadata and manifests at the door: for whom, in which words, and what a client sees."""
 
+import asyncio
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from securesystemslib.signer import CryptoSigner
+from sqlalchemy import update
 from tuf.api.metadata import Metadata, Targets
 
 from entrepot.assembly import Hub
@@ -14,6 +18,12 @@ from entrepot.core.accounts import Principal
 from entrepot.core.manifests.papers import sign_paper
 from entrepot.core.manifests.roots import RootSpec, install_root, prepare_root
 from entrepot.core.manifests.signing import sign_releases
+from entrepot.core.manifests.tables import manifest_roles
+from entrepot.web.entitlement_api._documents import (
+    PIECE_BYTES,
+    DocumentResponse,
+    SignedDocuments,
+)
 from tests import factories
 from tests.doors.entitlement_world import (
     DAY,
@@ -94,6 +104,34 @@ def test_metadata_and_manifests_are_given_as_they_were_signed(signed: Signed) ->
         assert (again.status_code, again.content) == (304, b"")
         assert signed.door.get(path).status_code == 401
     assert signed.offer.release.id.encode() in found.content
+
+
+def test_a_large_document_is_in_memory_once_and_leaves_in_pieces(signed: Signed) -> None:
+    large = json.dumps({"signed": "ö" * 300_000}, ensure_ascii=False)
+    with signed.door.hub.database.write() as tx:
+        of_targets = manifest_roles.c.role == "targets"
+        tx.execute(update(manifest_roles).where(of_targets).values(document=large))
+    token = signed.door.token(signed.offer.who)
+    found = signed.door.get(signed.path("1.targets.json"), token)
+    assert found.content == large.encode()
+
+    documents, sent = SignedDocuments(), []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        raise AssertionError
+
+    held = documents.share(large)
+    assert documents.share(f" {large}"[1:]) is held
+    response = DocumentResponse(held, {})
+    asyncio.run(response({}, receive, send))  # type: ignore[arg-type]
+    head, *parts = sent
+    assert (b"content-length", str(len(held.body)).encode()) in head["headers"]
+    assert b"".join(part["body"] for part in parts) == held.body
+    assert max(len(part["body"]) for part in parts) == PIECE_BYTES
+    assert [part["more_body"] for part in parts] == [True] * (len(parts) - 1) + [False]
 
 
 def test_who_has_no_right_sees_nothing_of_it(signed: Signed) -> None:

@@ -120,10 +120,11 @@ def list_permitted_downloads(
 
 
 def _require_known(tx: Tx, who: Principal, product: Any) -> None:
-    if product is None:
-        raise NotFound
-    known = product.listed or who.roles.intersection((PUBLISHER, OPERATOR))
-    if not known and product.id not in products_with_any_right(tx, who.organisation_id):
+    if product is not None and (product.listed or who.roles.intersection((PUBLISHER, OPERATOR))):
+        return
+    # Asked in any case: what is not there must not be answered sooner than what is not theirs.
+    rights = products_with_any_right(tx, who.organisation_id)
+    if product is None or product.id not in rights:
         raise NotFound
 
 

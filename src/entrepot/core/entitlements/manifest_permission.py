@@ -36,8 +36,10 @@ def permitted_metadata(
 ) -> int:
     """The number of the product with this code; NotFound, or Denied where the caller may have
     nothing at all now (blocked, under embargo)."""
-    row = _PRODUCT.one_or_none(tx, {"code": code}) if is_storable(code) else None
-    if row is None or row.id not in products_with_any_right(tx, who.organisation_id):
+    row = _PRODUCT.one_or_none(tx, {"code": code if is_storable(code) else ""})
+    # Asked in any case: what is not there must not be answered sooner than what is not theirs.
+    rights = products_with_any_right(tx, who.organisation_id)
+    if row is None or row.id not in rights:
         raise NotFound
     bound = bind_caller(
         who.organisation_id, who.user_id, who.api_client_id, who.country, embargoed, now

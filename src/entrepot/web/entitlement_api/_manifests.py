@@ -3,7 +3,6 @@
 Both give out bytes as they were signed. Nothing is signed while somebody waits.
 """
 
-import hashlib
 import re
 from typing import Annotated, Protocol, TypeAlias
 
@@ -23,6 +22,11 @@ from entrepot.kit.ranges import (
     Representation,
     conditions_of,
     evaluate,
+)
+from entrepot.web.entitlement_api._documents import (
+    DocumentResponse,
+    SignedDocument,
+    SignedDocuments,
 )
 from entrepot.web.entitlement_api._errors import AnyRequest
 from entrepot.web.entitlement_api._operations import (
@@ -69,7 +73,7 @@ class _Door(Protocol):
 
 def show_metadata(door: _Door) -> HTTPRouteHandler:
     """The endpoint that TUF clients read metadata from."""
-    hub, embargoed = door.edge.hub, door.policy.embargoed
+    hub, embargoed, shared = door.edge.hub, door.policy.embargoed, SignedDocuments()
 
     @get(
         METADATA_PATH,
@@ -87,11 +91,13 @@ def show_metadata(door: _Door) -> HTTPRouteHandler:
             raise NotFound
         version = int(named[1]) if named[1] else None
         document = await door.edge.read(
-            lambda tx: find_metadata(
-                tx,
-                permitted_metadata(tx, who, product, embargoed=embargoed, now=hub.now()),
-                named[2],
-                version,
+            lambda tx: shared.share(
+                find_metadata(
+                    tx,
+                    permitted_metadata(tx, who, product, embargoed=embargoed, now=hub.now()),
+                    named[2],
+                    version,
+                )
             )
         )
         return _answer(door, request, document)
@@ -101,7 +107,7 @@ def show_metadata(door: _Door) -> HTTPRouteHandler:
 
 def show_manifest(door: _Door) -> HTTPRouteHandler:
     """The endpoint that TUF clients read targets from."""
-    hub, embargoed = door.edge.hub, door.policy.embargoed
+    hub, embargoed, shared = door.edge.hub, door.policy.embargoed, SignedDocuments()
 
     @get(
         MANIFEST_PATH,
@@ -119,13 +125,15 @@ def show_manifest(door: _Door) -> HTTPRouteHandler:
             raise NotFound
         sha256, release_id = named.groups()
         document = await door.edge.read(
-            lambda tx: find_manifest(
-                tx,
-                permitted_manifest(
-                    tx, who, product, release_id, embargoed=embargoed, now=hub.now()
-                ),
-                release_id,
-                sha256,
+            lambda tx: shared.share(
+                find_manifest(
+                    tx,
+                    permitted_manifest(
+                        tx, who, product, release_id, embargoed=embargoed, now=hub.now()
+                    ),
+                    release_id,
+                    sha256,
+                )
             )
         )
         return _answer(door, request, document)
@@ -133,14 +141,15 @@ def show_manifest(door: _Door) -> HTTPRouteHandler:
     return handler
 
 
-def _answer(door: _Door, request: AnyRequest, document: str) -> ASGIResponse:
+def _answer(door: _Door, request: AnyRequest, document: SignedDocument) -> ASGIResponse:
     """The document with its digest as ETag, or 304 (RFC 9110 section 13)."""
-    body = document.encode()
-    etag = f'"{hashlib.sha256(body).hexdigest()}"'
+    etag = f'"{document.sha256}"'
     headers = {"cache-control": _CACHE_CONTROL, "vary": "authorization", "etag": etag}
     # Documents are told apart by what they are: dates do not count, and ranges are not given.
     asked = Conditions(if_none_match=conditions_of(request.scope["headers"]).if_none_match)
     now = door.edge.hub.now()
-    if isinstance(evaluate("GET", asked, Representation(len(body), etag, now), now), NotModified):
+    if isinstance(
+        evaluate("GET", asked, Representation(len(document.body), etag, now), now), NotModified
+    ):
         return ASGIResponse(body=b"", status_code=304, headers=headers)
-    return ASGIResponse(body=body, headers=headers, media_type="application/json")
+    return DocumentResponse(document, headers)
