@@ -38,10 +38,14 @@ from entrepot.core.accounts.grant_tables import (
 )
 from entrepot.core.accounts.tables import sessions, users
 from entrepot.core.catalogue.tables import assets, product_downloads
+from entrepot.core.events import Wanted, list_events
 from entrepot.core.webhooks.makers import still_hears_everything
 from entrepot.core.webhooks.tables import webhooks as webhook_table
 from entrepot.db import Tx
 from entrepot.errors import Denied, Gone
+from entrepot.web.admin_api._actions import Call
+from entrepot.web.admin_api._events import parse_events, stream_events
+from entrepot.web.admin_api._query import Slice
 from entrepot.web.pages.visitors import Visitor
 from entrepot.web.server import Server, build_app
 from tests import factories
@@ -419,6 +423,33 @@ def test_nobody_is_told_of_scopes_that_a_role_has_taken_along(hub: Hub) -> None:
             told = world.ask(new, path="/oauth/introspect", token=given[kind]).json()
             assert (told["active"], told["scope"]) == (True, "entitlements"), kind
         assert world.refresh(given["refresh_token"], new).json()["scope"] == "entitlements"
+
+
+def test_a_slow_reader_of_the_log_hears_of_nothing_that_comes_after(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is always behind would hear of everything, with a token that has ended."""
+    monkeypatch.setattr("entrepot.core.events.reading.WALK_TAKE", 1)
+    monkeypatch.setattr("entrepot.core.events.exporting.PORTION", 1)
+    hub, who = gate.hub, gate.person(OPERATOR)
+    call = Call(who, hub.now(), {}, {"format": "jsonl"}, Slice(0, 1), None)
+    with hub.database.read() as tx:
+        asked = parse_events(tx, call)
+        told = len(list_events(tx, Wanted(), take=1000))
+
+    async def read() -> list[str | bytes]:
+        lines = []
+        pieces = stream_events(gate.app._edge, asked).iterator
+        assert isinstance(pieces, AsyncIterator)
+        async for piece in pieces:
+            lines.append(piece)
+            gate.person(CUSTOMER)  # is an event each time
+        return lines
+
+    lines = gate.loop.run_until_complete(read())
+    assert len(lines) == told > 1
+    with hub.database.read() as tx:
+        assert len(list_events(tx, Wanted(), take=1000)) > told
 
 
 def test_a_data_uri_is_no_way_around_the_operators_limit(hub: Hub) -> None:

@@ -45,15 +45,18 @@ def list_events(
     return list(tx.execute(query.order_by(events.c.id.desc())))
 
 
-def walk_events(database: Database, wanted: Wanted) -> Iterator[Row[Any]]:
+def walk_events(
+    database: Database, wanted: Wanted, *, before: int | None = None
+) -> Iterator[Row[Any]]:
     """Every event that fits, oldest first. No transaction is open between two portions.
 
-    What happens meanwhile comes along, as long as it is before `wanted.until`.
+    What happens meanwhile comes along, as long as it is before `wanted.until` and has a number
+    lower than `before`.
     """
     after = 0
     while True:
         with database.read() as tx:
-            portion = list_events(tx, wanted, after=after, take=WALK_TAKE)
+            portion = list_events(tx, wanted, after=after, before=before, take=WALK_TAKE)
         yield from portion
         if len(portion) < WALK_TAKE:
             return

@@ -66,13 +66,14 @@ _FILTERS = (
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which events, and how."""
+    """Which events, and how. `newest` is the number of the last that fits at this moment."""
 
     wanted: Wanted
     after: int | None
     before: int | None
     take: int
     format: str
+    newest: int = 0
 
 
 def parse_events(tx: Tx, call: Call[None]) -> Asked:
@@ -90,9 +91,8 @@ def parse_events(tx: Tx, call: Call[None]) -> Asked:
     wanted = Wanted(
         since, until, query.get("type"), query.get("actor"), owner, query.get("subject")
     )
-    if form != PAGES:
-        # What is wrong with the filter is told now: once the stream has begun it could only break.
-        list_events(tx, wanted, take=1)
+    # What is wrong with the filter is told now: once the stream has begun it could only break.
+    found = [] if form == PAGES else list_events(tx, wanted, take=1)
     take = _int(query, "take", 1, TAKE_MAX)
     return Asked(
         wanted,
@@ -100,6 +100,7 @@ def parse_events(tx: Tx, call: Call[None]) -> Asked:
         _int(query, "before", 0, INT64_MAX),
         TAKE if take is None else take,
         form,
+        max((row.id for row in found), default=0),
     )
 
 
@@ -121,8 +122,13 @@ def _list(tx: Tx, call: Call[None]) -> Outcome:
 
 
 def stream_events(edge: Edge, asked: Asked) -> Stream:
-    """Everything that fits, read and written portion by portion."""
-    rows = FORMATS[asked.format](walk_events(edge.hub.database, asked.wanted))
+    """Everything that fits when it begins, read and written portion by portion.
+
+    Nothing of what happens meanwhile: whoever reads slowly would hear of it for as long as they
+    like, also when their token has ended long since.
+    """
+    log = walk_events(edge.hub.database, asked.wanted, before=asked.newest + 1)
+    rows = FORMATS[asked.format](log)
 
     async def pieces() -> AsyncIterator[bytes]:
         while (piece := await edge.run(lambda: next(rows, None))) is not None:
