@@ -19,12 +19,13 @@ _SOCKET_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens to the body of an answer after `at` bytes: cut, stall (for `seconds`, then
-    cut) or flip (of one bit; the rest passes)."""
+    """What happens to the body of an answer after `at` bytes: cut, stall (for `seconds`, and
+    until `meanwhile` has been done, then cut) or flip (of one bit; the rest passes)."""
 
     kind: str
     at: int
     seconds: float = 0.0
+    meanwhile: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,13 @@ class BadLine:
     @property
     def port(self) -> int:
         return int(self._listener.getsockname()[1])
+
+    def break_once(
+        self, *, at: int = 100_000, seconds: float, meanwhile: Callable[[], object] | None = None
+    ) -> None:
+        """Stall the first answer with bytes, then cut it."""
+        fault = Fault("stall", at, seconds, meanwhile)
+        self.choose = lambda asked: None if asked.number else fault
 
     def heal(self) -> None:
         """A good and empty line again, with nothing counted."""
@@ -125,6 +133,8 @@ class BadLine:
             if fault is not None and sent + len(body) > fault.at:
                 if fault.kind != "flip":
                     self._pass(near, body[: fault.at - sent])
+                    if fault.meanwhile is not None:
+                        fault.meanwhile()
                     self._closing.wait(fault.seconds)
                     return False
                 at = fault.at - sent

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ import pytest
 
 from entrepot.client.errors import ExitCode
 from entrepot.daemon.demo.visitor import accept_licence
+from tests.system.bad_line import bad_line
 from tests.system.hubs import ENTREPOT, Customer, Hub, Ran, customer, free_port, running_hub
-from tests.system.slow_link import breaking_line
 
 ADA, CHIYO, DIETER = "ada@halden.example", "chiyo@okabe.example", "dieter@vega.example"
 HALDEN, OKABE, VEGA = "Halden Microsystems", "Okabe Robotics", "Vega Aerodata"
@@ -188,13 +187,13 @@ def test_a_revocation_stops_a_download_in_its_middle(data: Path, tmp_path: Path)
 
     def revoke() -> None:
         revoked.append(hub.operate("revoke", expected["entitlement_id"]))
-        time.sleep(5.2)
 
     with (
-        breaking_line(revoke) as line,
+        bad_line() as line,
         running_hub(data, public_url=f"http://127.0.0.1:{line.port}", web_processes="1") as hub,
     ):
         line.target = ("127.0.0.1", int(hub.bind.split(":")[1]))
+        line.break_once(seconds=5.2, meanwhile=revoke)
         expected = newest(hub, "plain", OKABE, "EP100")[0]
         who = customer(hub, tmp_path / "home", ENTREPOT)
         said = who.run(
@@ -204,7 +203,7 @@ def test_a_revocation_stops_a_download_in_its_middle(data: Path, tmp_path: Path)
         )
         assert [ran.code for ran in revoked] == [0], revoked
         refused(said, ExitCode.DENIED, "revoked")
-        first, second = line.downloads()
+        first, second = (asked.head for asked in line.asked)
         assert b"Range" not in first
         assert b"Range: bytes=" in second
         assert not (who.home / "files" / expected["file_name"]).exists()
@@ -213,7 +212,7 @@ def test_a_revocation_stops_a_download_in_its_middle(data: Path, tmp_path: Path)
 def test_a_link_that_dies_meanwhile_is_replaced(data: Path, tmp_path: Path) -> None:
     """Links live for two seconds here; the line is cut later than that."""
     with (
-        breaking_line(lambda: time.sleep(2.2)) as line,
+        bad_line() as line,
         running_hub(
             data,
             public_url=f"http://127.0.0.1:{line.port}",
@@ -222,6 +221,7 @@ def test_a_link_that_dies_meanwhile_is_replaced(data: Path, tmp_path: Path) -> N
         ) as hub,
     ):
         line.target = ("127.0.0.1", int(hub.bind.split(":")[1]))
+        line.break_once(seconds=2.2)
         expected = newest(hub, "plain", HALDEN)[0]
         who = customer(hub, tmp_path / "home", ENTREPOT)
         said = who.run(
@@ -231,6 +231,6 @@ def test_a_link_that_dies_meanwhile_is_replaced(data: Path, tmp_path: Path) -> N
         )
         assert said.code == 0, said
         assert digest(who.home / "files" / expected["file_name"]) == expected["sha256"]
-        heads = line.downloads()
+        heads = [asked.head for asked in line.asked]
         assert len({head.split()[1] for head in heads}) > 1, "a new link was asked for"
         assert b"Range: bytes=" in heads[-1]
