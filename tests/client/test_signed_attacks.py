@@ -93,6 +93,8 @@ def test_another_product_is_not_taken_for_the_one_that_is_signed(
         assert (ran.code, downloaded(home / "wrong")) == (ExitCode.UNTRUSTED, []), ran
         assert f"was for the signed product {CODE}" in ran.err
     assert run("bundle", ENTITLEMENT, "-o", "wrong.tar").code == ExitCode.UNTRUSTED
+    links = run("links", ENTITLEMENT)
+    assert (links.code, links.out) == (ExitCode.UNTRUSTED, "")
     assert run("trust", "remove", CODE).code == 0
     assert run(*by_number).code == 0
 
@@ -170,6 +172,8 @@ def test_verify_does_not_believe_the_notes_of_a_folder_over_the_keys(
     mirror = home / "mirror"
     verified = run("verify", "mirror")
     assert (verified.code, "1 as their publisher signed" in verified.err) == (0, True), verified
+    [numbers] = (home / ".entrepot" / "trust").glob("*/entitlements.json")
+    assert json.loads(numbers.read_text()) == {ENTITLEMENT: CODE}
 
     # The old release under the path of a newer one.
     shutil.copytree(mirror, home / "replayed")

@@ -16,8 +16,11 @@ from entrepot.client.finding import (
     find_version,
     match_artifacts,
     parse_wanted,
+    product_code,
 )
+from entrepot.client.holdings import hold_entitlement
 from entrepot.client.linking import FileLink, curl_lines, file_links, metalink
+from entrepot.client.trust import Trust
 
 _FORMS = ("curl", "metalink", "urls", "json")
 
@@ -53,7 +56,11 @@ def links(
     declared = country_code(country) if country else None
     with setup.client() as client:
         asked = parse_wanted(wanted)
-        entitlement_id = str(find_entitlement(client, asked.what).get("id", ""))
+        entitlement = find_entitlement(client, asked.what)
+        entitlement_id, product = str(entitlement.get("id", "")), product_code(entitlement)
+        if product != asked.what:
+            trust = Trust(setup.profile().root, client.api.base.url)
+            hold_entitlement(trust, entitlement_id, product)
         release = find_version(client, entitlement_id, asked.version)
         chosen = _artifacts(client, entitlement_id, release, patterns)
         release_id = str(release.get("id", ""))

@@ -2,16 +2,17 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from entrepot.client.downloader import Downloaded
-from entrepot.client.errors import BadAnswer, ClientError
+from entrepot.client.errors import BadAnswer, ClientError, DiskFull
 from entrepot.client.kept_partial import mark_of, room_taken
 from entrepot.client.names import distinct_name, name_key, safe_name
+from entrepot.client.old_parts import OldParts
 from entrepot.client.partial import check_room
 from entrepot.client.stop import Stop
 from entrepot.client.verification import expected_of
@@ -62,7 +63,7 @@ def plan_names(artifacts: Sequence[Mapping[str, Any]]) -> list[Item]:
 def check_room_for_all(items: Sequence[Item], folder: Path) -> None:
     """Raises DiskFull when what is not there yet cannot fit. Files of the right size count as
     there, and what an earlier run left of others; whether they are right is seen later."""
-    needed = 0
+    needed, targets = 0, list[tuple[Path, str]]()
     for item in items:
         try:
             expected = expected_of(item.artifact)
@@ -71,8 +72,23 @@ def check_room_for_all(items: Sequence[Item], folder: Path) -> None:
         size = expected.size or 0
         target = folder / item.name
         if not target.is_file() or os.stat(target).st_size != size:  # noqa: PTH116 - one call
-            needed += max(0, size - room_taken(target, mark_of(expected)))
-    check_room(folder, needed)
+            targets.append((target, mark_of(expected)))
+            needed += max(0, size - room_taken(*targets[-1]))
+    require_room(folder, needed, targets)
+
+
+def require_room(folder: Path, needed_bytes: int, targets: Iterable[tuple[Path, str]]) -> None:
+    """Raises DiskFull when there is no room, nor would be without old parts, which then go.
+
+    `targets` are the files that are to come, each with the mark of the part to go on with.
+    """
+    try:
+        check_room(folder, needed_bytes)
+    except DiskFull:
+        old_parts = OldParts()
+        for target, mark in targets:
+            old_parts.sweep(target, keep=mark)
+        check_room(folder, needed_bytes)
 
 
 def download_items(

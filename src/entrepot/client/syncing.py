@@ -16,7 +16,7 @@ from time import monotonic
 from typing import Any
 
 from entrepot.client.attesting import attest
-from entrepot.client.batch import Item, Outcome, download_items
+from entrepot.client.batch import Item, Outcome, download_items, require_room
 from entrepot.client.choices import EVERYTHING, Choice, choose, takes_product
 from entrepot.client.client import Client
 from entrepot.client.downloader import Downloaded, Watcher
@@ -28,6 +28,7 @@ from entrepot.client.errors import (
     NotFound,
 )
 from entrepot.client.holdings import note_entitlement
+from entrepot.client.kept_partial import mark_of
 from entrepot.client.layouts import check_folders
 from entrepot.client.manifests import Manifest, fetch_manifest, save_manifest
 from entrepot.client.mirror_state import (
@@ -38,12 +39,12 @@ from entrepot.client.mirror_state import (
     save_state,
 )
 from entrepot.client.offers import Answers, Offers, ask_for_offers
-from entrepot.client.partial import check_room, make_folder
+from entrepot.client.partial import make_folder
 from entrepot.client.permissions import explain_artifact
 from entrepot.client.rates import RateLimit
 from entrepot.client.sync_plans import REMOVABLE, Fate, Leftover, Plan, Step, plan_sync
 from entrepot.client.trust import Trust
-from entrepot.client.verification import Expected, hash_file
+from entrepot.client.verification import Expected, expected_of, hash_file
 
 _SAVE_SECONDS_MIN = 1.0
 # What is not asked again for as long as the release is not offered.
@@ -259,7 +260,9 @@ def fetch(
     steps = {step.path: step for step in prepared.plan.to_fetch()}
     make_folder(folder)
     check_folders(folder, steps)
-    check_room(folder, sum(step.file.size for step in steps.values() if _is_absent(folder, step)))
+    absent = [step for step in steps.values() if _is_absent(folder, step)]
+    targets = [(folder / step.path, mark_of(expected_of(step.file.artifact))) for step in absent]
+    require_room(folder, sum(step.file.size for step in absent), targets)
     keeper = _Keeper(folder, state)
 
     def fetch_one(item: Item) -> Downloaded:
