@@ -241,7 +241,10 @@ def permitted_artifacts(
     bound = bind_request(request, now)
     child = request.reference.child_product_id is not None
     if only:
-        wanted = {parse_uuid(artifact_id) for artifact_id in only}
+        named = {parse_uuid(artifact_id) for artifact_id in only}
+        wanted = {artifact_id for artifact_id in named if artifact_id is not None}
+        if len(wanted) != len(named):
+            raise NotFound
         chosen = bound | {"artifact_ids": listed_texts(wanted)}
         rows = permission("chosen", child=child).all(tx, chosen)
     else:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, exists, func, insert, select, update
+from sqlalchemy import Row, bindparam, exists, func, insert, select, update
 
 from entrepot.core.accounts import SecretBox
 from entrepot.core.accounts.tables import api_clients, organisations
@@ -20,7 +20,7 @@ from entrepot.core.webhooks.planning import active
 from entrepot.core.webhooks.signing import signed_headers
 from entrepot.core.webhooks.subscriptions import disable_webhook
 from entrepot.core.webhooks.tables import attempts, deliveries, webhooks
-from entrepot.db import Tx
+from entrepot.db import Prepared, Tx
 from entrepot.errors import NotFound
 
 ATTEMPT_SECONDS_MAX = 15.0
@@ -86,23 +86,30 @@ class Attempted:
         return self.status is not None and 200 <= self.status < 300
 
 
-def list_due(tx: Tx, *, now: datetime) -> list[Due]:
-    """Webhooks that have something due; healthy ones first, and what is due for longest."""
+def _due() -> Prepared:
     due = (
         deliveries.c.webhook_id == webhooks.c.id,
         deliveries.c.state == "waiting",
-        deliveries.c.due_at <= now,
+        deliveries.c.due_at <= bindparam("now", type_=deliveries.c.due_at.type),
     )
     since = select(func.min(deliveries.c.due_at)).where(*due).scalar_subquery()
-    query = (
+    return Prepared(
         select(*webhooks.c["id", "organisation_id", "failing_since"])
         .join(organisations, organisations.c.id == webhooks.c.organisation_id)
         .outerjoin(api_clients, api_clients.c.id == webhooks.c.api_client_id)
         .where(active(), exists().where(*due))
         .order_by(since, webhooks.c.id)
     )
+
+
+_DUE = _due()  # asked for four times a second
+
+
+def list_due(tx: Tx, *, now: datetime) -> list[Due]:
+    """Webhooks that have something due; healthy ones first, and what is due for longest."""
     found = [
-        Due(row.id, row.organisation_id, row.failing_since is not None) for row in tx.execute(query)
+        Due(row.id, row.organisation_id, row.failing_since is not None)
+        for row in _DUE.all(tx, {"now": now})
     ]
     return sorted(found, key=lambda each: each.failing)
 
