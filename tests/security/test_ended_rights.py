@@ -6,6 +6,7 @@ after that; a role, a password or an account may change while something of it is
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -41,7 +42,7 @@ from entrepot.core.catalogue.tables import assets, product_downloads
 from entrepot.core.events import Wanted, list_events
 from entrepot.core.webhooks.makers import still_hears_everything
 from entrepot.core.webhooks.tables import webhooks as webhook_table
-from entrepot.db import Tx
+from entrepot.db import Database, Tx
 from entrepot.errors import Denied, Gone
 from entrepot.web.admin_api._actions import Call
 from entrepot.web.admin_api._events import parse_events, stream_events
@@ -357,6 +358,33 @@ def test_nobody_comes_back_by_an_invitation_of_their_own(tx: Tx, fate: str) -> N
         accounts.set_roles(tx, admin.id, (CUSTOMER,), actor="operator", now=NOW)
     with pytest.raises(Gone):
         accounts.accept_invitation(tx, secret, HASH, now=NOW)
+
+
+def test_who_is_promoted_at_this_moment_is_no_longer_the_administrators(
+    database: Database,
+) -> None:
+    with database.write() as tx:
+        organisation = factories.add_organisation(tx)
+        admin = factories.add_user(tx, organisation, roles=(CUSTOMER, ORGANISATION_ADMIN))
+        ada = factories.add_user(tx, organisation)
+    refused: list[str] = []
+
+    def shut_out() -> None:
+        try:
+            with database.write() as tx:
+                accounts.set_member_disabled(tx, admin, ada.id, disabled=True, now=NOW)
+        except Denied as error:
+            refused.append(error.code)
+
+    other = threading.Thread(target=shut_out)
+    with database.write() as tx:
+        accounts.set_roles(tx, ada.id, (OPERATOR,), actor="operator", now=NOW)
+        other.start()
+        other.join(0.3)  # it has looked by now, or waits
+    other.join()
+    assert refused == ["member-protected"]
+    with database.read() as tx:
+        assert accounts.load_user(tx, ada.id).roles == {OPERATOR}
 
 
 def test_a_provider_signs_nobody_in_who_became_publisher_or_operator(tx: Tx) -> None:

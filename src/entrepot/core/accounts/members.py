@@ -262,6 +262,8 @@ def _is_theirs(row: Row[Any]) -> bool:
 
 
 def _changeable(tx: Tx, who: Principal, number: int) -> Row[Any]:
+    # Whoever promotes the person at this moment goes first, and then they are not theirs.
+    tx.execute(select(users.c.id).where(users.c.id == number).with_for_update(key_share=True))
     row = _member(tx, who, number)
     if row.id == who.user_id:
         raise Denied(
