@@ -17,7 +17,7 @@ from entrepot.daemon.app import run as run_here
 from entrepot.daemon.desk import Desk
 from tests.system.hubs import ENTREPOTD, clean_environment, run
 
-KILLS = 8  # the soak has 200
+KILLS = 5  # the soak has 200
 FILES = 3
 FILE_BYTES = 12 << 20
 SECONDS_MAX = 60.0
