@@ -220,7 +220,7 @@ def _look_briefly(system: Any, database: Database) -> None:
     """Have the threads that look for jobs do next to nothing where there are none.
 
     DBOS reads the queue's limits and builds and runs a recursive query for its partitions each
-    time: 3.5 ms, which five times a second for three queues is 5 % of a core, day and night.
+    time. That is milliseconds, five times a second for each queue, day and night.
     """
     jobs = system.tables.workflow_status.c
     waiting: Select[Any] = (
