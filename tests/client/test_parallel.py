@@ -200,6 +200,19 @@ def test_where_that_is_refused_each_link_is_asked_for(
     assert (len(hub.asked("/metalink")), len(hub.asked("/http"))) == (1, 4)
 
 
+def test_no_link_is_asked_for_that_nobody_takes() -> None:
+    asked: list[Sequence[str]] = []
+
+    def ask(ids: Sequence[str]) -> bytes:
+        asked.append(ids)
+        return b"<a/>"
+
+    files = [{"id": str(n), "sha256": f"{n}" * 64, "fileSize": 1} for n in range(2)]
+    stock = LinkStock(ask, files)
+    # The last comes first: alone it goes by itself, and the other then, too.
+    assert (stock.take("1"), stock.take("0"), asked) == (None, None, [])
+
+
 @pytest.mark.parametrize(
     "document", [b"", b"<a", b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', b"<a/>"]
 )

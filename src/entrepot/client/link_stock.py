@@ -40,6 +40,7 @@ class LinkStock:
         self._links: dict[str, list[tuple[float, str]]] = {}
         self._begin = self._end = 0  # the places that were asked for last
         self._used = 0  # of these
+        self._settled: set[int] = set()  # places that want no link any more
         self._asking: threading.Thread | None = None
         self._given_up = False
 
@@ -53,7 +54,9 @@ class LinkStock:
                 if self._asking is not None:
                     self._changed.wait()
                 elif self._given_up or not self._ask_for(place, place):
+                    self._settled.add(place)
                     return None
+            self._settled.add(place)
             self._used += 1
             if place >= (self._begin + self._end) // 2 and self._asking is None:
                 self._ask_for(self._end, place)
@@ -87,26 +90,28 @@ class LinkStock:
             count = min(AT_ONCE_MAX, max(_FIRST, 2 * (self._end - self._begin)))
         elif begin > place:
             return False  # not before it has to be
-        ids = self._ids[begin : begin + count]
-        if len(ids) < 2:
+        end = min(begin + count, len(self._ids))
+        # Several are at work, not always in this order: a link that nobody takes is not asked for.
+        places = [each for each in range(begin, end) if each not in self._settled]
+        if len(places) < 2:
             return False
-        self._begin, self._end, self._used = begin, begin + len(ids), 0
-        self._asking = threading.Thread(target=self._bring, args=(ids,), daemon=True)
+        self._begin, self._end, self._used = begin, end, 0
+        self._asking = threading.Thread(target=self._bring, args=(places,), daemon=True)
         self._asking.start()
         return True
 
-    def _bring(self, ids: Sequence[str]) -> None:
+    def _bring(self, places: Sequence[int]) -> None:
         until = monotonic() + FRESH_SECONDS
         links: dict[str, list[str]] = {}
         try:
-            links = _links_of(self._ask(ids))
+            links = _links_of(self._ask([self._ids[each] for each in places]))
         except ClientError:
             pass  # one by one from now on: that tells whose fault it is
         finally:
             with self._changed:
                 for digest, urls in links.items():
                     self._links.setdefault(digest, []).extend((until, url) for url in urls)
-                asked = self._digests[self._begin : self._end]
+                asked = [self._digests[each] for each in places]
                 # What it gives has to be what was asked for.
                 self._given_up |= not all(digest in self._links for digest in asked)
                 self._asking = None
