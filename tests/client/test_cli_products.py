@@ -153,6 +153,8 @@ def test_what_download_fetched_is_verified_by_what_it_noted(run: Run, hub: Hub, 
     (folder / "sub" / ".entrepot" / "state.json").touch()
     code, said = verify()
     assert (code, "changed  md5.zip" in said, "sub" in said) == (8, True, False)
+    (folder / "installer.tar.gz").write_bytes(b"")
+    assert "0 ok, 2 changed; none as the hub said at the download." in verify()[1]
     (folder / ".entrepot" / "downloads.json").write_text("{}")
     assert verify()[0] == 9
     assert run("download", "DS000B", "-d", "in").code == 0, "it is written anew"

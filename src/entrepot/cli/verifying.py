@@ -224,6 +224,9 @@ def _show(found: list[Verified]) -> None:
     counts = counts_of(found)
     told = ", ".join(f"{count} {name}" for name, count in counts.items() if count or name == "ok")
     right: Counter[str] = Counter(one.against for one in found if one.standing == "ok")
-    by = ", ".join(f"{right[each]} as {said}" for each, said in _AGAINST.items() if right[each])
+    held = {one.against for one in found if one.standing != "unknown"}
+    by = ", ".join(
+        f"{right[each] or 'none'} as {said}" for each, said in _AGAINST.items() if each in held
+    )
     bad = counts["changed"] or counts["missing"]
     say(told + (f"; {by}" if by else "") + ".", color="red" if bad else "green")
