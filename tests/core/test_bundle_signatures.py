@@ -36,7 +36,7 @@ from entrepot.core.manifests.roots import RootSpec, install_root, prepare_root
 from entrepot.core.manifests.signing import install_targets, prepare_targets, sign_releases
 from entrepot.core.manifests.tables import manifest_roles
 from entrepot.db import Database, connect
-from entrepot.errors import Conflict, Invalid
+from entrepot.errors import Conflict, Invalid, NotFound
 from entrepot.kit.text import format_instant
 from tests import factories
 from tests.core.bundling_world import open_store, pack
@@ -402,10 +402,13 @@ def test_what_was_not_signed_makes_nothing_free(publisher: Publisher, bunker: Bu
     describe(told)
     forged = {"name": "Free", "usECCN": [], "eccnRestricted": False, "deliveryMethod": "none"}
     told["products"][0] |= forged
+    told["products"].append(told["products"][0] | {"code": "UNSIGNED"})
     bunker.take(pack(told, [data for _, data in FILES], documents), root)
     with bunker.database.read() as tx:
         product = find_product(tx, publisher.code)
         rows = catalogue.list_artifacts(tx, release_id)
+        with pytest.raises(NotFound):
+            find_product(tx, "UNSIGNED")
     assert (product.name, product.us_eccn, product.eccn_restricted) == ("Signed", ["3D001"], True)
     assert product.delivery_method == "download"
     assert [(row.repository, row.controlled) for row in rows] == [

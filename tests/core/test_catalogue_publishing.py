@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.event import listen
 
 from entrepot.blobs import Digests, LocalBlobStore
 from entrepot.core import catalogue
@@ -73,6 +74,25 @@ def test_a_release_appears_whole(database: Database, store: LocalBlobStore, prod
             assert stream.read() == data
         expected = factories.digests_of(data)
         assert (row.sha256, row.md5, row.crc32) == (expected.sha256, expected.md5, expected.crc32)
+
+
+def test_many_files_ask_the_database_no_more_than_few(
+    database: Database, store: LocalBlobStore, product: str
+) -> None:
+    """Others wait for the transaction that shows a release: a second, once, for 1,000 files."""
+    asked: list[str] = []
+    listen(database.engine, "before_cursor_execute", lambda *told: asked.append(told[2]))
+    counts = []
+    for many in (2, 40):
+        asked.clear()
+        files = [source(f"{many}-{one}.bin", f"{many} {one}".encode()) for one in range(many)]
+        release_id = publish(database, store, product, *files, name=str(many))
+        counts.append(len(asked))
+        with database.read() as tx:
+            rows = catalogue.list_artifacts(tx, release_id)
+        assert [row.file_name for row in rows] == [file.spec.file_name for file in files]
+        assert [row.position for row in rows] == list(range(1, many + 1))
+    assert counts[0] == counts[1]
 
 
 def test_the_same_bytes_are_stored_once(

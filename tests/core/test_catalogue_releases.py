@@ -8,6 +8,7 @@ import pytest
 
 from entrepot.core import catalogue
 from entrepot.core.catalogue import ArtifactSpec, ReleaseSpec
+from entrepot.core.catalogue.releases import NewArtifact, add_artifacts, artifact_values
 from entrepot.db import Database, Tx
 from entrepot.errors import Conflict, EntrepotError, Invalid, NotFound
 from tests import factories
@@ -111,6 +112,11 @@ def test_a_file_name_is_taken_once_a_release_whatever_its_form_and_case(tx: Tx, 
         add(tx, release_id, other)
     assert caught.value.code == "file-name-taken"
     assert len(catalogue.list_artifacts(tx, release_id)) == 1
+    of_other = artifact_values(ArtifactSpec(other))
+    twice = [NewArtifact(of_other, factories.digests_of(b"bytes"))] * 2
+    with pytest.raises(Conflict) as caught:
+        add_artifacts(tx, draft(tx), twice, actor=OPERATOR, now=NOW)
+    assert caught.value.code == "file-name-taken"
 
 
 @pytest.mark.parametrize(

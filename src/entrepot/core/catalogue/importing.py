@@ -5,7 +5,7 @@ left alone, so that a bundle can be imported again; what is here under the same 
 another thing is refused before anything is stored.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -30,8 +30,9 @@ from entrepot.core.catalogue.releases import (
     AVAILABLE,
     DRAFT,
     ArtifactSpec,
+    NewArtifact,
     ReleaseSpec,
-    add_artifact,
+    add_artifacts,
     artifact_values,
     create_release,
     list_artifacts,
@@ -156,6 +157,7 @@ def import_bundle(
         with database.read() as tx:
             check_import(tx, index, targets)
         for release in index.releases:
+            files = new_artifacts(release, stored)
             with database.write() as tx:
                 imported = import_release(
                     tx,
@@ -164,7 +166,7 @@ def import_bundle(
                     release,
                     targets[release.product],
                     texts=bundle.texts,
-                    stored=stored,
+                    files=files,
                     publish=publish,
                     origin=bundle.sha256,
                     actor=actor,
@@ -219,6 +221,14 @@ def artifact_spec(artifact: BundledArtifact) -> ArtifactSpec:
         repository=artifact.repository,
         uncontrolled=True,
     )
+
+
+def new_artifacts(release: BundledRelease, stored: Mapping[str, Digests]) -> list[NewArtifact]:
+    """The files of a release whose bytes are stored, made ready before a transaction begins."""
+    return [
+        NewArtifact(artifact_values(artifact_spec(one)), stored[one.sha256], one.id)
+        for one in release.artifacts
+    ]
 
 
 def _product_spec(target: Target, *, licence: str | None) -> ProductSpec:
@@ -293,7 +303,7 @@ def import_release(
     target: Target,
     *,
     texts: Mapping[str, str],
-    stored: Mapping[str, Digests],
+    files: Sequence[NewArtifact],
     publish: bool,
     origin: str,
     actor: str,
@@ -311,19 +321,10 @@ def import_release(
         outcome = _show_again(tx, held, release, publish=publish, actor=actor, now=now)
         return Imported(product.code, release.name, held.id, outcome)
     _refuse_taken(tx, release)
-    hold_bytes(tx, store, [stored[one.sha256] for one in release.artifacts], now=now)
+    hold_bytes(tx, store, [file.digests for file in files], now=now)
     spec = release_spec(release)
     create_release(tx, product.id, spec, release_id=release.id, actor=actor, now=now)
-    for artifact in release.artifacts:
-        add_artifact(
-            tx,
-            release.id,
-            artifact_spec(artifact),
-            stored[artifact.sha256],
-            artifact_id=artifact.id,
-            actor=actor,
-            now=now,
-        )
+    add_artifacts(tx, release.id, files, actor=actor, now=now)
     if publish:
         available_at = parse_instant(release.available_at, field="availableAt")
         make_available(tx, release.id, available_at=available_at, actor=actor, now=now)

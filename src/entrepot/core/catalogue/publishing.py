@@ -18,8 +18,9 @@ from entrepot.core.catalogue.products import find_product
 from entrepot.core.catalogue.releases import (
     ARTIFACTS_MAX,
     ArtifactSpec,
+    NewArtifact,
     ReleaseSpec,
-    add_artifact,
+    add_artifacts,
     artifact_values,
     create_release,
     make_available,
@@ -58,7 +59,7 @@ def publish(
     """
     with database.read() as tx:
         found = _check(tx, product, release)
-    _check_sources(sources)
+    values = _check_sources(sources)
     stored: list[Digests] = []
     try:
         for source in sources:
@@ -68,8 +69,8 @@ def publish(
             moment = now()
             hold_bytes(tx, store, stored, now=moment)
             release_id = create_release(tx, found.id, release, actor=actor, now=moment)
-            for source, digests in zip(sources, stored, strict=True):
-                add_artifact(tx, release_id, source.spec, digests, actor=actor, now=moment)
+            files = [NewArtifact(*each) for each in zip(values, stored, strict=True)]
+            add_artifacts(tx, release_id, files, actor=actor, now=moment)
             make_available(tx, release_id, available_at=available_at, actor=actor, now=moment)
     except BaseException:
         drop_unused_bytes(database, store, [digests.sha256 for digests in stored])
@@ -91,11 +92,14 @@ def _check(tx: Tx, product: str, release: ReleaseSpec) -> Row[Any]:
     return found
 
 
-def _check_sources(sources: Sequence[Source]) -> None:
+def _check_sources(sources: Sequence[Source]) -> list[dict[str, Any]]:
     if not 1 <= len(sources) <= ARTIFACTS_MAX:
         raise Invalid(f"A release has 1 to {ARTIFACTS_MAX} files.", field="files")
-    names = [artifact_values(source.spec)["file_name"] for source in sources]
-    folded = [fold_file_name(name) for name in names]
-    for name in names:
-        if folded.count(fold_file_name(name)) > 1:
-            raise Invalid(f"Two of the files are called {name!r}.", field="file_name")
+    values = [artifact_values(source.spec) for source in sources]
+    seen: set[str] = set()
+    for each in values:
+        folded = fold_file_name(each["file_name"])
+        if folded in seen:
+            raise Invalid(f"Two of the files are called {each['file_name']!r}.", field="file_name")
+        seen.add(folded)
+    return values

@@ -6,6 +6,7 @@ on, then perhaps withdrawn. `publishing.publish` does the whole in one go.
 
 import mimetypes
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,10 +15,10 @@ from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from entrepot.blobs import Digests
-from entrepot.core.catalogue.intake import remember_blob
+from entrepot.core.catalogue.intake import remember_blobs
 from entrepot.core.catalogue.repositories import check_repository, is_controlled
 from entrepot.core.catalogue.tables import artifacts, blobs, products, releases
-from entrepot.core.events import Event, record
+from entrepot.core.events import Event, record, record_all
 from entrepot.db import Tx
 from entrepot.errors import Conflict, Invalid, NotFound
 from entrepot.kit.file_names import check_file_name, fold_file_name
@@ -55,6 +56,15 @@ class ArtifactSpec:
     content_type: str | None = None
     repository: str = "general"
     uncontrolled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NewArtifact:
+    """A file whose bytes are stored already: `values` as `artifact_values` gives them."""
+
+    values: Mapping[str, Any]
+    digests: Digests
+    artifact_id: str | None = None  # a new one unless given
 
 
 def check_quality(quality: str, *, field: str) -> str:
@@ -158,6 +168,14 @@ def add_artifact(
 
     Returns the artifact's UUID, a new one unless given.
     """
+    new = NewArtifact(artifact_values(spec), digests, artifact_id)
+    return add_artifacts(tx, release_id, [new], actor=actor, now=now)[0]
+
+
+def add_artifacts(
+    tx: Tx, release_id: str, files: Sequence[NewArtifact], *, actor: str, now: datetime
+) -> list[str]:
+    """As `add_artifact`, of several in their order, a few statements for all of them."""
     release = find_release(tx, release_id, lock=True)
     require_draft(release)
     held = tx.execute(
@@ -165,27 +183,36 @@ def add_artifact(
             artifacts.c.release_id == release.id
         )
     ).all()
-    if len(held) >= ARTIFACTS_MAX:
+    if len(held) + len(files) > ARTIFACTS_MAX:
         raise Conflict(f"A release has at most {ARTIFACTS_MAX} artifacts.", code="release-full")
-    values = artifact_values(spec) | {
-        "id": artifact_id or new_uuid(),
-        "release_id": release.id,
-        "position": max((row.position for row in held), default=0) + 1,
-        "sha256": digests.sha256,
-        "created_at": now,
-    }
     # Names that differ in case only are one file on many customers' machines.
-    folded = fold_file_name(values["file_name"])
-    clash = next((row.file_name for row in held if fold_file_name(row.file_name) == folded), None)
-    if clash is not None:
-        raise Conflict(f"The release has a file {clash!r} already.", code="file-name-taken")
-    remember_blob(tx, digests, now=now)
-    tx.execute(insert(artifacts), values)
-    event = Event(
-        "artifact.added", actor, f"artifact:{values['id']}", data={"sha256": digests.sha256}
+    names = {fold_file_name(row.file_name): row.file_name for row in held}
+    last = max((row.position for row in held), default=0)
+    rows = []
+    for position, file in enumerate(files, start=last + 1):
+        name = file.values["file_name"]
+        folded = fold_file_name(name)
+        if folded in names:
+            raise Conflict(
+                f"The release has a file {names[folded]!r} already.", code="file-name-taken"
+            )
+        names[folded] = name
+        of_row = {
+            "id": file.artifact_id or new_uuid(),
+            "release_id": release.id,
+            "position": position,
+            "sha256": file.digests.sha256,
+            "created_at": now,
+        }
+        rows.append(dict(file.values) | of_row)
+    remember_blobs(tx, [file.digests for file in files], now=now)
+    tx.execute(insert(artifacts), rows)
+    told = (
+        Event("artifact.added", actor, f"artifact:{row['id']}", data={"sha256": row["sha256"]})
+        for row in rows
     )
-    record(tx, event, now=now)
-    return str(values["id"])
+    record_all(tx, told, now=now)
+    return [row["id"] for row in rows]
 
 
 def artifact_values(spec: ArtifactSpec) -> dict[str, Any]:
