@@ -6,7 +6,7 @@ is never accepted by who read an earlier one.
 """
 
 import asyncio
-from typing import Annotated, Any, Literal, Protocol, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 from litestar import get, put
@@ -17,15 +17,13 @@ from litestar.params import PathParameter
 from litestar.response.base import ASGIResponse
 from msgspec import Meta, Struct, field
 
-from entrepot.core.accounts import Principal
 from entrepot.core.entitlements import accept_required_licence, required_licence
 from entrepot.db import Tx
 from entrepot.errors import Invalid
+from entrepot.web.entitlement_api._door import Door
 from entrepot.web.entitlement_api._errors import CACHE_CONTROL, AnyRequest
 from entrepot.web.entitlement_api._operations import LICENCE, answers
-from entrepot.web.entitlement_api._wire import LicenceItem, Wire, Writer
-from entrepot.web.http.callers import Caller
-from entrepot.web.http.edge import Edge
+from entrepot.web.entitlement_api._wire import LicenceItem
 
 LICENCE_PATH = "/{entitlement_id:str}/licence"
 BODY_BYTES_MAX = 4096
@@ -37,27 +35,6 @@ OfEntitlement: TypeAlias = Annotated[
     str, PathParameter(description="Number of an entitlement, or of a group's child.")
 ]
 _encode = msgspec.json.Encoder().encode
-
-
-class _Verb(Protocol):
-    """A verb that reads."""
-
-    def __call__(self, tx: Tx, /) -> Wire: ...
-
-
-class _Door(Protocol):
-    """The part of the door that is needed here."""
-
-    edge: Edge
-    writer: Writer
-
-    async def enter(self, request: AnyRequest) -> tuple[Principal, Caller, dict[str, str]]:
-        """The caller, and the query's parameters."""
-        ...
-
-    async def show(self, verb: _Verb) -> ASGIResponse:
-        """The answer with what a verb reads."""
-        ...
 
 
 class Acceptance(Struct, forbid_unknown_fields=True):
@@ -104,7 +81,7 @@ _BODY = RequestBody(
 )
 
 
-def show_licence(door: _Door) -> HTTPRouteHandler:
+def show_licence(door: Door) -> HTTPRouteHandler:
     """The endpoint that tells which licence an entitlement asks for."""
 
     @get(
@@ -126,7 +103,7 @@ def show_licence(door: _Door) -> HTTPRouteHandler:
     return handler
 
 
-def take_acceptance(door: _Door) -> HTTPRouteHandler:
+def take_acceptance(door: Door) -> HTTPRouteHandler:
     """The endpoint that accepts it."""
     hub = door.edge.hub
 

@@ -4,15 +4,13 @@ Both give out bytes as they were signed. Nothing is signed while somebody waits.
 """
 
 import re
-from typing import Annotated, Protocol, TypeAlias
+from typing import Annotated, TypeAlias
 
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter
 from litestar.response.base import ASGIResponse
 
-from entrepot.assembly import Policy
-from entrepot.core.accounts import Principal
 from entrepot.core.entitlements import permitted_manifest, permitted_metadata
 from entrepot.core.manifests import find_manifest, find_metadata
 from entrepot.errors import NotFound
@@ -28,6 +26,7 @@ from entrepot.web.entitlement_api._documents import (
     SignedDocument,
     SignedDocuments,
 )
+from entrepot.web.entitlement_api._door import Door
 from entrepot.web.entitlement_api._errors import AnyRequest
 from entrepot.web.entitlement_api._operations import (
     IF_NONE_MATCH,
@@ -36,8 +35,6 @@ from entrepot.web.entitlement_api._operations import (
     with_parameters,
 )
 from entrepot.web.entitlement_api._wire_manifests import MANIFEST, METADATA
-from entrepot.web.http.callers import Caller
-from entrepot.web.http.edge import Edge
 
 METADATA_PATH = "/manifests/{product:str}/metadata/{file_name:str}"
 MANIFEST_PATH = "/manifests/{product:str}/targets/{file_name:str}"
@@ -60,18 +57,7 @@ OfManifest: TypeAlias = Annotated[
 ]
 
 
-class _Door(Protocol):
-    """The part of the door that is needed here."""
-
-    edge: Edge
-    policy: Policy
-
-    async def enter(self, request: AnyRequest) -> tuple[Principal, Caller, dict[str, str]]:
-        """The caller, and the query's parameters."""
-        ...
-
-
-def show_metadata(door: _Door) -> HTTPRouteHandler:
+def show_metadata(door: Door) -> HTTPRouteHandler:
     """The endpoint that TUF clients read metadata from."""
     hub, embargoed, shared = door.edge.hub, door.policy.embargoed, SignedDocuments()
 
@@ -105,7 +91,7 @@ def show_metadata(door: _Door) -> HTTPRouteHandler:
     return handler
 
 
-def show_manifest(door: _Door) -> HTTPRouteHandler:
+def show_manifest(door: Door) -> HTTPRouteHandler:
     """The endpoint that TUF clients read targets from."""
     hub, embargoed, shared = door.edge.hub, door.policy.embargoed, SignedDocuments()
 
@@ -141,7 +127,7 @@ def show_manifest(door: _Door) -> HTTPRouteHandler:
     return handler
 
 
-def _answer(door: _Door, request: AnyRequest, document: SignedDocument) -> ASGIResponse:
+def _answer(door: Door, request: AnyRequest, document: SignedDocument) -> ASGIResponse:
     """The document with its digest as ETag, or 304 (RFC 9110 section 13)."""
     etag = f'"{document.sha256}"'
     headers = {"cache-control": _CACHE_CONTROL, "vary": "authorization", "etag": etag}

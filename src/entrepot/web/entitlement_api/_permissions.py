@@ -5,18 +5,16 @@ has not been refused a download. What is not yours is not there, by the
 same statement and the same bytes as at every other endpoint.
 """
 
-from typing import Annotated, Protocol, TypeAlias
+from typing import Annotated, TypeAlias
 
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter
 from litestar.response.base import ASGIResponse
 
-from entrepot.assembly import Policy
-from entrepot.core.accounts import Principal
 from entrepot.core.delivery import explain_artifact_link, explain_links
-from entrepot.db import Tx
 from entrepot.kit.text import check_country
+from entrepot.web.entitlement_api._door import Door
 from entrepot.web.entitlement_api._errors import AnyRequest
 from entrepot.web.entitlement_api._operations import (
     DECLARED_COUNTRY,
@@ -27,9 +25,8 @@ from entrepot.web.entitlement_api._operations import (
     with_parameters,
 )
 from entrepot.web.entitlement_api._query import parse_permission_search
-from entrepot.web.entitlement_api._wire import Permission, PermissionPage, Wire, Writer
+from entrepot.web.entitlement_api._wire import Permission, PermissionPage
 from entrepot.web.http.callers import Caller
-from entrepot.web.http.edge import Edge
 
 PERMISSIONS_PATH = "/permissions"
 _COUNTRY_HEADER = "declared-country-code"
@@ -41,35 +38,13 @@ OfRelease: TypeAlias = Annotated[str, PathParameter(description="UUID of a relea
 OfArtifact: TypeAlias = Annotated[str, PathParameter(description="UUID of an artifact in it.")]
 
 
-class _Verb(Protocol):
-    """A verb that reads."""
-
-    def __call__(self, tx: Tx, /) -> Wire: ...
-
-
-class _Door(Protocol):
-    """The part of the door that is needed here."""
-
-    edge: Edge
-    policy: Policy
-    writer: Writer
-
-    async def enter(self, request: AnyRequest) -> tuple[Principal, Caller, dict[str, str]]:
-        """The caller, and the query's parameters."""
-        ...
-
-    async def show(self, verb: _Verb) -> ASGIResponse:
-        """The answer with what a verb reads."""
-        ...
-
-
 def declared_country(caller: Caller) -> str | None:
     """The country that the caller declares a file to go to. Invalid: it is none."""
     code = caller.headers.get(_COUNTRY_HEADER)
     return None if code is None else check_country(code, field=_COUNTRY_HEADER)
 
 
-def explain_permission(door: _Door, path: str) -> HTTPRouteHandler:
+def explain_permission(door: Door, path: str) -> HTTPRouteHandler:
     """The endpoint below one artifact, `path`."""
     hub = door.edge.hub
 
@@ -106,7 +81,7 @@ def explain_permission(door: _Door, path: str) -> HTTPRouteHandler:
     return handler
 
 
-def explain_permissions(door: _Door) -> HTTPRouteHandler:
+def explain_permissions(door: Door) -> HTTPRouteHandler:
     """The endpoint that finds the artifacts by what a person knows of them."""
     hub = door.edge.hub
 
