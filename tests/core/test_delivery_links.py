@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import delete, select
@@ -14,6 +15,7 @@ from entrepot.core.delivery import (
     StoredFile,
     issue_artifact_link,
     issue_artifact_links,
+    redeem_following,
     redeem_link,
     verify_link,
 )
@@ -213,6 +215,38 @@ def test_those_named_of_a_release_are_issued_together_or_not_at_all(tx: Tx) -> N
         with pytest.raises(NotFound):
             ask(ids[0], stranger)
     assert len(tx.execute(select(leases)).all()) == written
+
+
+def test_links_that_were_issued_together_are_asked_about_together(tx: Tx) -> None:
+    one = case(tx, release={"files": [(f"{n}.bin", bytes([n])) for n in range(6)]})
+    asked: dict[str, Any] = {
+        "number": str(one.number),
+        "release_id": one.release.id,
+        "declared_country": None,
+    }
+    batches = [
+        [link.lease_id for link in issue_artifact_links(tx, KEYRING, who, **asked, now=NOW)[0]]
+        for who in (one.who, one.who, factories.add_user(tx, one.who.organisation_id))
+    ]
+    single = issue(one).lease_id
+    every = [lease_id for batch in batches for lease_id in batch]
+    assert len({*every, single}) == 19
+
+    def following(lease_id: str, take: int = 100) -> list[str]:
+        first = redeem_link(tx, lease_id, now=NOW)
+        found = redeem_following(tx, first, take=take, now=NOW)
+        assert found == [redeem_link(tx, each.lease_id, now=NOW) for each in found]
+        return [each.lease_id for each in found]
+
+    for batch in batches:
+        assert following(batch[0]) == batch[1:], "none of another batch"
+        assert following(batch[2], take=2) == batch[3:5]
+        assert following(batch[5]) == []
+    assert following(single) == []
+    # What `redeem_link` would refuse is not among them.
+    first = redeem_link(tx, batches[0][0], now=NOW)
+    entitlements.revoke(tx, one.number, actor=OPERATOR, now=NOW)
+    assert redeem_following(tx, first, take=100, now=NOW) == []
 
 
 def test_nothing_is_written_where_nothing_is_granted(tx: Tx) -> None:

@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -26,6 +26,8 @@ NOT_FOUND = (
     b' Check the id; list what your organisation is entitled to.","reason":"not-found",'
     b'"remedy":"Check the id; list what your organisation is entitled to."}'
 )
+
+T = TypeVar("T")
 
 
 class Door:
@@ -71,6 +73,10 @@ class Door:
             sent["authorization"] = f"Bearer {token}"
         request = self._client.build_request(method, path, headers=sent, params=params, json=json)
         return self._loop.run_until_complete(self._client.send(request))
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, done on the door's loop."""
+        return self._loop.run_until_complete(work)
 
     def get(
         self,

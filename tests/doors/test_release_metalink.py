@@ -18,6 +18,7 @@ from entrepot.core.delivery.tables import leases
 from entrepot.core.entitlements import PermittedArtifacts, PermittedFile
 from entrepot.core.events.tables import events
 from entrepot.web.entitlement_api import _metalink
+from entrepot.web.links import _leases
 from tests import factories
 from tests.doors.entitlement_world import (
     NOT_FOUND,
@@ -147,6 +148,32 @@ def test_all_or_nothing_for_the_reason_that_one_link_would_be_refused(hub: Hub, 
     ended = door.get(path_of(offer), token, headers=declared)
     assert (ended.status_code, ended.json()["reason"]) == (403, "entitlement-revoked")
     assert door.get(path_of(offer)).status_code == 401
+
+
+def test_the_second_link_in_use_has_the_next_asked_about(
+    hub: Hub, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_leases, "RECHECK_SECONDS", 3600.0)
+    monkeypatch.setattr(_leases, "AHEAD", 2)
+    files = [(f"{n}.bin", bytes([n])) for n in range(5)]
+    offer = offer_files(hub, release={"files": files})
+    assert door.get(path_of(offer), door.token(offer.who)).status_code == 200
+    with hub.database.read() as tx:
+        ids = list(tx.execute(select(leases.c.id).order_by(leases.c.id)).scalars())
+
+    async def use() -> list[list[bool]]:
+        held = _leases.Leases(door.edge)
+        seen = []
+        for used in (0, 1, 4):
+            assert (await held.hold(ids[used])).link.file_name == f"{used}.bin"
+            seen.append([held.warm(each) is not None for each in ids])
+        return seen
+
+    assert door.run(use()) == [
+        [True, False, False, False, False],
+        [True, True, True, True, False],
+        [True] * 5,
+    ]
 
 
 def test_a_file_that_the_quota_has_no_room_for_refuses_all(hub: Hub, door: Door) -> None:

@@ -3,6 +3,7 @@
 from entrepot.core.delivery._coverage import covers
 from entrepot.core.delivery._signing import (
     SignedLink,
+    batch_of,
     invalid_link,
     key_id_of,
     sign_link,
@@ -31,7 +32,7 @@ from entrepot.core.delivery.quotas import (
     note_bytes,
     reserve,
 )
-from entrepot.core.delivery.redeeming import RedeemedLink, StoredFile, redeem_link
+from entrepot.core.delivery.redeeming import RedeemedLink, StoredFile, redeem_following, redeem_link
 from entrepot.core.delivery.releases import release_file_name, release_package
 from entrepot.core.delivery.transfers import (
     Delivery,
@@ -57,6 +58,7 @@ __all__ = [
     "StoredFile",
     "Taking",
     "Transfer",
+    "batch_of",
     "count_downloads",
     "covers",
     "explain_artifact_link",
@@ -79,6 +81,7 @@ __all__ = [
     "note_bytes",
     "order_link",
     "record_transfers",
+    "redeem_following",
     "redeem_link",
     "release_file_name",
     "release_package",

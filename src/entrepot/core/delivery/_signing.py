@@ -22,6 +22,7 @@ from entrepot.kit.clock import from_millis, to_millis
 
 TOKEN_LENGTH = 80
 LEASE_BYTES = 16
+BATCH_DIGITS = 4  # of a lease's id: its number among those that were issued together
 _VERSION = 1
 _HEAD = 1 + 4 + 7 + LEASE_BYTES
 # Into the alphabet that binascii knows; of its own, what we do not use is no character at all.
@@ -99,3 +100,8 @@ def _decode(token: bytes) -> bytes | None:
 
 def _mac(key: LinkKey, head: bytes, name: bytes) -> bytes:
     return hmac.digest(key.secret, head + b"/" + name, "sha256")
+
+
+def batch_of(lease_id: str) -> str:
+    """What the ids of leases that were issued together begin with."""
+    return lease_id[:-BATCH_DIGITS]

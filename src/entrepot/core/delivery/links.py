@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import insert
 
 from entrepot.core.accounts import Keyring, Principal
-from entrepot.core.delivery._signing import LEASE_BYTES, sign_link
+from entrepot.core.delivery._signing import BATCH_DIGITS, LEASE_BYTES, batch_of, sign_link
 from entrepot.core.delivery.quotas import require_room, require_room_for_each
 from entrepot.core.delivery.releases import release_file_name
 from entrepot.core.delivery.tables import leases
@@ -45,6 +45,18 @@ def begin_lease(seconds: int, now: datetime) -> tuple[str, datetime]:
     """The id of a new lease, and when it ends: in `seconds`, at most 600."""
     ends_at = now + timedelta(seconds=min(seconds, LINK_SECONDS_MAX))
     return secrets.token_hex(LEASE_BYTES), ends_at
+
+
+def begin_leases(count: int, seconds: int, now: datetime) -> list[tuple[str, datetime]]:
+    """As `begin_lease` for leases that are issued together: their ids differ in the last digits.
+
+    So those that will be redeemed next are found by the one that is redeemed now. An id is no
+    secret: the signature of a link is.
+    """
+    first, ends_at = begin_lease(seconds, now)
+    if count == 1:
+        return [(first, ends_at)]
+    return [(f"{batch_of(first)}{number:0{BATCH_DIGITS}x}", ends_at) for number in range(count)]
 
 
 def sign_lease(
@@ -222,7 +234,7 @@ def _issue(
 ) -> list[IssuedLink]:
     """A lease and an event for each artifact in `files`, by its file's name; None: the ZIP."""
     release_id = parse_uuid(request.release_id)
-    begun = [begin_lease(seconds, now) for _ in files]
+    begun = begin_leases(len(files), seconds, now)
     shared: dict[str, Any] = {
         "principal": who.label,
         "user_id": who.user_id,

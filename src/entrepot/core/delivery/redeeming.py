@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, select
 
 from entrepot.core import orders
 from entrepot.core.catalogue.tables import blobs
-from entrepot.core.delivery._signing import invalid_link
+from entrepot.core.delivery._signing import BATCH_DIGITS, batch_of, invalid_link
 from entrepot.core.delivery.archive import Archive
 from entrepot.core.delivery.packages import Package
 from entrepot.core.delivery.product_download_links import ANYONE, taker_of_lease
@@ -18,13 +18,16 @@ from entrepot.core.delivery.tables import leases
 from entrepot.core.delivery.transfers import Delivery
 from entrepot.core.entitlements import (
     ArtifactRequest,
+    PermittedArtifact,
     Reference,
+    permitted_among,
     permitted_artifact,
     permitted_artifacts,
     permitted_asset_for,
     permitted_product_download,
 )
 from entrepot.db import Prepared, Tx
+from entrepot.db.schema import Number
 from entrepot.errors import Gone, NotFound
 
 ZIP_TYPE = "application/zip"
@@ -94,27 +97,36 @@ class RedeemedLink:
         return f"{named}/{self.lease_id}" if self.principal == ANYONE else named
 
 
+_COLUMNS = leases.c[
+    "id",
+    "principal",
+    "user_id",
+    "api_client_id",
+    "organisation_id",
+    "entitlement_id",
+    "child_product_id",
+    "release_id",
+    "artifact_id",
+    "order_id",
+    "asset_id",
+    "product_download_id",
+    "sha256",
+    "file_name",
+    "content_type",
+    "country",
+    "declared_country",
+]
 _LEASE = Prepared(
-    select(
-        *leases.c[
-            "principal",
-            "user_id",
-            "api_client_id",
-            "organisation_id",
-            "entitlement_id",
-            "child_product_id",
-            "release_id",
-            "artifact_id",
-            "order_id",
-            "asset_id",
-            "product_download_id",
-            "sha256",
-            "file_name",
-            "content_type",
-            "country",
-            "declared_country",
-        ]
-    ).where(leases.c.id == bindparam("lease_id", type_=leases.c.id.type))
+    select(*_COLUMNS).where(leases.c.id == bindparam("lease_id", type_=leases.c.id.type))
+)
+_FOLLOWING = Prepared(
+    select(*_COLUMNS)
+    .where(
+        leases.c.id > bindparam("lease_id", type_=leases.c.id.type),
+        leases.c.id <= bindparam("last_id", type_=leases.c.id.type),
+    )
+    .order_by(leases.c.id)
+    .limit(bindparam("take", type_=Number))
 )
 
 
@@ -137,7 +149,7 @@ def redeem_link(
             return _redeem_product_download(tx, lease_id, lease, embargoed, now)
         if lease.artifact_id is None:
             return _redeem_release(tx, lease_id, lease, embargoed, now)
-        return _redeem_artifact(tx, lease_id, lease, embargoed, now)
+        return _redeem_artifact(tx, lease, embargoed, now)
     except NotFound as error:
         raise Gone(
             "What this link led to is no longer there.",
@@ -146,12 +158,39 @@ def redeem_link(
         ) from error
 
 
-def _redeem_artifact(
-    tx: Tx, lease_id: str, lease: Any, embargoed: Sequence[str], now: datetime
-) -> RedeemedLink:
-    artifact = permitted_artifact(tx, _request(lease, embargoed), now=now)
+def redeem_following(
+    tx: Tx, link: RedeemedLink, *, take: int, embargoed: Sequence[str] = (), now: datetime
+) -> list[RedeemedLink]:
+    """What the leases give that were issued together with a redeemed one, for the files after it.
+
+    At most `take` of them, and none that `redeem_link` would refuse.
+    """
+    last = batch_of(link.lease_id) + "f" * BATCH_DIGITS
+    bound = {"lease_id": link.lease_id, "last_id": last, "take": take}
+    following = [lease for lease in _FOLLOWING.all(tx, bound) if lease.artifact_id is not None]
+    if not following:
+        return []
+    asked = _request(following[0], embargoed, "")
+    # Issued together they are one caller's, of one release; what is not is asked for by itself.
+    leased = {
+        lease.artifact_id: lease
+        for lease in following
+        if lease.principal == link.principal and _request(lease, embargoed, "") == asked
+    }
+    return [
+        _redeemed(leased[artifact.artifact_id], artifact)
+        for artifact in permitted_among(tx, asked, leased, now=now)
+    ]
+
+
+def _redeem_artifact(tx: Tx, lease: Any, embargoed: Sequence[str], now: datetime) -> RedeemedLink:
+    request = _request(lease, embargoed, lease.artifact_id)
+    return _redeemed(lease, permitted_artifact(tx, request, now=now))
+
+
+def _redeemed(lease: Any, artifact: PermittedArtifact) -> RedeemedLink:
     return RedeemedLink(
-        lease_id,
+        lease.id,
         lease.principal,
         lease.organisation_id,
         artifact.file_name,
@@ -168,7 +207,7 @@ def _redeem_artifact(
 def _redeem_release(
     tx: Tx, lease_id: str, lease: Any, embargoed: Sequence[str], now: datetime
 ) -> RedeemedLink:
-    granted = permitted_artifacts(tx, _request(lease, embargoed), now=now)
+    granted = permitted_artifacts(tx, _request(lease, embargoed, ""), now=now)
     return RedeemedLink(
         lease_id,
         lease.principal,
@@ -284,14 +323,14 @@ def _leased_file(
     )
 
 
-def _request(lease: Any, embargoed: Sequence[str]) -> ArtifactRequest:
+def _request(lease: Any, embargoed: Sequence[str], artifact_id: str) -> ArtifactRequest:
     return ArtifactRequest(
         organisation_id=lease.organisation_id,
         user_id=lease.user_id,
         api_client_id=lease.api_client_id,
         reference=Reference(lease.entitlement_id, lease.child_product_id),
         release_id=lease.release_id,
-        artifact_id=lease.artifact_id or "",
+        artifact_id=artifact_id,
         country=lease.country,
         declared_country=lease.declared_country,
         embargoed=embargoed,

@@ -56,6 +56,7 @@ from entrepot.core.entitlements.owned import (
 from entrepot.core.entitlements.permitting import (
     describe_artifact,
     list_permitted_releases,
+    permitted_among,
     permitted_artifact,
     permitted_artifacts,
     permitted_release,
@@ -126,6 +127,7 @@ __all__ = [
     "list_permitted_downloads",
     "list_permitted_releases",
     "list_signatures",
+    "permitted_among",
     "permitted_artifact",
     "permitted_artifacts",
     "permitted_asset",

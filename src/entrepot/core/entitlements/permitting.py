@@ -214,6 +214,20 @@ def permitted_artifact(tx: Tx, request: ArtifactRequest, *, now: datetime) -> Pe
         raise NotFound
     if row.verdict != GRANTED:
         raise refusal(tx, request, row, bound, row.verdict)
+    return _permitted(row)
+
+
+def permitted_among(
+    tx: Tx, request: ArtifactRequest, artifact_ids: Collection[str], *, now: datetime
+) -> list[PermittedArtifact]:
+    """Ask the predicate for several artifacts of a release; those that are granted, in order."""
+    child = request.reference.child_product_id is not None
+    bound = bind_request(request, now) | {"artifact_ids": listed_texts(artifact_ids)}
+    rows = permission("chosen", child=child).all(tx, bound)
+    return [_permitted(row) for row in rows if row.verdict == GRANTED]
+
+
+def _permitted(row: Any) -> PermittedArtifact:
     return PermittedArtifact(
         row.entitlement_id,
         row.product_id,
