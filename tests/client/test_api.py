@@ -2,6 +2,7 @@
 
 import socket
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,7 +23,7 @@ from entrepot.client import (
 )
 from entrepot.client.answers import error_for
 from entrepot.client.api import segment
-from entrepot.client.connections import parse_address, parse_hub_address
+from entrepot.client.connections import Address, _parse, parse_address, parse_hub_address
 from entrepot.client.retries import Backoff, retry_after_seconds
 from tests.client.conftest import QUICK
 from tests.client.hub import ARTIFACTS, ENTITLEMENT, GROUP, RELEASE, Fault, Hub, running_hub
@@ -213,6 +214,27 @@ def test_addresses_have_one_spelling() -> None:
     assert parse_address("http://127.0.0.1").is_loopback
     assert parse_address("http://[::1]").is_loopback
     assert not parse_address("http://127.0.0.1.example.com").is_loopback
+
+
+PIECES = [
+    *("http", "https", "HTTP", "://", "a", "Z", "h.example", "[::1]", "@", ":", "443", "99999"),
+    *("/", "//", "..", "dl", "%41", "%", "?", "#", "q=1", "&", "\\", " ", "é", "~", "_", ".", "-"),
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=9).map("".join), st.booleans())
+def test_the_quick_way_to_take_a_url_apart_finds_what_the_long_one_does(
+    rest: str, whole: bool
+) -> None:
+    url = f"http://h.example{rest}" if whole else rest
+
+    def found(parse: Callable[[str], Address]) -> Address | str:
+        try:
+            return parse(url)
+        except InvalidUse as error:
+            return error.message
+
+    assert found(parse_address) == found(_parse)
 
 
 def test_a_proxy_gets_the_whole_url_and_loopback_never_does(

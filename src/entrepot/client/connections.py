@@ -75,9 +75,26 @@ class Address:
             return False
 
 
+# An origin and a path in which nothing has to be spelt otherwise, as in a hub's links.
+_PLAIN_URL = re.compile(r"(https?://[a-z0-9.:-]+)(/[A-Za-z0-9%/:=&~+!$,;'@()*._-]*)")
+
+
 @lru_cache(maxsize=16)  # a link is checked where it comes from and where it is followed
 def parse_address(url: str) -> Address:
     """Take an http(s) URL apart. Raises InvalidUse; never echoes a password in the message."""
+    plain = _PLAIN_URL.fullmatch(url)
+    if plain is None or len(url) > _URL_CHARS_MAX:
+        return _parse(url)
+    origin = _parse_origin(plain[1])
+    return Address(origin.scheme, origin.host, origin.port, plain[2], "")
+
+
+@lru_cache(maxsize=16)  # of many links that lead to one hub
+def _parse_origin(url: str) -> Address:
+    return _parse(url)
+
+
+def _parse(url: str) -> Address:
     if len(url) > _URL_CHARS_MAX or _UNPRINTABLE.search(url):
         raise InvalidUse("That is not a URL: it is too long or holds spaces or control characters.")
     try:

@@ -182,6 +182,8 @@ else:  # Windows: one position for all threads
 
 def make_folder(folder: Path) -> None:
     """Create the folder for downloads where it is missing. Raises LocalFileError."""
+    if os.path.isdir(folder):  # noqa: PTH112 - once for each file: quicker than to make it again
+        return
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
