@@ -6,9 +6,12 @@ after that; a role, a password or an account may change while something of it is
 
 import asyncio
 import contextlib
+import json
 import threading
+from base64 import urlsafe_b64decode
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from urllib.parse import urlencode
 
@@ -281,6 +284,62 @@ def test_a_body_that_takes_its_time_makes_nothing_once_the_token_has_ended(gate:
         else:
             assert demoted.status_code == 403, (name, demoted.text)
             assert in_time.status_code < 300, (name, in_time.text)
+
+
+@pytest.mark.parametrize("name", ["an asset", "a download by form"])
+def test_a_file_may_take_longer_than_the_token_that_sends_it_lives(hub: Hub, name: str) -> None:
+    """A large one takes hours, a token lives for one; but what ends a token ends that as well."""
+    moment = [hub.now()]
+    with opened(replace(hub, now=lambda: moment[0])) as gate:
+        who = gate.person(CUSTOMER, PUBLISHER, OPERATOR)
+        method, path, body, headers = _requests(gate)[name]
+
+        def send(later: timedelta, end: Callable[[Tx, str, str], object] | None) -> int:
+            family = None
+            with hub.database.write() as tx:
+                ends = moment[0] + timedelta(hours=1)
+                if end is not _end_token:
+                    family = accounts.begin_own_family(
+                        tx, who.id, accounts.SCOPES, expires_at=ends, now=moment[0]
+                    )
+                token = accounts.issue_token(
+                    tx,
+                    hub.keys.current,
+                    who,
+                    issuer=hub.policy.public_url,
+                    family=family,
+                    now=moment[0],
+                ).value
+
+            def meanwhile(tx: Tx) -> None:
+                if end is not None:
+                    end(tx, family or "", token)
+                moment[0] += later
+                accounts.purge_grants(tx, take=100, now=moment[0])
+
+            sent = headers | {"authorization": f"Bearer {token}"}
+            return gate.ask(method, path, body, sent, meanwhile).status_code
+
+        assert send(timedelta(hours=3), _end_family) == 401
+        assert send(timedelta(hours=3), _end_token) == 401
+        assert send(timedelta(days=2), None) == 401, "nothing is known of it any more"
+        assert gate.count(assets, product_downloads) == [0, 1]
+        assert send(timedelta(hours=3), None) == 201
+
+
+def _end_family(tx: Tx, family: str, token: str) -> None:
+    accounts.revoke_family(tx, family, why="asked", now=NOW)
+
+
+def _end_token(tx: Tx, family: str, token: str) -> None:
+    claims = json.loads(urlsafe_b64decode(token.split(".")[1] + "=="))
+    accounts.revoke_access_token(
+        tx,
+        claims["jti"],
+        expires_at=datetime.fromtimestamp(claims["exp"], UTC),
+        actor="operator",
+        now=NOW,
+    )
 
 
 class _Meanwhile(PasswordHasher):

@@ -131,7 +131,7 @@ from entrepot.core.accounts.principals import (
     require_scope,
 )
 from entrepot.core.accounts.providers import MembershipRule, Provider, load_providers
-from entrepot.core.accounts.purging import purge_grants
+from entrepot.core.accounts.purging import TOKENS_KEPT, purge_grants
 from entrepot.core.accounts.redirects import is_loopback, origin_of, redirect_matches
 from entrepot.core.accounts.refreshing import (
     FoundRefresh,
@@ -199,6 +199,7 @@ __all__ = [
     "ROLES",
     "SCOPES",
     "SESSION_SECONDS",
+    "TOKENS_KEPT",
     "TOKEN_SECONDS",
     "AccessToken",
     "Asserted",

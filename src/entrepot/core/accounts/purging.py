@@ -22,6 +22,9 @@ from entrepot.db import Tx
 
 # A code that comes again within this time still ends what it was exchanged for.
 CODES_KEPT = timedelta(hours=1)
+# What a token came by, and what ended it, is known for so long after its end: a file that began
+# to come before may still come (see `Edge.look_again`).
+TOKENS_KEPT = timedelta(days=1)
 
 
 def purge_grants(tx: Tx, *, take: int, now: datetime) -> int:
@@ -32,10 +35,10 @@ def purge_grants(tx: Tx, *, take: int, now: datetime) -> int:
     return max(
         _purge(tx, authorization_codes, ("code_hash",), now - CODES_KEPT, take),
         _purge(tx, device_codes, ("code_hash",), now - CODES_KEPT, take),
-        _purge(tx, revoked_tokens, ("token_id",), now, take),
+        _purge(tx, revoked_tokens, ("token_id",), now - TOKENS_KEPT, take),
         _purge(tx, used_assertions, ("api_client_id", "token_id"), now, take),
         _purge(tx, refresh_tokens, ("token_hash",), now, take),
-        _purge(tx, token_families, ("id",), now, take),
+        _purge(tx, token_families, ("id",), now - TOKENS_KEPT, take),
         _purge(tx, contacts, ("id",), now, take),
         purge_attempts(tx, take=take, now=now),
     )

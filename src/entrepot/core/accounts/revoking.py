@@ -19,7 +19,7 @@ from entrepot.db import Prepared, Tx
 def revoke_access_token(
     tx: Tx, token_id: str, *, expires_at: datetime, actor: str, now: datetime
 ) -> None:
-    """End the access token with this `jti`; the entry is kept until the token would end."""
+    """End the access token with this `jti`; the entry is kept for a day after it would end."""
     values = {"token_id": token_id, "revoked_at": now, "expires_at": expires_at}
     try:
         with tx.begin_nested():

@@ -154,10 +154,10 @@ def _upload_handler(
     async def handler(request: AnyRequest) -> ASGIResponse:
         who = await door.enter(request, action.allowed)
         query = door.query_of(request, action)
-        caller = caller_of(request.scope, door.policy)
+        caller, began = caller_of(request.scope, door.policy), door.hub.now()
 
         def still() -> None:
-            found = edge.look_again(caller)
+            found = edge.look_again(caller, began)
             require_role(found, *action.allowed.roles, scope=action.allowed.scope)
 
         outcome = await uploads.take_in(request, upload_of(request, who, query), still)

@@ -5,11 +5,13 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from datetime import datetime
 from typing import TypeVar
 
 from entrepot.assembly import Hub
 from entrepot.blobs import ReserveState
 from entrepot.core.accounts import (
+    TOKENS_KEPT,
     Principal,
     find_personal_token,
     is_personal_token,
@@ -126,7 +128,9 @@ class Edge:
             if personal:
                 who, expires = await self._look_up_personal(token, caller)
             else:
-                who, expires = await self.run(lambda: self._look_up(token, caller.country or None))
+                who, expires = await self.run(
+                    lambda: self._look_up(token, caller.country or None, self.hub.now())
+                )
         except Unauthenticated:
             self.charge_address()
             raise
@@ -137,18 +141,21 @@ class Edge:
         self.charge(who)
         return who
 
-    def look_again(self, caller: Caller) -> Principal:
-        """`authenticate` for a caller whom it has let in, on a worker thread and without memory.
+    def look_again(self, caller: Caller, began: datetime) -> Principal:
+        """`authenticate` for a caller whom it let in at `began`, on a worker thread, unremembered.
 
-        For bodies that take their time: before anything is made of one, whoever sent it must
-        still be let in, however early the request began. Unauthenticated otherwise.
+        For files that take their time: before anything is made of one, whoever sent it must still
+        be let in. That a token's time was over meanwhile is no fault, for as long as what would
+        have ended it is known: a large file takes longer than a token lives. Unauthenticated
+        otherwise.
         """
+        as_of = max(began, self.hub.now() - TOKENS_KEPT)
         token, country = caller.bearer_token() or "", caller.country or None
         if not is_personal_token(token):
-            return self._look_up(token, country)[0]
+            return self._look_up(token, country, as_of)[0]
         with self.hub.database.glance() as tx:
             found = find_personal_token(
-                tx, token, address=caller.address, country=country, now=self.hub.now()
+                tx, token, address=caller.address, country=country, now=as_of
             )
         return found.who
 
@@ -179,14 +186,14 @@ class Edge:
                 _log.warning("use of a token not noted", extra={"reason": error.message})
         return known.who, known.expires_at.timestamp()
 
-    def _look_up(self, token: str, country: str | None) -> tuple[Principal, float]:
+    def _look_up(self, token: str, country: str | None, now: datetime) -> tuple[Principal, float]:
         hub = self.hub
         issuer = hub.policy.public_url
-        claims = verify_token(hub.keys.current, token, issuer=issuer, now=hub.now())
+        claims = verify_token(hub.keys.current, token, issuer=issuer, now=now)
         if claims is None:
             # Signed by a key this process has not seen yet, or by nobody of ours.
             refreshed = hub.keys.refresh_for_unknown()
-            claims = verify_token(refreshed, token, issuer=issuer, now=hub.now())
+            claims = verify_token(refreshed, token, issuer=issuer, now=now)
         if claims is None:
             raise Unauthenticated(
                 "The access token is not valid.",

@@ -49,10 +49,11 @@ class Door:
 
     def still_publisher(self, request: AnyRequest) -> Callable[[], None]:
         """What raises on a worker thread where the caller may not change it any more."""
-        caller = caller_of(request.scope, self.policy)
+        caller, began = caller_of(request.scope, self.policy), self.hub.now()
 
         def check() -> None:
-            require_role(self.edge.look_again(caller), PUBLISHER, OPERATOR, scope=SCOPE)
+            who = self.edge.look_again(caller, began)
+            require_role(who, PUBLISHER, OPERATOR, scope=SCOPE)
 
         return check
 
