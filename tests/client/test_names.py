@@ -1,13 +1,14 @@
 """File names from a hub: safe on every system, unchanged where they are ordinary."""
 
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entrepot.client.batch import plan_names
-from entrepot.client.errors import BadAnswer
+from entrepot.client.batch import check_room_for_all, plan_names
+from entrepot.client.errors import BadAnswer, DiskFull
 from entrepot.client.names import NAME_BYTES_MAX, name_key, printable, safe_name
 
 NASTY = st.text(
@@ -81,6 +82,23 @@ def test_artifacts_of_one_name_get_distinct_files() -> None:
     assert [item.name for item in items[:2]] == ["x.zip", "X-bbbbbbbb.ZIP"]
     assert len({name_key(item.name) for item in items}) == 4
     assert isinstance(items[3].error, BadAnswer)
+
+
+@pytest.mark.parametrize("identity", ["/", "a\0b", "x" * 5000])
+def test_an_artifact_without_a_name_is_looked_for_nowhere(tmp_path: Path, identity: str) -> None:
+    check_room_for_all(plan_names([{"id": identity, "fileSize": 1}]), tmp_path)
+
+
+def test_room_is_made_inside_of_the_folder_only(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    theirs = tmp_path / ".other.0123456789abcdef.part"
+    theirs.write_bytes(b"half of it")
+    huge = {"id": "1", "fileName": "huge", "fileSize": 1 << 60}
+    nameless = {"id": "../other", "fileSize": 1 << 60}
+    with pytest.raises(DiskFull):
+        check_room_for_all(plan_names([huge, nameless]), folder)
+    assert theirs.exists()
 
 
 def test_terminal_tricks_are_shown_not_obeyed() -> None:

@@ -65,6 +65,8 @@ def check_room_for_all(items: Sequence[Item], folder: Path) -> None:
     there, and what an earlier run left of others; whether they are right is seen later."""
     needed, targets = 0, list[tuple[Path, str]]()
     for item in items:
+        if item.error is not None:
+            continue  # nothing gets that name, which is the hub's
         try:
             expected = expected_of(item.artifact)
         except BadAnswer:
