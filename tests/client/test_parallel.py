@@ -214,7 +214,14 @@ def test_no_link_is_asked_for_that_nobody_takes() -> None:
 
 
 @pytest.mark.parametrize(
-    "document", [b"", b"<a", b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', b"<a/>"]
+    "document",
+    [
+        b"",
+        b"<a",
+        b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>',
+        '<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'.encode("utf-16"),
+        b"<a/>",
+    ],
 )
 def test_a_document_that_is_none_gives_no_link(document: bytes) -> None:
     asked: list[Sequence[str]] = []
@@ -230,6 +237,18 @@ def test_a_document_that_is_none_gives_no_link(document: bytes) -> None:
     )
     assert [stock.take(each) for each in ("3", "4", "0", "0")] == [None] * 4
     assert asked == [["0", "1"]]
+
+
+def test_where_no_thread_can_be_had_nobody_waits_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError(f"can't start {thread.name}")
+
+    artifacts = [{"id": str(n), "sha256": f"{n}" * 64, "fileSize": 10} for n in range(3)]
+    stock = LinkStock(lambda ids: pytest.fail(f"asked for {ids}"), artifacts)
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", refuse)
+        assert [stock.take(each) for each in ("0", "1", "2")] == [None] * 3
+    stock.close()
 
 
 def metalink(digests: Sequence[str]) -> bytes:

@@ -96,8 +96,13 @@ class LinkStock:
         if len(places) < 2:
             return False
         self._begin, self._end, self._used = begin, end, 0
-        self._asking = threading.Thread(target=self._bring, args=(places,), daemon=True)
-        self._asking.start()
+        asking = threading.Thread(target=self._bring, args=(places,), daemon=True)
+        try:
+            asking.start()
+        except RuntimeError:  # no room for another thread: nobody is to wait for it
+            self._given_up = True
+            return False
+        self._asking = asking
         return True
 
     def _bring(self, places: Sequence[int]) -> None:
@@ -130,11 +135,12 @@ def _links_of(document: bytes) -> dict[str, list[str]]:
     """The links in a Metalink document by the SHA-256 of what they lead to. Raises BadAnswer."""
     from xml.etree import ElementTree  # of use to few commands, and slow to load
 
-    if b"<!DOCTYPE" in document or b"<!ENTITY" in document:
-        raise BadAnswer("The hub's Metalink document defines entities.")
     links: dict[str, list[str]] = {}
     try:
-        for file in ElementTree.fromstring(document).iter(f"{_NAMESPACE}file"):  # noqa: S314
+        told = document.decode()  # in another encoding it could say what is looked for here
+        if "<!DOCTYPE" in told or "<!ENTITY" in told:
+            raise BadAnswer("The hub's Metalink document defines entities.")
+        for file in ElementTree.fromstring(told).iter(f"{_NAMESPACE}file"):  # noqa: S314
             digests = [
                 (each.text or "").strip().lower()
                 for each in file.findall(f"{_NAMESPACE}hash")
@@ -143,6 +149,6 @@ def _links_of(document: bytes) -> dict[str, list[str]]:
             url = file.findtext(f"{_NAMESPACE}url", "").strip()
             if digests and url:
                 links.setdefault(digests[0], []).append(url)
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, UnicodeDecodeError) as error:
         raise BadAnswer("The hub's Metalink document is damaged.") from error
     return links
