@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from entrepot.client import inside as inside_module
+from entrepot.client.download_notes import Notes, load_notes
+from entrepot.client.downloader import Downloaded
 from entrepot.client.errors import LocalFileError, NotFound, Untrusted
 from entrepot.client.inside import Inside
 from entrepot.client.manifests import Manifest, ManifestFile
+from entrepot.client.stop import Stop
 from entrepot.client.verifying import Should, of_manifests, verify_folder
 
 
@@ -114,3 +118,17 @@ def test_nothing_in_the_way_is_followed_or_waited_for(folder: Path, tmp_path: Pa
             lambda: inside.locked("lock", wait=False).__enter__(),
         )
     assert [path.name for path in elsewhere.iterdir()] == ["state.json"]
+
+
+def test_nobody_waits_for_good_for_a_lock_that_somebody_holds(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(inside_module, "LOCK_SECONDS_MAX", 0.1)
+    notes, stop = Notes(folder), Stop()
+    done = Downloaded(folder / "a", 1, "sha256", skipped=False, seconds=0.0, sha256="0" * 64)
+    notes.add(done, hub="h", product="P", release_id="r", release="1", artifact_id="a", stop=stop)
+    with Inside(folder).locked("downloads.lock", wait=True):
+        notes.save()
+        assert (load_notes(folder), "at work in" in caplog.text) == ({}, True)
+    notes.save()
+    assert list(load_notes(folder)) == ["a"], "and it is noted as soon as it can be"

@@ -71,7 +71,11 @@ class Notes:
         stop: Stop,
     ) -> None:
         """Note a file that lies in the folder; it is written down soon, at the latest by `save`."""
-        digest = done.sha256 or hash_file(done.path, Expected(done.size, "sha256"), stop)
+        try:
+            digest = done.sha256 or hash_file(done.path, Expected(done.size, "sha256"), stop)
+        except OSError as error:  # taken away again at once
+            _log.error("`entrepot verify` will not know %s: %s.", done.path, error.strerror)
+            return
         note = Note(hub, product, release_id, release, artifact_id, done.size, digest)
         with self._lock:
             self._fresh[done.path.name] = note

@@ -12,11 +12,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic, sleep
 
 from entrepot.client.errors import LocalFileError
-from entrepot.client.locks import lock, lock_at_once
+from entrepot.client.locks import lock_at_once
 
 INSIDE = ".entrepot"
+# Who else may write to the folder could hold a lock for good.
+LOCK_SECONDS_MAX = 10.0
+_LOCK_PAUSE_SECONDS = 0.02
 _PLAIN = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
 # Without it (Windows) each step is looked at before it is taken.
@@ -109,7 +113,8 @@ class Inside:
 
     @contextmanager
     def locked(self, name: str, *, wait: bool) -> Iterator[None]:
-        """Hold the lock of that name; without `wait`, LocalFileError where another command does."""
+        """Hold the lock of that name; LocalFileError where another command does: at once, or
+        with `wait` after `LOCK_SECONDS_MAX`; and where the file system has no locks."""
         with self._opened(name, make=True) as place:
             flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0) | _PLAIN
             descriptor = os.open(place.at, flags, 0o666, dir_fd=place.descriptor)
@@ -120,16 +125,22 @@ class Inside:
             os.close(descriptor)
 
     def _lock(self, descriptor: int, *, wait: bool) -> None:
-        if wait:
-            lock(descriptor)
-            return
-        try:
-            lock_at_once(descriptor)
-        except OSError as error:
-            raise LocalFileError(
-                f"Another command is at work in {self._folder}.",
-                remedy="Wait for it to end, or choose another folder.",
-            ) from error
+        until = monotonic() + (LOCK_SECONDS_MAX if wait else 0.0)
+        while True:
+            try:
+                return lock_at_once(descriptor)
+            except BlockingIOError as error:
+                if monotonic() >= until:
+                    raise LocalFileError(
+                        f"Another command is at work in {self._folder}.",
+                        remedy="Wait for it to end, or choose another folder.",
+                    ) from error
+            except OSError as error:
+                raise LocalFileError(
+                    f"Cannot lock {self.path}: {error.strerror}.",
+                    remedy="Choose a folder on a file system that has locks.",
+                ) from error
+            sleep(_LOCK_PAUSE_SECONDS)
 
     @contextmanager
     def _opened(self, name: str, *, make: bool) -> Iterator[_Place]:

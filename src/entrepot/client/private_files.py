@@ -100,7 +100,10 @@ def locked(path: Path) -> Iterator[None]:
     except OSError as error:
         raise LocalFileError(f"Cannot lock {path}: {error.strerror}.") from error
     try:
-        lock(descriptor)
+        try:
+            lock(descriptor)
+        except OSError as error:  # a file system without locks
+            raise LocalFileError(f"Cannot lock {path}: {error.strerror}.") from error
         yield
     finally:
         os.close(descriptor)
