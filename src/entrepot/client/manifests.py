@@ -75,12 +75,18 @@ class Manifest:
     as_of: datetime | None = None
     until: datetime | None = None
     version: Mapping[str, str] = field(default_factory=dict)
+    # By the artifact's id, of which the first counts: every file of a release is looked up.
+    _by_id: Mapping[str, ManifestFile] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_id = {each.artifact_id: each for each in reversed(self.files)}
+        object.__setattr__(self, "_by_id", by_id)
 
     def file(self, artifact_id: str) -> ManifestFile:
         """The file of this artifact. Raises Untrusted: the publisher did not sign for it."""
-        for each in self.files:
-            if each.artifact_id == artifact_id:
-                return each
+        found = self._by_id.get(artifact_id)
+        if found is not None:
+            return found
         raise Untrusted(
             f"The signed manifest of {self.product} {self.release_name} does not name the "
             f"artifact {artifact_id}.",
