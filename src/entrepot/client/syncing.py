@@ -387,7 +387,11 @@ def _is_ours(path: Path, held: HeldFile, client: Client) -> bool:
         return False
     if seen.mtime_ns == held.mtime_ns:
         return True
-    return hash_file(path, Expected(held.size, "sha256", held.sha256), client.stop) == held.sha256
+    expected = Expected(held.size, "sha256", held.sha256)
+    try:
+        return hash_file(path, expected, client.stop) == held.sha256
+    except OSError:  # who can tell: it stays
+        return False
 
 
 def first_failure(prepared: Prepared, outcomes: Sequence[Outcome]) -> ClientError | None:

@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal, TypeAlias
@@ -124,7 +125,8 @@ def of_downloads(folder: Path, manifests: Iterable[Manifest]) -> list[Should]:
 def _fitting(path: Path, candidates: Sequence[Should]) -> Should:
     """Of several releases that have a file of this name, the one whose file it is."""
     if len(candidates) > 1:
-        with path.open("rb") as file:
+        digest = ""
+        with suppress(OSError), path.open("rb") as file:  # `verify_folder` tells of it
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         candidates = [one for one in candidates if one.sha256 == digest] or candidates
     return candidates[-1]
