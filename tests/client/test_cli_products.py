@@ -98,6 +98,8 @@ def test_releases_and_artifacts_of_a_product(run: Run, hub: Hub) -> None:
         (("releases", "NONE"), 3, "entrepot products"),
         (("download", GROUP), 3, "Give the code or the number of one of them"),
         (("artifacts", f"{GROUP}@1.0"), 3, f"{GROUP} is a group"),
+        (("why", GROUP), 3, "Give the code or the number of one of them"),
+        (("why", "NONE"), 3, "There is no 'NONE'"),
         (("artifacts",), 2, "--entitlement-id"),
     ):
         ran = run(*wrong)
@@ -164,6 +166,7 @@ def test_what_download_fetched_is_verified_by_what_it_noted(run: Run, hub: Hub, 
     (folder / ".entrepot").symlink_to(home / "elsewhere")
     held = {path.name: path.read_bytes() for path in (home / "elsewhere").iterdir()}
     (folder / "md5.zip").unlink()
+    assert "There is no folder" in run("verify", "elsewhere/none").err
     for refused in (("download", "DS000B", "-d", "in"), ("sync", "in"), ("verify", "in")):
         ran = run(*refused)
         assert (ran.code, "follows no link" in ran.err) == (9, True), ran

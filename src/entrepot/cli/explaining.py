@@ -14,7 +14,7 @@ from entrepot.cli.setup import Setup
 from entrepot.client.answers import JsonObject
 from entrepot.client.client import Client
 from entrepot.client.errors import ClientError, ExitCode, NotFound
-from entrepot.client.finding import LATEST, parse_wanted
+from entrepot.client.finding import LATEST, find_entitlement, find_release, parse_wanted
 from entrepot.client.permissions import explain_search
 
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
@@ -76,10 +76,22 @@ def _ask(client: Client, what: str, country: str | None) -> tuple[list[JsonObjec
             return explain_search(client, search, country=country)
         except NotFound:
             continue
+    if not _UUID.fullmatch(what):
+        _tell_of_group(client, parse_wanted(what).what)
     raise NotFound(
         f"There is no {what[:80]!r}, or it is not yours.",
         remedy="An entitlement gives what `entrepot products` and `entrepot releases CODE` list.",
     )
+
+
+def _tell_of_group(client: Client, code: str) -> None:
+    """Raises NotFound that names the members of a group, which has no files of its own."""
+    try:
+        entitlement = find_entitlement(client, code)
+    except ClientError:
+        return  # that there is nothing is told by who asked
+    if entitlement.get("virtualEntitlements"):
+        find_release(client, str(entitlement.get("id", "")), None)
 
 
 def _searches(what: str) -> list[dict[str, str]]:

@@ -92,6 +92,8 @@ def verify(
     setup = ctx.obj
     assert isinstance(setup, Setup)
     folder = Path(directory).absolute()
+    if not folder.is_dir():
+        raise NotFound(f"There is no folder {folder}.")
     given = read_plain(Path(root), ROOT_BYTES_MAX) if root else None
     notes: Mapping[str, Note] = {}
     if lock_file is None:
