@@ -461,6 +461,37 @@ def test_roots_that_nothing_proves_are_not_kept(
     stranger.database.close()
 
 
+def test_another_publishers_product_of_the_same_code_is_refused(
+    tmp_path: Path, sqlite_template: Path, publisher: Publisher, bunker: Bunker
+) -> None:
+    """Also where none of its roots has a version that the roots here have."""
+    publisher.root(RootSpec())
+    release_id = publisher.publish("1.0")
+    bunker.take(
+        publisher.bundle(release_id), publisher.metadata("root", 2)
+    )  # the first stays there
+
+    def held() -> list[str]:
+        with bunker.database.read() as tx:
+            return list(tx.execute(select(manifest_roles.c.document)).scalars())
+
+    before = held()
+    another = Publisher(tmp_path / "another", sqlite_template)
+    another.now = NOW + timedelta(days=1)
+    trusted = another.root_document(1)
+    older = another.publish("2.0")
+    for name in ("2.1", "2.2"):
+        another.publish(name)  # its targets are newer by number
+    with pytest.raises(Conflict, match="other keys"):
+        bunker.take(another.bundle(older), trusted, later=timedelta(days=1))
+    for _ in range(2):
+        another.root(RootSpec())
+    with pytest.raises(Conflict, match="other keys"):
+        bunker.take(another.bundle(older), another.metadata("root", 3), later=timedelta(days=1))
+    another.database.close()
+    assert held() == before
+
+
 def test_another_root_a_withdrawn_release_and_an_old_word_are_refused(
     publisher: Publisher, bunker: Bunker, tmp_path: Path, sqlite_template: Path
 ) -> None:

@@ -37,6 +37,7 @@ from entrepot.core.manifests.online import (
     keep_document,
     name_targets,
 )
+from entrepot.core.manifests.papers import from_text
 from entrepot.core.manifests.reading import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, newest, take_turn
 from entrepot.core.manifests.tables import manifest_roles, manifests
 from entrepot.db import Tx
@@ -250,7 +251,9 @@ def keep_mirrored(
             issue_snapshot(tx, box, product_id, named=named, lives=lives, now=now)
         return
     for role, part in ((SNAPSHOT, chain.snapshot), (TIMESTAMP, chain.timestamp)):
-        _keep_newer(tx, product_id, role, part, now)
+        held = newest(tx, product_id, role)
+        if held is None or held.version < part.version:
+            _keep_part(tx, product_id, role, part, chain, now)
 
 
 def _keep_roots(tx: Tx, product_id: int, roots: Sequence[Part], now: datetime) -> None:
@@ -260,6 +263,11 @@ def _keep_roots(tx: Tx, product_id: int, roots: Sequence[Part], now: datetime) -
     known = {row.version: row.document for row in tx.execute(held)}
     if known and max(known) + 1 < roots[0].version:
         raise _clash(f"its roots begin with {roots[0].version}, here they end with {max(known)}")
+    if known and max(known) + 1 == roots[0].version:
+        try:
+            _next_root(from_text(known[max(known)]), roots[0].document.encode())
+        except RepositoryError as error:
+            raise _clash("here it has other keys") from error
     for part in roots:
         if part.version in known:
             if known[part.version] != part.document:
@@ -283,8 +291,24 @@ def _keep_targets(
         if held.document != part.document:
             raise _clash("other releases were signed here under the same version")
         return False
-    keep_document(tx, product_id, TARGETS, part.version, part.expires, part.document, now=now)
+    _keep_part(tx, product_id, TARGETS, part, mirrored.chain, now)
     return True
+
+
+def _keep_part(tx: Tx, product_id: int, role: str, part: Part, chain: Chain, now: datetime) -> None:
+    """Keep what is newer than here; Conflict where the newest root here does not vouch for it.
+
+    That was proven by the bundle's own, which can be older, or another's of the same code.
+    """
+    root = newest(tx, product_id, ROOT)
+    if root is not None and root.version != chain.roots[-1].version:
+        found: Metadata[Any] = from_text(part.document)
+        try:
+            counting: Metadata[Root] = from_text(root.document)
+            counting.signed.verify_delegate(role, found.signed_bytes, found.signatures)
+        except RepositoryError as error:
+            raise _clash("here it has other keys") from error
+    keep_document(tx, product_id, role, part.version, part.expires, part.document, now=now)
 
 
 @lru_cache(maxsize=4)
@@ -305,12 +329,6 @@ def look_ahead(tx: Tx, proven: Proven) -> None:
             continue
         if held is not None and held.version > chain.targets.version:
             _digests(held.document)
-
-
-def _keep_newer(tx: Tx, product_id: int, role: str, part: Part, now: datetime) -> None:
-    held = newest(tx, product_id, role)
-    if held is None or held.version < part.version:
-        keep_document(tx, product_id, role, part.version, part.expires, part.document, now=now)
 
 
 def _clash(why: str) -> Conflict:

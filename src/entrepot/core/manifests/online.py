@@ -132,7 +132,7 @@ def sign_word(
             named = name_targets(targets.version, targets.document)
         version, meta = after.get(SNAPSHOT, 0) + 1, {"targets.json": named}
         made = Snapshot(version=version, expires=now + lives.snapshot, meta=meta)
-        parts.append(_signed(made, signers()))
+        parts.append(_signed(made, signers(SNAPSHOT)))
         document = parts[0][1]
     else:
         held = newest(tx, product_id, SNAPSHOT)
@@ -145,7 +145,7 @@ def sign_word(
         snapshot_meta=MetaFile.from_data(version, document.encode(), ["sha256"]),
         unrecognized_fields={SIGNED_AT: format_instant(now)},
     )
-    parts.append(_signed(timestamp, signers()))
+    parts.append(_signed(timestamp, signers(TIMESTAMP)))
     return Word(after, tuple(parts))
 
 
@@ -171,17 +171,17 @@ def issue_snapshot(
 
 def _online_signers(
     tx: Tx, box: SecretBox, product_id: int, root: Metadata[Root] | None
-) -> Callable[[], list[CryptoSigner]]:
-    """The keys of the hub that the root names, read when they are first needed."""
+) -> Callable[[str], list[CryptoSigner]]:
+    """The keys of the hub that the root names for a role, read when they are first needed."""
 
     @cache
-    def found() -> list[CryptoSigner]:
+    def found(role: str) -> list[CryptoSigner]:
         counting = root
         if counting is None:
             row = newest(tx, product_id, ROOT)
             assert row is not None, "targets are only kept under a root"
             counting = from_text(row.document)
-        wanted = counting.signed.roles[TIMESTAMP].keyids
+        wanted = counting.signed.roles[role].keyids
         held = kept_signers(tx, box, product_id, ONLINE)
         fitting = [signer for signer in held if signer.public_key.keyid in wanted]
         if not fitting:
