@@ -97,6 +97,7 @@ def test_killed_at_any_moment(tmp_path: Path, environment: dict[str, str]) -> No
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1800)
 def test_killed_at_any_of_200_moments(tmp_path: Path, environment: dict[str, str]) -> None:
     survive_kills(tmp_path, environment, 200)
 
