@@ -175,6 +175,17 @@ def test_the_second_link_in_use_has_the_next_asked_about(
         [True] * 5,
     ]
 
+    async def use_backwards() -> None:
+        held = _leases.Leases(door.edge)
+        for used in (4, 2):
+            await held.hold(ids[used])
+        following = held.warm(ids[3])
+        assert following is not None
+        await held.hold(ids[1])
+        assert held.warm(ids[3]) is following, "it was not asked about again"
+
+    door.run(use_backwards())
+
 
 def test_a_file_that_the_quota_has_no_room_for_refuses_all(hub: Hub, door: Door) -> None:
     offer = offer_files(hub, grant={"bytes_max": 500})

@@ -6,6 +6,7 @@ from entrepot.core.delivery._signing import (
     batch_of,
     invalid_link,
     key_id_of,
+    next_of,
     sign_link,
     verify_link,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "lay_out_package",
     "link_bucket",
     "list_downloads",
+    "next_of",
     "note_bytes",
     "order_link",
     "record_transfers",

@@ -105,3 +105,8 @@ def _mac(key: LinkKey, head: bytes, name: bytes) -> bytes:
 def batch_of(lease_id: str) -> str:
     """What the ids of leases that were issued together begin with."""
     return lease_id[:-BATCH_DIGITS]
+
+
+def next_of(lease_id: str) -> str:
+    """The id that a lease has which was issued right after it; perhaps there is none."""
+    return f"{int(lease_id, 16) + 1:0{2 * LEASE_BYTES}x}"
