@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from entrepot.client.batch import check_room_for_all, plan_names
 from entrepot.client.errors import BadAnswer, DiskFull
+from entrepot.client.layouts import Layout
 from entrepot.client.names import NAME_BYTES_MAX, name_key, printable, safe_name
 
 NASTY = st.text(
@@ -82,6 +83,17 @@ def test_artifacts_of_one_name_get_distinct_files() -> None:
     assert [item.name for item in items[:2]] == ["x.zip", "X-bbbbbbbb.ZIP"]
     assert len({name_key(item.name) for item in items}) == 4
     assert isinstance(items[3].error, BadAnswer)
+
+
+def test_thousands_of_one_name_are_told_apart_at_once() -> None:
+    items = plan_names([{"id": f"aaaaaaaa-{n}", "fileName": "x.zip"} for n in range(5000)])
+    names = [item.name for item in items]
+    assert names[:4] == ["x.zip", "x-aaaaaaaa.zip", "x-aaaaaaaa-2.zip", "x-aaaaaaaa-2-3.zip"]
+    assert len({name_key(name) for name in names}) == 5000
+    layout = Layout()
+    places = [layout.place("P", "r", "1", f"aaaaaaaa-{n}", "x.zip") for n in range(5000)]
+    assert places[1:3] == ["P/1/x-aaaaaaaa.zip", "P/1/x-aaaaaaaa-2.zip"]
+    assert len({name_key(place) for place in places}) == 5000
 
 
 @pytest.mark.parametrize("identity", ["/", "a\0b", "x" * 5000])

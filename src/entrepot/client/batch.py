@@ -42,6 +42,7 @@ class Outcome:
 def plan_names(artifacts: Sequence[Mapping[str, Any]]) -> list[Item]:
     """A safe name for each artifact, distinct even where the file system ignores case."""
     taken: set[str] = set()
+    last: dict[str, tuple[str, int]] = {}  # for each name, where counting goes on
     items = []
     for artifact in artifacts:
         given = artifact.get("fileName")
@@ -52,9 +53,11 @@ def plan_names(artifacts: Sequence[Mapping[str, Any]]) -> list[Item]:
             continue
         if name_key(name) in taken:
             name = distinct_name(name, str(artifact.get("id", ""))[:8])
-        count = 2
+        plain = name
+        name, count = last.get(plain, (plain, 2))
         while name_key(name) in taken:
             name, count = distinct_name(name, str(count)), count + 1
+        last[plain] = name, count
         taken.add(name_key(name))
         items.append(Item(artifact, name))
     return items

@@ -19,10 +19,14 @@ RESERVED = ("entrepot.toml", "entrepot.lock")
 
 @dataclass(slots=True)
 class Layout:
-    """Places given so far: owners by (folder, name), names by (folder, owner)."""
+    """Places given so far: owners by (folder, name), names by (folder, owner).
+
+    `_last` is the last name of those that wanted one name, and where counting goes on.
+    """
 
     _owners: dict[tuple[str, str], str] = field(default_factory=dict)
     _names: dict[tuple[str, str], str] = field(default_factory=dict)
+    _last: dict[tuple[str, str, str], tuple[str, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in RESERVED:
@@ -57,10 +61,12 @@ class Layout:
         if known is not None:
             return known
         plain = safe_name(wanted)
-        name, count = plain, 1
+        counted = (folder, plain, mark)
+        name, count = self._last.get(counted, (plain, 1))
         while (folder, name_key(name)) in self._owners:
             name = distinct_name(plain, mark if count == 1 else f"{mark}-{count}")
             count += 1
+        self._last[counted] = name, count
         self._owners[folder, name_key(name)] = owner
         self._names[folder, owner] = name
         return name
