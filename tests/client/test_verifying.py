@@ -126,9 +126,21 @@ def test_nobody_waits_for_good_for_a_lock_that_somebody_holds(
     monkeypatch.setattr(inside_module, "LOCK_SECONDS_MAX", 0.1)
     notes, stop = Notes(folder), Stop()
     done = Downloaded(folder / "a", 1, "sha256", skipped=False, seconds=0.0, sha256="0" * 64)
-    notes.add(done, hub="h", product="P", release_id="r", release="1", artifact_id="a", stop=stop)
+    notes.add(
+        done,
+        hub="http://h",
+        product="P",
+        release_id="r",
+        release="1",
+        artifact_id="a",
+        stop=stop,
+    )
     with Inside(folder).locked("downloads.lock", wait=True):
         notes.save()
         assert (load_notes(folder), "at work in" in caplog.text) == ({}, True)
     notes.save()
     assert list(load_notes(folder)) == ["a"], "and it is noted as soon as it can be"
+    path = folder / ".entrepot" / "downloads.json"
+    path.write_text(path.read_text().replace("http://h", "no hub"))
+    with pytest.raises(LocalFileError, match="is damaged"):
+        load_notes(folder)

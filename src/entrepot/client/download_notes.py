@@ -14,8 +14,9 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from entrepot.client.connections import parse_hub_address
 from entrepot.client.downloader import Downloaded
-from entrepot.client.errors import LocalFileError
+from entrepot.client.errors import InvalidUse, LocalFileError
 from entrepot.client.inside import INSIDE, Inside
 from entrepot.client.names import safe_name
 from entrepot.client.stop import Stop
@@ -119,7 +120,7 @@ def load_notes(folder: Path) -> dict[str, Note]:
         return {}
     try:
         return _read(json.loads(raw))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InvalidUse) as error:
         raise LocalFileError(
             f"{folder / INSIDE / NAME} is damaged ({error}).",
             remedy="Delete it, and download what you want to verify once more: right files are "
@@ -153,4 +154,5 @@ def _note(told: Mapping[str, Any]) -> Note:
         raise ValueError("a file in it is not described as a file")
     if type(size) is not int or not 0 <= size < 1 << 63:
         raise ValueError("a size is none")
+    parse_hub_address(texts["hub"])
     return Note(size=size, **texts)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from entrepot.client.connections import parse_hub_address
 from entrepot.client.errors import InvalidUse, LocalFileError
 from entrepot.client.inside import INSIDE, Inside
 from entrepot.client.layouts import check_path
@@ -102,7 +103,7 @@ def parse_state(raw: bytes) -> MirrorState:
         raise ValueError("it is of another version of entrepot")
     files = {check_path(path): _held(one) for path, one in told["files"].items()}
     fates = {str(name): str(fate) for name, fate in told.get("fates", {}).items()}
-    return MirrorState(str(told["hub"]), files, fates)
+    return MirrorState(parse_hub_address(str(told["hub"])).url, files, fates)
 
 
 def write_state(state: MirrorState) -> bytes:
