@@ -167,6 +167,7 @@ def test_what_download_fetched_is_verified_by_what_it_noted(run: Run, hub: Hub, 
     held = {path.name: path.read_bytes() for path in (home / "elsewhere").iterdir()}
     (folder / "md5.zip").unlink()
     assert "There is no folder" in run("verify", "elsewhere/none").err
+    assert (run("verify", "").code, run("sync", "").code) == (2, 2)
     for refused in (("download", "DS000B", "-d", "in"), ("sync", "in"), ("verify", "in")):
         ran = run(*refused)
         assert (ran.code, "follows no link" in ran.err) == (9, True), ran

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
-from entrepot.cli.completing import complete_product
+from entrepot.cli.completing import complete_folder, complete_product
 from entrepot.cli.console import is_interactive
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -50,6 +50,19 @@ def product_argument(metavar: str) -> Callable[[_Function], _Function]:
     return click.argument(
         "what", metavar=metavar, required=False, is_eager=True, shell_complete=complete_product
     )
+
+
+def directory_argument(function: _Function) -> _Function:
+    """DIR; an empty one, as of a variable that is not set, is no folder of anybody's choice"""
+
+    def check(ctx: click.Context, param: click.Parameter, value: str) -> str:
+        if not value and not ctx.resilient_parsing:
+            raise click.BadParameter("It is empty.", ctx, param)
+        return value
+
+    return click.argument(
+        "directory", metavar="DIR", shell_complete=complete_folder, callback=check
+    )(function)
 
 
 def entitlement_option(function: _Function) -> _Function:

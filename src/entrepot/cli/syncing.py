@@ -11,7 +11,7 @@ from entrepot.cli.accepting import accept_named
 from entrepot.cli.completing import complete_folder, complete_product
 from entrepot.cli.console import complain, say
 from entrepot.cli.fetching import reporting, trust_of
-from entrepot.cli.options import COMMAND, hub_option
+from entrepot.cli.options import COMMAND, directory_argument, hub_option
 from entrepot.cli.progress import Report, error_fields, open_display
 from entrepot.cli.rows import size_text
 from entrepot.cli.setup import Setup
@@ -39,7 +39,7 @@ _MEANS = {
 
 
 @click.command(context_settings=COMMAND)
-@click.argument("directory", metavar="DIR", shell_complete=complete_folder)
+@directory_argument
 @click.option(
     "--wanted",
     "wanted_file",

@@ -8,9 +8,8 @@ from typing import Any
 
 import click
 
-from entrepot.cli.completing import complete_folder
 from entrepot.cli.console import say
-from entrepot.cli.options import COMMAND, hub_option
+from entrepot.cli.options import COMMAND, directory_argument, hub_option
 from entrepot.cli.output import print_json
 from entrepot.cli.setup import Setup
 from entrepot.client import lock_files
@@ -46,7 +45,7 @@ _COLORS = {"changed": "red", "missing": "red", "unknown": "yellow"}
 
 
 @click.command(context_settings=COMMAND)
-@click.argument("directory", metavar="DIR", shell_complete=complete_folder)
+@directory_argument
 @click.option(
     "--lock-file",
     metavar="FILE",
