@@ -24,12 +24,13 @@ $(VENV)/.bootstrap: requirements/bootstrap.lock
 	@touch $@
 
 $(VENV)/.server: $(VENV)/.bootstrap requirements/server.lock pyproject.toml
-	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/server.lock
+	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/server.lock
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q src/entrepot
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.server requirements/test.lock
-	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/test.lock
+	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/test.lock
 	@touch $@
 
 install: $(VENV)/.server
