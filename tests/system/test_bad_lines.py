@@ -294,9 +294,28 @@ def kill_and_resume(world: World, folder: Path, kills: int, dice: random.Random)
     return whole
 
 
+def noted(folder: Path) -> int:
+    """How many bytes the state in `folder` says are there."""
+    states = list(folder.glob(".*.state"))
+    try:
+        return sum(end - begin for begin, end in json.loads(states[0].read_text())["held"])
+    except (IndexError, FileNotFoundError):
+        return 0
+
+
 def test_a_killed_download_goes_on_with_what_is_on_disk(world: World, tmp_path: Path) -> None:
-    world.line.rate = 6e6
-    kill_and_resume(world, tmp_path / "got", 3, random.Random())
+    folder = tmp_path / "got"
+    folder.mkdir()
+    for kills in range(1, 4):
+        world.line.rate = 3e6
+        process = world.start_child(folder, connections=(1, 4, None)[kills - 1], chunks=kills == 2)
+        while process.poll() is None and noted(folder) < kills * SIZE // 5:
+            time.sleep(0.02)
+        process.kill()
+        assert ended(process) != 0, "it is killed before it is done"
+    world.line.heal()
+    assert ended(world.start_child(folder, connections=None, chunks=True)) == 0
+    only_right(world, folder)
     assert min(asked.first_byte for asked in world.line.asked) > 0, "not from the start again"
 
 
