@@ -67,10 +67,12 @@ def media_hub(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 # What the sandbox's own organisations have and are; what a test adds for itself alone is its own.
+# A revoked entitlement counts: it stays in its owner's list, so revoking takes no grant back.
 SHARED_STATE = """
-    SELECT 'entitlement', e.id, e.product_id, e.valid_to, e.maintenance_to, e.compliance
+    SELECT 'entitlement', e.id, e.product_id, e.valid_to, e.maintenance_to,
+        e.compliance || coalesce(e.revoked_at, '')
     FROM entitlements e JOIN organisations o ON o.id = e.organisation_id
-    WHERE e.revoked_at IS NULL AND o.name IN ({names})
+    WHERE o.name IN ({names})
     UNION ALL
     SELECT 'user', u.id, u.email, u.roles, u.disabled_at, ''
     FROM users u JOIN organisations o ON o.id = u.organisation_id WHERE o.name IN ({names})

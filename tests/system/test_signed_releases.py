@@ -6,7 +6,7 @@ The customer's command runs where `cryptography` cannot be imported: all is veri
 import json
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,10 +22,11 @@ from entrepot.daemon.app import run as run_here
 from entrepot.daemon.desk import Desk
 from entrepot.worker.manifests import sign_by_kept_keys
 from tests.system.hubs import HERE, Customer, Hub, Ran, customer
-from tests.system.test_entrepot_cli import ADA, HALDEN, digest
+from tests.system.test_entrepot_cli import digest
 
 WITHOUT = [sys.executable, str(HERE / "without_cryptography.py")]
 CODE, SIZE = "SIG7", 9 << 20
+OWNER, WHO = "Signal Works", "grace@signal.example"
 
 
 @dataclass(frozen=True)
@@ -67,34 +68,23 @@ def publisher(hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> P
 
 
 @pytest.fixture
-def ada(hub: Hub, tmp_path: Path) -> Customer:
-    found = customer(hub, tmp_path / "home", WITHOUT)
-    token = hub.user(ADA)["token"]
+def grace(publisher: Publisher, tmp_path: Path) -> Customer:
+    """A customer of its own: what an organisation was given once stays in its list for ever."""
+    publisher.run("organisation", "add", OWNER, "--country", "NO")
+    publisher.run("user", "add", WHO, "--organisation", OWNER)
+    found = customer(publisher.hub, tmp_path / "home", WITHOUT)
+    token = publisher.run("token", WHO).out.strip()
     return replace(found, environment={**found.environment, "ENTREPOT_TOKEN": token})
 
 
-@pytest.fixture
-def granted(publisher: Publisher) -> Iterator[Callable[[str], str]]:
-    """Grants Halden a product until the test ends; the number of the entitlement."""
-    given: list[str] = []
-
-    def grant(code: str) -> str:
-        given.append(publisher.run("grant", HALDEN, code).out.strip())
-        return given[-1]
-
-    yield grant
-    for number in given:
-        publisher.run("revoke", number)
-
-
 def test_what_is_signed_is_what_arrives(
-    publisher: Publisher, granted: Callable[[str], str], ada: Customer, tmp_path: Path
+    publisher: Publisher, grace: Customer, tmp_path: Path
 ) -> None:
     data = random.Random(7).randbytes(SIZE)
     (tmp_path / "tool.bin").write_bytes(data)
     root_key, key = publisher.key("root.key"), publisher.key("targets.key")
     publisher.run("product", "add", CODE)
-    granted(CODE)
+    publisher.run("grant", OWNER, CODE)
     tool = str(tmp_path / "tool.bin")
     publisher.run("publish", CODE, "0.9", tool, "--sign-key", key, *publisher.password, code=5)
     keys = ("--root-key", f"{root_key}.pub", "--targets-key", f"{key}.pub")
@@ -111,14 +101,14 @@ def test_what_is_signed_is_what_arrives(
     }
 
     # The first time, the hub's word is taken for the keys, and that is said.
-    first = download(ada, tmp_path / "one")
+    first = download(grace, tmp_path / "one")
     assert first.code == 0, first
     exported = publisher.run("keys", "export", CODE, str(tmp_path / "root.json")).out.strip()
     assert exported in first.err
     assert (tmp_path / "one" / "tool.bin").read_bytes() == data
-    [pin] = ada.run("trust", "list", "-f", "json").objects()
+    [pin] = grace.run("trust", "list", "-f", "json").objects()
     assert (pin["product"], pin["fingerprint"], pin["by"]) == (CODE, exported, "first use")
-    assert ada.run("trust", "show", CODE, "-f", "json").objects()["current_as_of"]
+    assert grace.run("trust", "show", CODE, "-f", "json").objects()["current_as_of"]
     [offline] = verify_saved(tmp_path / "one", None, root=(tmp_path / "root.json").read_bytes())
     assert offline.files[0].sha256 == digest(tmp_path / "one" / "tool.bin")
     assert offline.as_of is not None
@@ -127,19 +117,19 @@ def test_what_is_signed_is_what_arrives(
     damaged = bytearray(data)
     damaged[5_000_000] ^= 1
     (tmp_path / "one" / "tool.bin").write_bytes(damaged)
-    assert download(ada, tmp_path / "one").code == 0
+    assert download(grace, tmp_path / "one").code == 0
     assert (tmp_path / "one" / "tool.bin").read_bytes() == data
 
-    _a_hub_that_lies(publisher, ada, tmp_path)
-    _signed_on_another_machine(publisher, ada, tmp_path, key)
-    _other_keys(publisher, ada, tmp_path, root_key, key)
+    _a_hub_that_lies(publisher, grace, tmp_path)
+    _signed_on_another_machine(publisher, grace, tmp_path, key)
+    _other_keys(publisher, grace, tmp_path, root_key, key)
 
 
-def download(ada: Customer, folder: Path, version: str = "1.0") -> Ran:
-    return ada.run("download", f"{CODE}@{version}", "-d", str(folder))
+def download(grace: Customer, folder: Path, version: str = "1.0") -> Ran:
+    return grace.run("download", f"{CODE}@{version}", "-d", str(folder))
 
 
-def _a_hub_that_lies(publisher: Publisher, ada: Customer, tmp_path: Path) -> None:
+def _a_hub_that_lies(publisher: Publisher, grace: Customer, tmp_path: Path) -> None:
     """Whoever has the database gives out other bytes, with a digest that fits them."""
     other = tmp_path / "evil" / "tool.bin"
     other.parent.mkdir()
@@ -158,19 +148,19 @@ def _a_hub_that_lies(publisher: Publisher, ada: Customer, tmp_path: Path) -> Non
                 tx.execute(changed.values(sha256=new))
 
         swap(right, wrong)
-        lied = download(ada, tmp_path / "lied")
+        lied = download(grace, tmp_path / "lied")
         swap(wrong, right)
     assert lied.code == ExitCode.UNTRUSTED, lied
     assert not (tmp_path / "lied" / "tool.bin").exists()
-    assert download(ada, tmp_path / "lied").code == 0
+    assert download(grace, tmp_path / "lied").code == 0
 
 
 def _signed_on_another_machine(
-    publisher: Publisher, ada: Customer, tmp_path: Path, key: str
+    publisher: Publisher, grace: Customer, tmp_path: Path, key: str
 ) -> None:
     told = publisher.run("publish", CODE, "2.0", str(tmp_path / "tool.bin"))
     assert f"refuse it until somebody does.\nSign it: entrepotd sign {CODE} --key FILE" in told.err
-    unsigned = download(ada, tmp_path / "two", "2.0")
+    unsigned = download(grace, tmp_path / "two", "2.0")
     assert unsigned.code == ExitCode.UNTRUSTED, unsigned
     assert not (tmp_path / "two" / "tool.bin").exists()
     paper = str(tmp_path / "paper.json")
@@ -190,7 +180,7 @@ def _signed_on_another_machine(
     assert digest(tmp_path / "tool.bin") in shown
     signed = publisher.run("sign", CODE, "--import", paper, "--json").objects()
     assert (len(signed["added"]), signed["releases"]) == (1, 3)
-    assert download(ada, tmp_path / "two", "2.0").code == 0
+    assert download(grace, tmp_path / "two", "2.0").code == 0
     again = str(tmp_path / "again.json")
     publisher.run("sign", CODE, "--export", again)
     assert run_here(["keys", "sign", again, *publisher.by(key)]) == 0
@@ -198,14 +188,14 @@ def _signed_on_another_machine(
 
 
 def _other_keys(
-    publisher: Publisher, ada: Customer, tmp_path: Path, root_key: str, key: str
+    publisher: Publisher, grace: Customer, tmp_path: Path, root_key: str, key: str
 ) -> None:
     fresh = publisher.key("fresh.key")
     publisher.run(
         *("keys", "root", CODE, "--targets-key", f"{fresh}.pub"), *publisher.by(root_key, fresh)
     )
     publisher.run("sign", CODE, *publisher.by(key), code=5)
-    assert download(ada, tmp_path / "three", "2.0").code == 0
+    assert download(grace, tmp_path / "three", "2.0").code == 0
 
     # A key that the hub keeps signs by itself, until it is taken away.
     publisher.run("keys", "keep", CODE, *publisher.by(key), code=5)
@@ -219,19 +209,19 @@ def _other_keys(
             due = number in list_to_sign(tx, lives=lives, now=inside.now())
         if due:  # else the hub's own worker was faster
             sign_by_kept_keys(inside, number)
-    assert download(ada, tmp_path / "four", "3.0").code == 0
+    assert download(grace, tmp_path / "four", "3.0").code == 0
     publisher.run("keys", "forget", CODE)
     held = publisher.run("keys", "list", CODE, "--json").objects()
     assert not any(one["held_by_hub"] for one in held if one["role"] == "targets")
 
     # Trusted by name instead of on first use; somebody else's root is none.
-    pinned = ada.run("trust", "add", CODE, "--root", str(tmp_path / "root.json"))
+    pinned = grace.run("trust", "add", CODE, "--root", str(tmp_path / "root.json"))
     assert pinned.code == 0, pinned
-    assert download(ada, tmp_path / "five").code == 0
-    assert ada.run("trust", "add", CODE, "--fingerprint", "0" * 64).code == 0
-    assert download(ada, tmp_path / "six").code == ExitCode.UNTRUSTED
-    assert ada.run("trust", "remove", CODE).code == 0
-    assert ada.run("trust", "show", CODE).code == ExitCode.NOT_FOUND
+    assert download(grace, tmp_path / "five").code == 0
+    assert grace.run("trust", "add", CODE, "--fingerprint", "0" * 64).code == 0
+    assert download(grace, tmp_path / "six").code == ExitCode.UNTRUSTED
+    assert grace.run("trust", "remove", CODE).code == 0
+    assert grace.run("trust", "show", CODE).code == ExitCode.NOT_FOUND
 
 
 def test_keys_stay_where_they_belong(publisher: Publisher, tmp_path: Path) -> None:
