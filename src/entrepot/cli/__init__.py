@@ -1,6 +1,9 @@
 """The customer's command `entrepot`."""
 
+import gc
 import sys
+
+YOUNG_OBJECTS_MAX = 50_000
 
 
 def main() -> None:
@@ -11,6 +14,9 @@ def main() -> None:
 
         sys.stdout.write(f"entrepot, version {__version__}\n")
         return
+    # A command is short and makes little that only the collector could free; at its usual pace
+    # it would look at all that was imported again and again.
+    gc.set_threshold(YOUNG_OBJECTS_MAX)
     from entrepot.cli.app import run
 
     sys.exit(run(sys.argv[1:]))

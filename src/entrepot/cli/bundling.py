@@ -83,7 +83,7 @@ def _make(setup: Setup, manner: Manner, wanted: Sequence[str], target: Path) -> 
     proof = "signed by the publisher" if signed else "sha256 verified"
     reused = f", {size_text(done.reused)} of them were there" if done.reused else ""
     report.say(f"{target.name}: {size_text(done.size)}, {files} files, {proof}{reused}")
-    report.print_path(done.path)
+    report.print_paths([done.path])
     report.tell(
         "finished",
         file=target.name,

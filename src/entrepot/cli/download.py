@@ -32,8 +32,6 @@ from entrepot.client.finding import (
     parse_wanted,
     product_code,
 )
-from entrepot.client.lock_files import read_lock
-from entrepot.client.locking import pinned_release, require_pinned
 
 _ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -151,6 +149,9 @@ def _find_pinned(
     setup: Setup, manner: Manner, wanted: Wanted, lock_path: Path
 ) -> tuple[Run, list[Item]]:
     """The run that fetches what a lock file pins of a product, and its plan."""
+    from entrepot.client.lock_files import read_lock
+    from entrepot.client.locking import pinned_release, require_pinned
+
     with reporting(manner.report):
         locked = pinned_release(read_lock(lock_path), wanted.what, wanted.version)
         run = Run(setup, "", locked.id, manner)

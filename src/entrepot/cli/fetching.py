@@ -13,7 +13,6 @@ from entrepot.cli.setup import Setup
 from entrepot.cli.transferring import Manner
 from entrepot.client import Client, ClientError, Downloaded, LicenceNeeded, NotFound, NotSignedIn
 from entrepot.client.answers import JsonObject
-from entrepot.client.aspera import download_by_aspera
 from entrepot.client.attesting import attest
 from entrepot.client.batch import Item, Outcome, check_room_for_all, download_items, plan_names
 from entrepot.client.client import is_controlled
@@ -258,6 +257,8 @@ class Run:
         ]
 
     def _by_aspera(self, client: Client, item: Item) -> Downloaded:
+        from entrepot.client.aspera import download_by_aspera
+
         artifact_id = str(item.artifact.get("id", ""))
         spec = client.transfer_spec(self.entitlement_id, self.release_id, artifact_id)
         target = self.manner.folder / item.name
@@ -302,9 +303,7 @@ def carry_out(ctx: click.Context, run: Run, plan: Callable[[], Sequence[Item]]) 
     report = run.manner.report
     with reporting(report):
         outcomes = run.fetch(plan())
-    for outcome in outcomes:
-        if outcome.downloaded is not None:
-            report.print_path(outcome.downloaded.path)
+    report.print_paths(one.downloaded.path for one in outcomes if one.downloaded is not None)
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     code = int(failed[0].error.exit_code) if failed and failed[0].error else 0
     report.tell("ended", exit_code=code, complete=len(outcomes) - len(failed), failed=len(failed))

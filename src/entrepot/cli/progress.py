@@ -6,7 +6,7 @@ has every event and its fields.
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 from threading import Lock
@@ -18,6 +18,7 @@ import click
 from entrepot.cli.bars import Bar, Bars
 from entrepot.cli.console import remedy_of, say
 from entrepot.cli.rows import size_text
+from entrepot.client.at_once import AT_ONCE_BYTES_MAX
 from entrepot.client.batch import Outcome
 from entrepot.client.downloader import Watcher
 from entrepot.client.errors import ClientError, LicenceNeeded
@@ -54,10 +55,11 @@ class Report(Enum):
             click.echo(json.dumps({"event": event, **told}))
             sys.stdout.flush()
 
-    def print_path(self, path: object) -> None:
-        """The path of a complete file, which is the data of the command unless that is JSON."""
-        if self is not Report.JSON:
-            click.echo(str(path))
+    def print_paths(self, paths: Iterable[object]) -> None:
+        """The paths of complete files, which are the data of the command unless that is JSON."""
+        lines = [] if self is Report.JSON else [str(path) for path in paths]
+        if lines:
+            click.echo("\n".join(lines))
 
 
 @contextmanager
@@ -109,13 +111,15 @@ def outcome_text(outcome: Outcome) -> str:
 
 
 class _Lines(Watcher):
-    """For logs: what begins, what is tried again, what ended."""
+    """For logs: what begins and may take a while, what is tried again, what ended."""
 
     def __init__(self) -> None:
         self.watcher: Watcher = self
         self._lock = Lock()
 
     def started(self, name: str, size: int | None) -> None:
+        if size is not None and size <= AT_ONCE_BYTES_MAX:
+            return
         with self._lock:
             say(f"{name}: downloading" + ("" if size is None else f" {size_text(size)}"))
 

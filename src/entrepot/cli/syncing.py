@@ -191,13 +191,13 @@ class _Job:
         for name, refused in prepared.refusals():
             report.tell("refused", name=name, **error_fields(refused))
             complain(refused)
-        for outcome in outcomes:
-            if outcome.downloaded is not None and not outcome.downloaded.skipped:
-                report.print_path(outcome.downloaded.path)
+        fetched = [
+            one.downloaded for one in outcomes if one.downloaded and not one.downloaded.skipped
+        ]
+        report.print_paths(each.path for each in fetched)
         error = synced.error
         code = int(error.exit_code) if error else 0
         failed = [outcome for outcome in outcomes if outcome.error is not None]
-        fetched = [one for one in outcomes if one.downloaded and not one.downloaded.skipped]
         report.tell(
             "ended",
             exit_code=code,

@@ -16,7 +16,7 @@ from typing import Any
 
 from entrepot.client.downloader import Downloaded
 from entrepot.client.errors import BadAnswer, Corrupt, InvalidUse, LocalFileError, Unreachable
-from entrepot.client.partial import check_room, local_error, make_folder
+from entrepot.client.partial import check_room, local_error, make_folder, part_name
 from entrepot.client.stop import Stop
 from entrepot.client.verification import Expected, hash_file, is_complete
 
@@ -65,7 +65,7 @@ def download_by_aspera(
             remedy="Install it, or download with `-m http`.",
         )
     check_room(target.parent, expected.size or 0)
-    work = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    work = target.with_name(part_name(target.name, secrets.token_hex(4)))
     try:
         work.mkdir(mode=0o700)
         fetched = work / "bytes"

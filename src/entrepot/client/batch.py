@@ -2,8 +2,9 @@
 
 import logging
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from entrepot.client.errors import BadAnswer, ClientError, DiskFull
 from entrepot.client.kept_partial import mark_of, room_taken
 from entrepot.client.names import distinct_name, name_key, safe_name
 from entrepot.client.old_parts import OldParts
-from entrepot.client.partial import check_room
+from entrepot.client.partial import check_room, part_name
 from entrepot.client.stop import Stop
 from entrepot.client.verification import expected_of
 
@@ -66,7 +67,7 @@ def plan_names(artifacts: Sequence[Mapping[str, Any]]) -> list[Item]:
 def check_room_for_all(items: Sequence[Item], folder: Path) -> None:
     """Raises DiskFull when what is not there yet cannot fit. Files of the right size count as
     there, and what an earlier run left of others; whether they are right is seen later."""
-    needed, targets = 0, list[tuple[Path, str]]()
+    needed, targets, there = 0, list[tuple[Path, str]](), _names_in(folder)
     for item in items:
         if item.error is not None:
             continue  # nothing gets that name, which is the hub's
@@ -74,12 +75,21 @@ def check_room_for_all(items: Sequence[Item], folder: Path) -> None:
             expected = expected_of(item.artifact)
         except BadAnswer:
             continue  # reported when its turn comes
-        size = expected.size or 0
-        target = folder / item.name
-        if not target.is_file() or os.stat(target).st_size != size:  # noqa: PTH116 - one call
-            targets.append((target, mark_of(expected)))
-            needed += max(0, size - room_taken(*targets[-1]))
+        size, target, mark = expected.size or 0, folder / item.name, mark_of(expected)
+        if name_key(item.name) in there and target.is_file() and target.stat().st_size == size:
+            continue
+        targets.append((target, mark))
+        part = name_key(part_name(item.name, mark)) in there
+        needed += max(0, size - (room_taken(target, mark) if part else 0))
     require_room(folder, needed, targets)
+
+
+def _names_in(folder: Path) -> set[str]:
+    """Read once: most often nothing of a release is there, and to ask for each file takes long."""
+    try:
+        return {name_key(name) for name in os.listdir(folder)}  # noqa: PTH208 - only names
+    except OSError:
+        return set()
 
 
 def require_room(folder: Path, needed_bytes: int, targets: Iterable[tuple[Path, str]]) -> None:
@@ -120,10 +130,25 @@ def download_items(
         done(outcome)
         return outcome
 
-    with ThreadPoolExecutor(max_workers=max(1, min(jobs, JOBS_MAX))) as pool:
+    left = deque(enumerate(items))
+    outcomes: dict[int, Outcome] = {}
+
+    def work() -> None:
+        # One task for each thread: a task for each file would wake the caller as often.
+        while True:
+            try:
+                place, item = left.popleft()
+            except IndexError:
+                return
+            outcomes[place] = run(item)
+
+    threads = max(1, min(jobs, JOBS_MAX, len(items)))
+    with ThreadPoolExecutor(max_workers=threads) as pool:
         try:
-            return list(pool.map(run, items))
+            for ended in as_completed([pool.submit(work) for _ in range(threads)]):
+                ended.result()
         except BaseException:
             stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
+            left.clear()
             raise
+    return [outcomes[place] for place in range(len(items))]

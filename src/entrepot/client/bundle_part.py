@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self, TypeVar
 from entrepot.client.bundles import END, Member
 from entrepot.client.errors import Corrupt, LocalFileError
 from entrepot.client.locks import is_named, lock_at_once
-from entrepot.client.partial import flush_folder, local_error
+from entrepot.client.partial import flush_folder, local_error, part_name
 from entrepot.client.stop import Stop
 from entrepot.client.verification import BUFFER_BYTES
 
@@ -37,7 +37,7 @@ class Part:
 
     def __init__(self, target: Path, plan: Layout, stop: Stop) -> None:
         self._target, self._plan = target, plan
-        self._path = target.with_name(f".{target.name}.{plan.mark}.part")
+        self._path = target.with_name(part_name(target.name, plan.mark))
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
         while not self._guarded(lambda: self._open_alone(flags)):
             pass

@@ -3,9 +3,10 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from entrepot.client.answers import JsonObject
 from entrepot.client.api import Api, TokenSource
@@ -17,15 +18,16 @@ from entrepot.client.folders import Folders
 from entrepot.client.licences import Licences
 from entrepot.client.link_stock import LinkStock
 from entrepot.client.names import safe_name
-from entrepot.client.orders import Orders
 from entrepot.client.pool import Pool
 from entrepot.client.rates import RateLimit
 from entrepot.client.retries import Backoff
-from entrepot.client.selections import Selections
 from entrepot.client.stop import Stop
 from entrepot.client.tokens import claims_or_none
 from entrepot.client.verification import Expected, expected_of
-from entrepot.client.zips import ZipCheck, is_right
+
+if TYPE_CHECKING:
+    from entrepot.client.orders import Orders
+    from entrepot.client.selections import Selections
 
 _ROOT = ("e-product-entitlement-customer", "v1", "entitlements")
 _RELEASES = ("rights", "download", "releases")
@@ -67,9 +69,21 @@ class Client:
         self._stocks: dict[tuple[str, str], LinkStock] = {}
         base = parse_hub_address(url)
         self.api = Api(base, tokens, self.times, call_backoff or Backoff(), self.stop)
-        self.orders = Orders(self.api, self._transfer_backoff, self.stop)
-        self.selections = Selections(self.api)
         self.licences = Licences(self.api)
+
+    @cached_property
+    def orders(self) -> "Orders":
+        """The caller's orders of media."""
+        from entrepot.client.orders import Orders
+
+        return Orders(self.api, self._transfer_backoff, self.stop)
+
+    @cached_property
+    def selections(self) -> "Selections":
+        """The caller's selections of media."""
+        from entrepot.client.selections import Selections
+
+        return Selections(self.api)
 
     def entitlements(
         self,
@@ -236,6 +250,8 @@ class Client:
         and right is left alone. The country is declared and the `rate` is limited as
         `download` does.
         """
+        from entrepot.client.zips import ZipCheck, is_right
+
         if isinstance(release, str):
             release = self.release(entitlement_id, release)
         release_id, artifacts = str(release.get("id", "")), _objects(release.get("artifacts", []))

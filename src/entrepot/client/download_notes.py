@@ -135,9 +135,13 @@ def _read(told: Any) -> dict[str, Note]:
 
 
 def _written(notes: Iterable[tuple[str, Note]]) -> bytes:
-    files = {name: {key: getattr(note, key) for key in Note.__slots__} for name, note in notes}
-    told = {"format": _FORMAT, "version": _VERSION, "files": files}
-    return (json.dumps(told, indent=1) + "\n").encode()
+    """JSON with a line for each file: `indent` would be written by Python, ten times as slowly."""
+    files = ",\n  ".join(
+        f"{json.dumps(name)}: {json.dumps({key: getattr(note, key) for key in Note.__slots__})}"
+        for name, note in notes
+    )
+    head = f'"format": {json.dumps(_FORMAT)}, "version": {_VERSION}'
+    return f'{{{head}, "files": {{\n  {files}\n}}}}\n'.encode()
 
 
 def _name(name: str) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 from entrepot.client.errors import Corrupt, Denied, DiskFull, LocalFileError, NotFound, OrderEnded
 from entrepot.client.extents import Extents
 from entrepot.client.locks import is_named, lock_at_once
-from entrepot.client.partial import Partial, flush_folder, local_error
+from entrepot.client.partial import Partial, flush_folder, local_error, part_name
 from entrepot.client.verification import Expected
 
 # Less is not worth keeping when a command ends in order.
@@ -242,7 +242,7 @@ def mark_of(expected: Expected) -> str:
 def room_taken(target: Path, mark: str) -> int:
     """The bytes of disk that an earlier run's partial has already."""
     try:
-        found = target.with_name(f".{target.name}.{mark}.part").stat(follow_symlinks=False)
+        found = target.with_name(part_name(target.name, mark)).stat(follow_symlinks=False)
     except OSError:
         return 0
     return min(found.st_size, getattr(found, "st_blocks", 0) * 512)

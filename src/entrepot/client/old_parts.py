@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from entrepot.client.locks import is_named, lock_at_once
+from entrepot.client.partial import part_name
 
 # Kept by a digest or by an order's number; or not kept, of a command that was killed.
 _PART = re.compile(
@@ -53,7 +54,7 @@ def _parts_in(folder: Path) -> dict[str, set[str]]:
 
 
 def _remove(target: Path, mark: str) -> None:
-    part = target.with_name(f".{target.name}.{mark}.part")
+    part = target.with_name(part_name(target.name, mark))
     state = part.with_suffix(".state")
     try:
         descriptor = os.open(part, _FLAGS)

@@ -53,7 +53,7 @@ class Partial:
     def _begin(self, target: Path, mark: str) -> None:
         self.target = target
         self.mark = mark
-        self.path = target.with_name(f".{target.name}.{mark}.part")
+        self.path = target.with_name(part_name(target.name, mark))
         self.etag = ""
         self._held = Extents()
         self._lock = threading.Lock()
@@ -178,6 +178,11 @@ else:  # Windows: one position for all threads
             data = os.read(descriptor, len(buffer))
         buffer[: len(data)] = data
         return len(data)
+
+
+def part_name(name: str, mark: str) -> str:
+    """What a partial of the file `name` is called."""
+    return f".{name}.{mark}.part"
 
 
 def make_folder(folder: Path) -> None:
