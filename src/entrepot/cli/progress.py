@@ -18,12 +18,12 @@ import click
 from entrepot.cli.bars import Bar, Bars
 from entrepot.cli.console import remedy_of, say
 from entrepot.cli.rows import size_text
-from entrepot.client.at_once import AT_ONCE_BYTES_MAX
 from entrepot.client.batch import Outcome
 from entrepot.client.downloader import Watcher
 from entrepot.client.errors import ClientError, LicenceNeeded
 
 _PROGRESS_SECONDS_MIN = 1.0  # between two events on one file
+_SOON_BYTES_MAX = 256 * 1024  # a file of this size has come before its beginning is read
 
 
 class Display(Protocol):
@@ -118,7 +118,7 @@ class _Lines(Watcher):
         self._lock = Lock()
 
     def started(self, name: str, size: int | None) -> None:
-        if size is not None and size <= AT_ONCE_BYTES_MAX:
+        if size is not None and size <= _SOON_BYTES_MAX:
             return
         with self._lock:
             say(f"{name}: downloading" + ("" if size is None else f" {size_text(size)}"))
