@@ -10,11 +10,11 @@ from entrepot.client.batch import (
     Outcome,
     check_room_for_all,
     download_items,
-    part_name,
     plan_names,
 )
 from entrepot.client.downloader import Downloaded
 from entrepot.client.errors import DiskFull, NotFound
+from entrepot.client.partial import part_name
 from entrepot.client.stop import Stop
 
 FILES = [Item({"id": str(number)}, f"{number}.bin") for number in range(40)]
