@@ -234,7 +234,8 @@ def test_programs_are_told_and_a_licence_is_accepted_before_anything_is_fetched(
     assert (ended["event"], ended["error"], ended["exit_code"]) == ("ended", "LicenceNeeded", 5)
     assert "--accept-licence TERMS@1" in ended["remedy"]
     files.faults = [Fault("cut", 300_000)]
-    ran = run(*order, "--accept-licence", "TERMS@1", "--for-organisation")
+    # Named twice, by its product and by the number of an entitlement, it is one release.
+    ran = run(*order, LICENSED, "--accept-licence", "TERMS@1", "--for-organisation")
     assert ran.code == 0, ran.err
     told = {one["event"]: one for one in map(json.loads, ran.out.splitlines())}
     size = (home / "in" / "air.tar").stat().st_size
@@ -244,6 +245,7 @@ def test_programs_are_told_and_a_licence_is_accepted_before_anything_is_fetched(
     assert (told["started"]["size"], told["trouble"]["file"]) == (size, "air.tar")
     done = told["finished"]
     assert (done["path"], done["size"]) == (str(home / "in" / "air.tar"), size)
+    assert done["releases"] == len(index_of(home / "in" / "air.tar")["releases"]) == 1
     assert (done["verified"], done["signed"], done["skipped"]) == ("sha256", False, False)
     assert told["ended"] == {"event": "ended", "exit_code": 0, "complete": 1, "failed": 0}
 

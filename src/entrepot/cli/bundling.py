@@ -66,7 +66,7 @@ def _make(setup: Setup, manner: Manner, wanted: Sequence[str], target: Path) -> 
     report = manner.report
     with setup.client(times=manner.times, transfer_backoff=manner.backoff) as client:
         trust = trust_of(setup, client, report)
-        chosen = [_chosen(client, trust, each, manner) for each in wanted]
+        chosen = [_chosen(client, trust, each, manner) for each in dict.fromkeys(wanted)]
         plan = plan_bundle(chosen, source=client.api.base.url)
         report.tell("planned", folder=str(target.parent), files=[target.name], bytes=plan.size)
         with open_display(report) as display:
@@ -93,7 +93,7 @@ def _make(setup: Setup, manner: Manner, wanted: Sequence[str], target: Path) -> 
         skipped=done.reused == done.size,
         seconds=round(done.seconds, 3),
         reused=done.reused,
-        releases=len(chosen),
+        releases=plan.releases,
         signed=signed,
     )
     report.tell("ended", exit_code=0, complete=1, failed=0)

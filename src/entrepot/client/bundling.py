@@ -80,11 +80,15 @@ class _Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a bundle will hold, in its order: content that is known, and what is to be fetched."""
+    """What a bundle will hold, in its order: content that is known, and what is to be fetched.
+
+    `releases` is how many there are in it.
+    """
 
     members: tuple[Member, ...]
     known: Mapping[str, bytes]
     wanted: Mapping[str, _Wanted]
+    releases: int
 
     @property
     def size(self) -> int:
@@ -111,7 +115,8 @@ def choose(
 def plan_bundle(chosen: Sequence[Chosen], *, source: str) -> Plan:
     """What the bundle of these releases holds. Raises BadAnswer where a file has no SHA-256.
 
-    `source` is the address of the hub that they come from.
+    `source` is the address of the hub that they come from. A release that is there several
+    times is taken as it comes first.
     """
     licences: dict[tuple[str, int], JsonObject] = {}
     products: dict[str, JsonObject] = {}
@@ -122,7 +127,10 @@ def plan_bundle(chosen: Sequence[Chosen], *, source: str) -> Plan:
     texts: dict[str, Member] = {}
     documents: dict[str, Member] = {}
     files: dict[str, Member] = {}
-    for one in sorted(chosen, key=lambda one: str(one.release.get("id", ""))):
+    once: dict[str, Chosen] = {}
+    for one in chosen:
+        once.setdefault(str(one.release.get("id", "")), one)
+    for release_id, one in sorted(once.items()):
         if one.licence is not None:
             text = one.licence.text.encode()
             member = licence_member(text)
@@ -130,7 +138,6 @@ def plan_bundle(chosen: Sequence[Chosen], *, source: str) -> Plan:
                 raise Corrupt(f"The text of the licence {one.licence.code} is not the one named.")
             licences[one.licence.code, one.licence.revision] = _licence(one.licence, len(text))
             texts[member.name], known[member.name] = member, text
-        release_id = str(one.release.get("id", ""))
         products[one.product] = _product(one)
         releases[release_id] = _release(one)
         for artifact in one.artifacts:
@@ -150,7 +157,7 @@ def plan_bundle(chosen: Sequence[Chosen], *, source: str) -> Plan:
     first = index_member(index)
     known[first.name] = index
     members = (first, *_by_name(texts), *_by_name(documents), *_by_name(files))
-    return Plan(members, known, wanted)
+    return Plan(members, known, wanted, len(releases))
 
 
 def _by_name(members: Mapping[str, Member]) -> list[Member]:
