@@ -342,9 +342,22 @@ def test_why_says_what_is_in_the_way_and_leaves_no_trace(mirror: Mirror) -> None
     made = mirror.publish(code, "1.0", a="one")
     allowed = mirror.run("why", code)
     assert (allowed.code, "allowed" in allowed.out) == (0, True), allowed
+    # By its number one entitlement is asked about, by a code all that there are to it.
+    with mirror.writing() as tx:
+        second = factories.grant(tx, mirror.organisation, code)
+    by_entitlement = {
+        what: [one["entitlement"]["id"] for one in mirror.run("why", what, "--json").objects()]
+        for what in (code, str(second), f"{second}@1.0")
+    }
+    one = [str(second)]
+    expected = {code: [str(number), *one], str(second): one, f"{second}@1.0": one}
+    assert by_entitlement == expected
+    none = mirror.run("why", f"{second}@9")
+    assert (none.code, none.out) == (ExitCode.NOT_FOUND, "")
+    assert f"no release '9' by entitlement {second}" in none.err
     with mirror.writing() as tx:
         catalogue.withdraw_release(tx, made.id, actor="operator", now=mirror.inside.now())
-    for what in (code, f"{code}@1.0", made.id, made.artifact_ids[0]):
+    for what in (code, f"{number}@latest", made.id, made.artifact_ids[0]):
         said = mirror.run("why", what)
         assert said.code == ExitCode.DENIED, said
         assert "release-withdrawn" in said.out
@@ -359,7 +372,8 @@ def test_why_says_what_is_in_the_way_and_leaves_no_trace(mirror: Mirror) -> None
         only = entitlements.Grant(code, allowed_countries=("DE",))
         entitlements.change_entitlement(tx, number, only, actor="operator", now=mirror.inside.now())
     assert mirror.run("why", code).code == 0, "the token's country is declared"
-    said = mirror.run("why", code, "--country", "FR")
+    assert mirror.run("why", code, "--country", "FR").code == 0, "by the second"
+    said = mirror.run("why", str(number), "--country", "FR")
     assert (said.code, "declared-country-not-allowed" in said.out) == (ExitCode.DENIED, True), said
     assert mirror.links() == 0
 

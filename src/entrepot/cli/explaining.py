@@ -1,7 +1,8 @@
 """The command why: whether a download would be allowed now, with every reason and remedy."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 
@@ -14,7 +15,15 @@ from entrepot.cli.setup import Setup
 from entrepot.client.answers import JsonObject
 from entrepot.client.client import Client
 from entrepot.client.errors import ClientError, ExitCode, NotFound
-from entrepot.client.finding import LATEST, find_entitlement, find_release, parse_wanted
+from entrepot.client.finding import (
+    LATEST,
+    Wanted,
+    find_entitlement,
+    find_numbered,
+    find_release,
+    parse_wanted,
+    product_code,
+)
 from entrepot.client.permissions import explain_search
 
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
@@ -24,7 +33,7 @@ _MARKS = {"passed": "ok", "failed": "NO", "not-reached": "--"}
 @click.command(context_settings=COMMAND)
 @click.argument(
     "what",
-    metavar="ARTIFACT|CODE[@VERSION]...",
+    metavar="ARTIFACT|PRODUCT[@VERSION]...",
     nargs=-1,
     required=True,
     shell_complete=complete_product,
@@ -40,9 +49,10 @@ def why(
 ) -> None:
     """Say why something may be downloaded, or not, and what to do about it.
 
-    ARTIFACT is the id of a file or of a release, CODE a product, whose newest release is meant
-    where no VERSION is given: also one that is withdrawn, or that your maintenance does not
-    cover. Nothing is downloaded, counted or reported. Ends with 0 where all of it is allowed.
+    ARTIFACT is the id of a file or of a release. PRODUCT is a code, or the number of an
+    entitlement, which alone is asked about then. The product's newest release is meant where no
+    VERSION is given: also one that is withdrawn, or that your maintenance does not cover.
+    Nothing is downloaded, counted or reported. Ends with 0 where all of it is allowed.
     """
     setup = ctx.obj
     assert isinstance(setup, Setup)
@@ -60,7 +70,7 @@ def why(
                 continue
             told += found
             if total > len(found):
-                say(f"{one}: the first {len(found)} of {total} are shown.", color="yellow")
+                say(f"{one}: {len(found)} are shown, of {total} at most.", color="yellow")
     if as_json:
         print_json(told, "json")
     else:
@@ -71,39 +81,74 @@ def why(
 
 
 def _ask(client: Client, what: str, country: str | None) -> tuple[list[JsonObject], int]:
-    for search in _searches(what):
+    """What the hub explains, and how many there are at most."""
+    if not _UUID.fullmatch(what):
+        return _ask_of_product(client, parse_wanted(what), country)
+    for search in ({"artifact.id": what}, {"release.id": what}):
         try:
             return explain_search(client, search, country=country)
         except NotFound:
             continue
-    if not _UUID.fullmatch(what):
-        _tell_of_group(client, parse_wanted(what).what)
-    raise NotFound(
+    raise _nothing_like(what)
+
+
+def _ask_of_product(
+    client: Client, wanted: Wanted, country: str | None
+) -> tuple[list[JsonObject], int]:
+    numbered = find_numbered(client, wanted.what)
+    code = wanted.what if numbered is None else product_code(numbered)
+    try:
+        found, total = explain_search(client, _search(code, wanted.version), country=country)
+    except NotFound as error:
+        _tell_of_group(client, wanted.what, numbered)
+        raise (_nothing_like(str(wanted)) if numbered is None else _none_by(wanted)) from error
+    if numbered is None:
+        return found, total
+    # The hub explains a product by each entitlement to it.
+    mine = [one for one in found if _number_of(one) == numbered.get("id")]
+    if not mine:
+        raise _none_by(wanted)
+    return mine, total - (len(found) - len(mine))
+
+
+def _number_of(explained: Mapping[str, Any]) -> object:
+    entitlement = explained.get("entitlement")
+    return entitlement.get("id") if isinstance(entitlement, dict) else None
+
+
+def _nothing_like(what: str) -> NotFound:
+    return NotFound(
         f"There is no {what[:80]!r}, or it is not yours.",
         remedy="An entitlement gives what `entrepot products` and `entrepot releases CODE` list.",
     )
 
 
-def _tell_of_group(client: Client, code: str) -> None:
+def _none_by(wanted: Wanted) -> NotFound:
+    version = "" if wanted.version.lower() == LATEST else wanted.version
+    return NotFound(
+        f"The hub explains no release{f' {version[:80]!r}' if version else ''} by entitlement "
+        f"{wanted.what}.",
+        remedy=f"See what it gives: entrepot releases {wanted.what}",
+    )
+
+
+def _tell_of_group(client: Client, what: str, numbered: JsonObject | None) -> None:
     """Raises NotFound that names the members of a group, which has no files of its own."""
     try:
-        entitlement = find_entitlement(client, code)
+        entitlement = numbered or find_entitlement(client, what)
     except ClientError:
         return  # that there is nothing is told by who asked
     if entitlement.get("virtualEntitlements"):
         find_release(client, str(entitlement.get("id", "")), None)
 
 
-def _searches(what: str) -> list[dict[str, str]]:
-    if _UUID.fullmatch(what):
-        return [{"artifact.id": what}, {"release.id": what}]
-    wanted = parse_wanted(what)
-    search = {"product.id": wanted.what}
-    if not wanted.version or wanted.version.lower() == LATEST:
-        return [search]
-    if _UUID.fullmatch(wanted.version):
-        return [search | {"release.id": wanted.version}]
-    return [search | {"release.name": wanted.version}]
+def _search(code: str, version: str) -> dict[str, str]:
+    search = {"product.id": code}
+    if not version or version.lower() == LATEST:
+        return search
+    if _UUID.fullmatch(version):
+        return search | {"release.id": version}
+    return search | {"release.name": version}
 
 
 def _show(told: Sequence[JsonObject]) -> None:

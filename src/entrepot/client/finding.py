@@ -69,11 +69,9 @@ def find_entitlement(client: Client, what: str) -> JsonObject:
 
     Raises NotFound, and InvalidUse where several of equal standing give it.
     """
-    if what.isascii() and what.isdigit():
-        try:
-            return client.entitlement(what)
-        except NotFound:
-            pass  # there are products whose codes are numbers
+    numbered = find_numbered(client, what)
+    if numbered is not None:
+        return numbered
     # Another product's would be held against that one's keys, or against none.
     every = [one for one in client.entitlements(product=what) if _code_of(one) == what]
     found = [one for one in every if one.get("rightTo", "download") == "download"]
@@ -91,6 +89,19 @@ def find_entitlement(client: Client, what: str) -> JsonObject:
             remedy="Give the number of one of them instead of the code.",
         )
     return candidates[0]
+
+
+def find_numbered(client: Client, what: str) -> JsonObject | None:
+    """The entitlement with this number; None where it is the number of none.
+
+    There are products whose codes are numbers: they are meant where no entitlement is.
+    """
+    if not (what.isascii() and what.isdigit()):
+        return None
+    try:
+        return client.entitlement(what)
+    except NotFound:
+        return None
 
 
 def find_release(client: Client, entitlement_id: str, release_id: str | None) -> JsonObject:
