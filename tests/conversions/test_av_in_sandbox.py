@@ -104,7 +104,8 @@ def test_a_running_conversion_is_cancelled(converter: SandboxedConverter) -> Non
                 target,
                 cancelled=lambda: time.monotonic() - started > 1,
             )
-        assert 1 < time.monotonic() - started < 6
+        # Cancelled, not ended by its limits: those are a minute.
+        assert 1 < time.monotonic() - started < 50
         size = target.seek(0, 2)
         time.sleep(0.3)
         assert target.seek(0, 2) == size  # nobody writes any more

@@ -152,6 +152,8 @@ def test_an_unknown_key_is_looked_for_once_a_second_however_many_ask(
     hub = opened(settings)
     loads: list[float] = []
     load, slowly = accounts.load_keyring, threading.Event()
+    # The second that passes is told: a loaded machine may take longer than one for any line here.
+    monkeypatch.setattr(assembly, "KEYS_RELOAD_SECONDS_MIN", 3600.0)
 
     def counted(*arguments: object, **named: object) -> accounts.Keyring:
         loads.append(time.monotonic())
@@ -165,7 +167,7 @@ def test_an_unknown_key_is_looked_for_once_a_second_however_many_ask(
     with hub.database.write() as tx:
         kid = accounts.rotate_keys(tx, hub.keys.box, "link", actor=OPERATOR, now=hub.now())
     assert kid not in hub.keys.current.link_keys
-    time.sleep(assembly.KEYS_RELOAD_SECONDS_MIN)
+    hub.keys._loaded_at -= assembly.KEYS_RELOAD_SECONDS_MIN
     with ThreadPoolExecutor(8) as threads:
         asked = [threads.submit(hub.keys.refresh_for_unknown) for _ in range(40)]
         assert all(kid in done.result().link_keys for done in asked)
@@ -182,11 +184,11 @@ def test_with_postgresql_all_processes_have_the_databases_time(
     with monkeypatch.context() as wrong:
         wrong.setattr("entrepot.assembly.time.time", lambda: real() + 3600)
         hub = assemble(settings)
-    assert abs(hub.now() - datetime.fromtimestamp(real(), UTC)) < timedelta(seconds=2)
+    assert abs(hub.now() - datetime.fromtimestamp(real(), UTC)) < timedelta(minutes=1)
     before = hub.now()
     with monkeypatch.context() as jumped:
         jumped.setattr("entrepot.assembly.time.time", lambda: real() - 36_000)
-        assert timedelta(0) <= hub.now() - before < timedelta(seconds=2)
+        assert timedelta(0) <= hub.now() - before < timedelta(minutes=1)
     hub.close()
 
 

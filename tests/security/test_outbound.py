@@ -199,10 +199,10 @@ def test_a_name_is_resolved_once_and_that_very_address_is_connected_to() -> None
 
 @pytest.mark.allow_hosts(["127.0.0.1", "127.0.0.2"])
 def test_the_next_address_is_tried_where_one_does_not_answer() -> None:
-    closed = socket.create_server(("127.0.0.1", 0))
-    port = closed.getsockname()[1]
-    closed.close()
-    assert code(lambda: ask(f"http://127.0.0.1:{port}/")) == "remote-failed"
+    with socket.socket() as taken:  # nobody listens, and nobody else can
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        assert code(lambda: ask(f"http://127.0.0.1:{port}/")) == "remote-failed"
     with serving(say(OK)) as server:
         both = resolving("127.0.0.2", "127.0.0.1")
         assert ask(f"http://both.example:{server.port}/", resolve=both) == b"hello"
@@ -245,14 +245,24 @@ def test_certificates_are_checked_against_the_name_of_the_url() -> None:
         assert code(lambda: ask(good, resolve=here)) == "remote-failed"
 
 
+SILENT_SECONDS = 60  # by far longer than anybody waits, on whatever machine
+
+
 def _dripping(prefix: bytes, drop: bytes) -> Act:
     def act(connection: socket.socket) -> None:
         connection.sendall(prefix)
-        for _ in range(200):
+        for _ in range(50 * SILENT_SECONDS):
             connection.sendall(drop)
             time.sleep(0.02)
 
     return act
+
+
+def _silent(connection: socket.socket) -> None:
+    """Say nothing until the other end goes."""
+    connection.settimeout(SILENT_SECONDS)
+    while connection.recv(65536):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -262,7 +272,7 @@ def _dripping(prefix: bytes, drop: bytes) -> Act:
         _dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n", b"x"),
         _dripping(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
         _dripping(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
-        lambda _connection: time.sleep(1.5),
+        _silent,
     ],
     ids=["head", "body", "chunks", "continues", "silence"],
 )
@@ -271,14 +281,14 @@ def test_a_slow_answer_ends_at_the_deadline(act: Act) -> None:
         began = time.monotonic()
         url = f"http://127.0.0.1:{server.port}/"
         assert code(lambda: ask(url, seconds_max=0.4)) == "remote-failed"
-        assert time.monotonic() - began < 1.4
+        assert time.monotonic() - began < SILENT_SECONDS / 2
 
 
 def test_a_slow_look_up_and_a_silent_handshake_end_at_the_deadline() -> None:
     done = threading.Event()
 
     def slow(_host: str, _port: int) -> Sequence[str]:
-        done.wait(5)
+        done.wait(SILENT_SECONDS)
         return ["127.0.0.1"]
 
     began = time.monotonic()
@@ -286,10 +296,10 @@ def test_a_slow_look_up_and_a_silent_handshake_end_at_the_deadline() -> None:
         code(lambda: ask("http://slow.example/", seconds_max=0.2, resolve=slow)) == "remote-failed"
     )
     done.set()
-    with serving(lambda _connection: time.sleep(1)) as server:
+    with serving(_silent) as server:
         url = f"https://127.0.0.1:{server.port}/"
         assert code(lambda: ask(url, seconds_max=0.2)) == "remote-failed"
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < SILENT_SECONDS / 2
 
 
 def _endless(connection: socket.socket) -> None:
@@ -368,9 +378,9 @@ def test_a_name_that_cannot_be_read_is_none(disposition: str) -> None:
     with serving(say(head.encode(), b"hello")) as server:
         url = f"http://127.0.0.1:{server.port}/plan.pdf"
         assert ask(url) == b"hello"
-        began = time.monotonic()
+        began = time.process_time()
         assert _streamed(url)[:2] == (b"hello", "plan.pdf")
-        assert time.monotonic() - began < 2
+        assert time.process_time() - began < 2
 
 
 def _streamed(url: str, pieces: int = 300) -> tuple[bytes, str | None, str | None, int | None]:

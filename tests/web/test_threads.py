@@ -77,13 +77,14 @@ async def test_threads_are_started_as_needed_and_never_more_than_allowed() -> No
         await threads.run(lambda: None)
     assert living("few") == 1
     running, most, lock = 0, 0, threading.Lock()
+    three = threading.Barrier(3)
 
     def wait() -> None:
         nonlocal running, most
         with lock:
             running += 1
             most = max(most, running)
-        time.sleep(0.02)
+        three.wait(60)  # none goes on before three are here
         with lock:
             running -= 1
 
@@ -97,14 +98,15 @@ async def test_threads_are_started_as_needed_and_never_more_than_allowed() -> No
 @in_loop
 async def test_who_is_cancelled_does_not_wait_and_disturbs_nobody() -> None:
     threads = Threads(1, name="cancel")
-    go, ended = threading.Event(), threading.Event()
+    begun, go, ended = threading.Event(), threading.Event(), threading.Event()
 
     def slow() -> None:
-        go.wait(10)
+        begun.set()
+        go.wait(60)
         ended.set()
 
     task = asyncio.create_task(threads.run(slow))
-    await asyncio.sleep(0.01)
+    assert await asyncio.to_thread(begun.wait, 60)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -147,11 +149,15 @@ async def test_threads_nobody_holds_end_by_themselves() -> None:
 
 def test_an_outcome_after_the_loop_has_closed_is_dropped() -> None:
     threads = Threads(1, name="late")
-    go = threading.Event()
+    begun, go = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        begun.set()
+        go.wait(60)
 
     async def leave() -> None:
-        task = asyncio.create_task(threads.run(lambda: go.wait(10)))
-        await asyncio.sleep(0.01)
+        task = asyncio.create_task(threads.run(slow))
+        assert await asyncio.to_thread(begun.wait, 60)
         task.cancel()
 
     asyncio.run(leave())
