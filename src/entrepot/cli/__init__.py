@@ -3,8 +3,6 @@
 import gc
 import sys
 
-YOUNG_OBJECTS_MAX = 50_000
-
 
 def main() -> None:
     """Run the command with the arguments of this process and exit with its status."""
@@ -16,7 +14,7 @@ def main() -> None:
         return
     # A command is short and makes little that only the collector could free; at its usual pace
     # it would look at all that was imported again and again.
-    gc.set_threshold(YOUNG_OBJECTS_MAX)
+    gc.set_threshold(50_000)  # young objects
     from entrepot.cli.app import run
 
     sys.exit(run(sys.argv[1:]))

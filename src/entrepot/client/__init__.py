@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from entrepot.client.client import Client
+    from entrepot.client.conditions import Watcher
     from entrepot.client.connections import Times
-    from entrepot.client.downloader import Downloaded, Watcher
+    from entrepot.client.downloader import Downloaded
     from entrepot.client.errors import (
         BadAnswer,
         Cancelled,
@@ -101,7 +102,7 @@ _HOMES = {
     "Times": "connections",
     "Unreachable": "errors",
     "Untrusted": "errors",
-    "Watcher": "downloader",
+    "Watcher": "conditions",
     "Wishes": "order_requests",
     "sync_folder": "folder_sync",
 }
