@@ -100,7 +100,12 @@ def test_more_connections_as_long_as_they_bring_more() -> None:
     assert clock.play(growth, 3, 8e6) == CONNECTIONS_MAX
     full = Growth(None, clock=clock)
     assert clock.play(full, 0.5, 1e6) == 4
-    assert clock.play(full, 20, 1.1e6) == 4, "the line is full"
+    assert clock.play(full, 5, 1.05e6) == 8, "perhaps the one began with a burst"
+    assert clock.play(full, 20, 1.05e6) == 4, "the line is full: the step is taken back"
+    unlucky = Growth(None, clock=clock)
+    assert clock.play(unlucky, 0.5, 1e6) == 4
+    assert clock.play(unlucky, 1.5, 1.1e6) == 4, "a bad moment"
+    assert clock.play(unlucky, 3, 4e6) == 8, "decides nothing"
 
 
 @pytest.mark.parametrize(

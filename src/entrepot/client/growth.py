@@ -3,7 +3,8 @@
 One to begin with. While the rest would take longer than a moment, and one connection does not
 bring about all that this machine can take, more are added, and again as long as each step made
 the whole clearly faster. So a line that is limited for each connection (distance, loss, a
-server's limit) gets many, and a line that is full with one keeps one.
+server's limit) gets many, and a line that is full gets no more. What a lossy line brings varies by
+a third from one moment to the next, so one bad moment is looked at again, for longer.
 """
 
 import threading
@@ -18,7 +19,9 @@ FAST_BYTES_PER_SECOND = 150e6
 BYTES_EACH_MIN = 512 * 1024
 _FIRST_WINDOW_SECONDS = 0.3
 _WINDOW_SECONDS = 0.7
+_DOUBT_SECONDS = 2.0
 _GAIN_MIN = 1.25
+_GAIN_IN_DOUBT_MIN = 1.1  # over the longer window less is left to chance
 # How long after a failure to do without; the line or the hub may be better by then.
 _PATIENCE_SECONDS = 10.0
 _STEPS = (4, 8, CONNECTIONS_MAX)
@@ -43,9 +46,14 @@ class Growth:
         self.wanted = 1
         self._settled = fixed == 1
         self._before = 0.0
+        # Whether that was no beginning: a connection alone brings most in its first moments, before
+        # the line has lost anything of it.
+        self._sure = False
+        self._fewer = 1
         self._begun = self._clock()
         self._bytes = 0
         self._warm = True
+        self._doubted = False
         self._refused_at: float | None = None
 
     def restart(self) -> None:
@@ -80,7 +88,7 @@ class Growth:
             return
         now = self._clock()
         spent = now - self._begun
-        if spent < (_FIRST_WINDOW_SECONDS if self.wanted == 1 else _WINDOW_SECONDS):
+        if spent < self._window_seconds():
             return
         rate = self._bytes / spent
         if self._warm and self.wanted > 1:
@@ -90,14 +98,25 @@ class Growth:
         if rate <= 0 or rest / rate < REST_SECONDS_MIN or rate >= self._enough:
             self._begin_window(warm=False)
             return
-        if rate < self._before * _GAIN_MIN:
-            self._settled = True
-            return
-        self._before = rate
+        if rate < self._before * (_GAIN_IN_DOUBT_MIN if self._doubted else _GAIN_MIN):
+            if not self._doubted:
+                self._begin_window(warm=False, doubted=True)
+                return
+            if self._sure:
+                self.wanted, self._settled = self._fewer, True
+                return
+        self._sure = self.wanted > 1
+        self._before, self._fewer = rate, self.wanted
         more = next((step for step in _STEPS if step > self.wanted), CONNECTIONS_MAX)
         self._settled = more == self.wanted
         self.wanted = max(1, min(more, rest // BYTES_EACH_MIN))
         self._begin_window(warm=True)
 
-    def _begin_window(self, *, warm: bool) -> None:
+    def _window_seconds(self) -> float:
+        if self._doubted:
+            return _DOUBT_SECONDS
+        return _FIRST_WINDOW_SECONDS if self.wanted == 1 else _WINDOW_SECONDS
+
+    def _begin_window(self, *, warm: bool, doubted: bool = False) -> None:
         self._begun, self._bytes, self._warm = self._clock(), 0, warm
+        self._doubted = doubted

@@ -326,12 +326,16 @@ class Transfer:
                         return
                 finally:
                     self._division.give_back(claim)
-                claim = self._division.take()
+                claim = None if self._is_one_too_many() else self._division.take()
         except BaseException as error:  # handed to the thread that waits
             self._fail(error)
         finally:
             self._pool.leave()
             self._others.discard(threading.current_thread())
+
+    def _is_one_too_many(self) -> bool:
+        """After a step that did not pay. Where several end at once, one is added again."""
+        return len(self._others) + 1 > self._growth.wanted
 
     def _fail(self, error: BaseException) -> None:
         if self._fatal is None and not self._halt.is_set:
