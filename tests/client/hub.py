@@ -381,6 +381,7 @@ class _Handler(BaseHTTPRequestHandler):
                     "errorName": "download-error-eula-required",
                     "errorDescription": "Accept the licence of Licensed first.",
                     "agreementUrl": hub.licence_url,
+                    "details": {"licence": "TERMS", "revision": hub.licence_revision},
                 },
             )
         repositories = [file.repository for file in hub.files]

@@ -1,5 +1,6 @@
 """JSON calls: retries, time-outs, kept connections, errors, and a token that stays home."""
 
+import json
 import socket
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from entrepot.client import (
     ClientError,
     Denied,
     InvalidUse,
+    LicenceNeeded,
     NotFound,
     NotSignedIn,
     Times,
@@ -27,6 +29,7 @@ from entrepot.client.connections import Address, _parse, parse_address, parse_hu
 from entrepot.client.retries import Backoff, retry_after_seconds
 from tests.client.conftest import QUICK
 from tests.client.hub import ARTIFACTS, ENTITLEMENT, GROUP, RELEASE, Fault, Hub, running_hub
+from tests.ports import free_port
 
 
 def test_objects_come_back_in_the_hubs_order_of_items_and_keys(hub: Hub, client: Client) -> None:
@@ -93,10 +96,8 @@ def test_retry_after_is_waited_for(hub: Hub, client: Client) -> None:
 
 
 def test_a_hub_that_is_down_is_a_network_error_not_not_found() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
     with (
-        Client(f"http://127.0.0.1:{port}", "t", call_backoff=QUICK) as client,
+        Client(f"http://127.0.0.1:{free_port()}", "t", call_backoff=QUICK) as client,
         pytest.raises(Unreachable, match="refused"),
     ):
         client.entitlements()
@@ -272,6 +273,27 @@ def test_pauses_grow_up_to_a_limit(failures: int) -> None:
 @given(st.integers(300, 599), st.binary(max_size=200))
 def test_every_answer_is_some_error(status: int, body: bytes) -> None:
     assert isinstance(error_for(status, body), ClientError)
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        None,
+        ["TERMS", 2],
+        {"licence": "TERMS"},
+        {"licence": "TERMS", "revision": True},
+        {"licence": "TERMS", "revision": 0},
+        {"licence": "TERMS", "revision": 10**9},
+        {"licence": "TERMS@1; rm", "revision": 2},
+        {"licence": "-x", "revision": 2},
+        {"licence": 7, "revision": 2},
+    ],
+)
+def test_no_licence_is_named_that_could_not_be_typed(details: Any) -> None:
+    said = {"errorName": "download-error-eula-required", "details": details}
+    error = error_for(403, json.dumps(said).encode())
+    assert isinstance(error, LicenceNeeded)
+    assert (error.licence, error.revision) == ("", 0)
 
 
 @pytest.mark.parametrize("body", [[], {"items": 1}, {"items": [1]}, "x", None])

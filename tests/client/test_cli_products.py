@@ -222,6 +222,12 @@ def test_quiet_says_nothing_but_errors(run: Run, hub: Hub, home: Path) -> None:
 def test_a_licence_is_accepted_by_the_revision_that_was_read(run: Run, hub: Hub) -> None:
     hub.licence_revision = 3
     fetch = ["download", "LIC1", "-d", "in"]
+    needed, told = run(*fetch), run(*fetch, "--json")
+    assert (needed.code, told.code) == (5, 5)
+    assert "A machine, once somebody has read it: --accept-licence TERMS@3\n" in needed.err
+    [failed] = [one for one in map(json.loads, told.out.splitlines()) if one["event"] == "failed"]
+    assert (failed["licence"], failed["revision"]) == ("TERMS", 3)
+    assert failed["remedy"].endswith("--accept-licence TERMS@3")
     for named in ("2", "TERMS@4", "OTHER@3"):
         ran = run(*fetch, "--accept-licence", named)
         assert (ran.code, ran.out) == (5, ""), named

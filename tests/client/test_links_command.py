@@ -70,6 +70,8 @@ def test_a_refusal_prints_no_line_at_all(run: Run, hub: Hub) -> None:
     assert run("links", "DS000B", "--country", "GB").code == 0
     licensed = run("links", "LIC1")
     assert (licensed.code, licensed.out) == (5, "")
+    assert hub.licence_url in licensed.err
+    assert "--accept-licence" not in licensed.err, "it has no such option"
     # What answers is no Metalink document: it is not passed on as one.
     assert run("links", "DS000B", "--as", "metalink", "--country", "GB").out == ""
 

@@ -67,7 +67,8 @@ def test_a_machine_accepts_the_revision_that_its_owner_has_read(entrepot: Custom
     assert (needed.code, needed.out) == (ExitCode.LICENCE_NEEDED, "")
     wrong = machine.run(*fetch, "--accept-licence", "SAMPLE-EVALUATION@99")
     assert (wrong.code, wrong.out) == (ExitCode.LICENCE_NEEDED, "")
-    current = wrong.err.partition("--accept-licence ")[2].split()[0]
+    current = needed.err.partition("--accept-licence ")[2].split()[0]
+    assert f"--accept-licence {current}\n" in wrong.err
     code, _, revision = current.partition("@")
     done = machine.run(*fetch, "--accept-licence", current)
     assert done.code == 0, done

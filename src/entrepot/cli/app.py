@@ -81,7 +81,7 @@ class _LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except Exception as error:
-            if getattr(error, "remedy", ""):
+            if hasattr(error, "remedy"):
                 from entrepot.client.errors import ClientError
 
                 # Told after the context with its options has gone.

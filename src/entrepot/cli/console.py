@@ -1,9 +1,12 @@
 """What people read: always on stderr, so that stdout holds data only."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
+from click.globals import pop_context, push_context
 
 if TYPE_CHECKING:
     from entrepot.client.errors import ClientError
@@ -24,13 +27,44 @@ def complain(error: "ClientError") -> None:
     say(f"Error: {error.message}", color="red")
     if isinstance(error, LicenceNeeded) and error.agreement_url:
         say(f"Read and accept it at: {error.agreement_url}")
-    if error.remedy:
-        say(remedy_of(error))
+    remedy = remedy_of(error)
+    if remedy:
+        say(remedy)
 
 
 def remedy_of(error: "ClientError") -> str:
-    """What to do about it."""
-    return for_profile(error.remedy)
+    """What to do about it, with the profile and the option of the command that runs."""
+    from entrepot.client.errors import LicenceNeeded
+
+    advice = for_profile(error.remedy)
+    if isinstance(error, LicenceNeeded) and error.licence and _accepts_licences():
+        named = f"--accept-licence {error.licence}@{error.revision}"
+        advice = f"{advice} A machine, once somebody has read it: {named}".strip()
+    return advice
+
+
+def _accepts_licences() -> bool:
+    """Whether the command that runs has --accept-licence."""
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return False
+    command: click.Command | None = context.command
+    if isinstance(command, click.Group) and context.invoked_subcommand:
+        command = command.get_command(context, context.invoked_subcommand)
+    return command is not None and any(one.name == "accept_licence" for one in command.params)
+
+
+@contextmanager
+def speaking_for(context: click.Context | None) -> Iterator[None]:
+    """In a thread that a command started: advice is given as in the command's own."""
+    if context is None:
+        yield
+        return
+    push_context(context)
+    try:
+        yield
+    finally:
+        pop_context()
 
 
 def for_profile(advice: str) -> str:

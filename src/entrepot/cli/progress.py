@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import click
 
 from entrepot.cli.bars import Bar, Bars
-from entrepot.cli.console import remedy_of, say
+from entrepot.cli.console import remedy_of, say, speaking_for
 from entrepot.cli.rows import size_text
 from entrepot.client.batch import Outcome
 from entrepot.client.downloader import Watcher
@@ -78,14 +78,16 @@ def open_display(report: Report = Report.PEOPLE) -> Iterator[Display]:
 
 def error_fields(error: ClientError) -> Mapping[str, Any]:
     """What an event says of an error."""
-    url = error.agreement_url if isinstance(error, LicenceNeeded) else ""
+    needed = error if isinstance(error, LicenceNeeded) else None
     told = {
         "error": type(error).__name__,
         "exit_code": int(error.exit_code),
         "message": error.message,
         "remedy": remedy_of(error),
         "reason": error.reason,
-        "agreement_url": url,
+        "agreement_url": needed.agreement_url if needed else "",
+        "licence": needed.licence if needed else "",
+        "revision": (needed.revision if needed else 0) or "",
     }
     return {key: value for key, value in told.items() if value != ""}
 
@@ -116,6 +118,7 @@ class _Lines(Watcher):
     def __init__(self) -> None:
         self.watcher: Watcher = self
         self._lock = Lock()
+        self._context = click.get_current_context(silent=True)
 
     def started(self, name: str, size: int | None) -> None:
         if size is not None and size <= _SOON_BYTES_MAX:
@@ -128,7 +131,7 @@ class _Lines(Watcher):
             say(f"{name}: {message} Trying again in {pause_seconds:.1f} s.")
 
     def finished(self, outcome: Outcome) -> None:
-        with self._lock:
+        with self._lock, speaking_for(self._context):
             say(outcome_text(outcome), color="red" if outcome.error else None)
 
 
@@ -172,7 +175,7 @@ class _Events(_Lines):
             Report.JSON.tell("trouble", file=name, message=message, pause_seconds=pause)
 
     def finished(self, outcome: Outcome) -> None:
-        with self._lock:
+        with self._lock, speaking_for(self._context):
             if outcome.error is not None:
                 Report.JSON.tell("failed", file=outcome.name, **error_fields(outcome.error))
                 return
@@ -213,7 +216,8 @@ class _Bars(_Lines):
     def finished(self, outcome: Outcome) -> None:
         with self._lock:
             self._drop(outcome.name)
-        self._bars.print(outcome_text(outcome), "red" if outcome.error else "green")
+        with speaking_for(self._context):
+            self._bars.print(outcome_text(outcome), "red" if outcome.error else "green")
 
     def _drop(self, name: str) -> None:
         bar = self._running.pop(name, None)

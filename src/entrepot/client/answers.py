@@ -19,6 +19,8 @@ from entrepot.client.retries import retry_after_seconds
 
 JsonObject = dict[str, Any]
 LICENCE_ERROR_NAME = "download-error-eula-required"
+LICENCE_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+REVISION_MAX = 999_999_999
 _TEXT_CHARS_MAX = 2000
 # Escaped, in what passes for UTF-8, or anything in UTF-16 and UTF-32.
 _MAYBE_SURROGATE = re.compile(rb"\\u[dD]|\xed|\x00")
@@ -63,11 +65,14 @@ def error_for(
         message = message.removesuffix(remedy).rstrip()
     reason = _text(said, "reason")
     if status == 403 and said.get("errorName") == LICENCE_ERROR_NAME:
+        licence, revision = _licence(said.get("details"))
         return LicenceNeeded(
             message or "A licence has to be accepted before this download.",
             agreement_url=_text(said, "agreementUrl"),
             remedy=remedy,
             reason=reason,
+            licence=licence,
+            revision=revision,
         )
     if 300 <= status < 400:
         return BadAnswer(
@@ -125,6 +130,19 @@ def _said(body: bytes) -> JsonObject:
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _licence(details: Any) -> tuple[str, int]:
+    """Code and revision of the licence that a refusal rests on; empty and 0 where it names none."""
+    if not isinstance(details, dict):
+        return "", 0
+    code, revision = details.get("licence"), details.get("revision")
+    # They become a part of a command line that somebody copies.
+    if not isinstance(code, str) or not LICENCE_CODE.fullmatch(code):
+        return "", 0
+    if type(revision) is not int or not 1 <= revision <= REVISION_MAX:
+        return "", 0
+    return code, revision
 
 
 def _text(said: JsonObject, key: str) -> str:

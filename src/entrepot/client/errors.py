@@ -73,15 +73,28 @@ class Denied(ClientError):  # noqa: N818
 
 
 class LicenceNeeded(Denied):
-    """The licence at `agreement_url` must be accepted before the download."""
+    """The licence at `agreement_url` must be accepted before the download.
+
+    `licence` and `revision` are the code and the revision of the text; empty and 0 where the hub
+    does not name them.
+    """
 
     exit_code = ExitCode.LICENCE_NEEDED
 
     def __init__(
-        self, message: str, *, agreement_url: str, remedy: str = "", reason: str = ""
+        self,
+        message: str,
+        *,
+        agreement_url: str,
+        remedy: str = "",
+        reason: str = "",
+        licence: str = "",
+        revision: int = 0,
     ) -> None:
         super().__init__(message, remedy=remedy, reason=reason)
         self.agreement_url = agreement_url
+        self.licence = licence
+        self.revision = revision
 
 
 class NotSignedIn(ClientError):  # noqa: N818

@@ -9,13 +9,13 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from entrepot.client.answers import JsonObject, error_for
+from entrepot.client.answers import LICENCE_CODE, JsonObject, error_for
 from entrepot.client.api import Api, Reply
 from entrepot.client.errors import BadAnswer, ClientError, InvalidUse, LicenceNeeded
 
 ME, ORGANISATION = "me", "organisation"
 _ROOT = ("e-product-entitlement-customer", "v1", "entitlements")
-_NAMED = re.compile(r"(?:([A-Za-z0-9][A-Za-z0-9._-]{0,63})@)?([1-9]\d{0,8})")
+_NAMED = re.compile(rf"(?:({LICENCE_CODE.pattern})@)?([1-9]\d{{0,8}})")
 
 
 @dataclass(frozen=True, slots=True)
