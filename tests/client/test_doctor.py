@@ -2,7 +2,6 @@
 
 import json
 import re
-import socket
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -15,6 +14,7 @@ from entrepot.client import diagnosis
 from entrepot.client.diagnosis import FAIL, OK, WARN
 from tests.client.conftest import Ran
 from tests.client.hub import Hub, make_token
+from tests.ports import free_port
 
 Run = Callable[..., Ran]
 
@@ -56,9 +56,8 @@ def test_each_fault_has_its_line_its_remedy_and_its_code(run: Run, well: Hub, ho
     nowhere = run("doctor", "--json", env={"ENTREPOT_URL": ""})
     assert (nowhere.code, checks(nowhere)["hub"]["verdict"]) == (2, FAIL)
     assert "ENTREPOT_URL" in checks(nowhere)["hub"]["remedy"]
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
-    down = run("doctor", "--json", env={"ENTREPOT_URL": url})
+    closed = f"http://127.0.0.1:{free_port()}"
+    down = run("doctor", "--json", env={"ENTREPOT_URL": closed})
     assert (down.code, list(checks(down))[-1], checks(down)["tcp"]["verdict"]) == (7, "tcp", FAIL)
     unknown = run("doctor", "--json", env={"ENTREPOT_URL": "https://hub.invalid"})
     assert (unknown.code, checks(unknown)["dns"]["verdict"]) == (7, FAIL)

@@ -4,7 +4,6 @@ import contextlib
 import http.client
 import json
 import os
-import socket
 import ssl
 import subprocess
 import sys
@@ -17,11 +16,12 @@ from urllib.parse import urlsplit
 
 from entrepot.daemon.desk import Desk
 from entrepot.daemon.sandbox import describe_world, render_json
+from tests.ports import free_port as free_port
 
 HERE = Path(__file__).parent
 ROOT = "/e-product-entitlement-customer/v1/entitlements"
 READY_SECONDS_MAX = 120.0
-STOP_SECONDS_MAX = 15.0
+STOP_SECONDS_MAX = 60.0
 COMMAND_SECONDS_MAX = 120.0
 ENTREPOTD = [sys.executable, "-c", "from entrepot.daemon import main; main()"]
 ENTREPOT = [sys.executable, "-m", "entrepot.cli"]
@@ -43,12 +43,6 @@ def http_of(artifact: Mapping[str, str]) -> str:
         f"{ROOT}/{artifact['entitlement_id']}/rights/download/releases/"
         f"{artifact['release_id']}/artifact/{artifact['artifact_id']}/http"
     )
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 at which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)
@@ -124,7 +118,7 @@ class Hub:
     ) -> Answer:
         """One request on a connection of its own, with nothing added that was not asked for."""
         host, port = self.bind.split(":")
-        connection = http.client.HTTPConnection(host, int(port), timeout=20)
+        connection = http.client.HTTPConnection(host, int(port), timeout=60)
         sent = dict(headers or {}) | ({"Authorization": f"Bearer {token}"} if token else {})
         try:
             connection.request(method, target, headers=sent)

@@ -25,6 +25,7 @@ from entrepot.daemon.listening import listen
 from entrepot.daemon.sole import sole_server
 from entrepot.db import connect
 from entrepot.errors import EntrepotError
+from tests.ports import free_port
 from tests.system.hubs import ENTREPOTD, Ran, clean_environment
 
 SECRET = "T3st-0nly-secret.T3st-0nly-secret.42"
@@ -191,11 +192,8 @@ def test_a_command_on_a_database_that_is_newer(data: Path) -> None:
 
 
 def test_a_database_that_does_not_answer(data: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        port = silent.getsockname()[1]
-        silent.close()
-        url = f"postgresql://nobody@127.0.0.1:{port}/none"
-        ended = entrepotd("serve", "--data", data, *ANY_PORT, database_url=url)
+    url = f"postgresql://nobody@127.0.0.1:{free_port()}/none"
+    ended = entrepotd("serve", "--data", data, *ANY_PORT, database_url=url)
     assert ended.code == 7, ended
 
 

