@@ -18,12 +18,15 @@ from typing import Any, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
 ROOT = "/e-product-entitlement-customer/v1/entitlements"
+STALL_SECONDS = 60.0  # how long it says nothing where it is told to: by far longer than who waits
 ENTITLEMENT, GROUP, LICENSED, EMPTY = "169189", "169190", "169191", "169192"
 RELEASE = "d2650553-3806-4c0e-92d7-2e46fd468074"
 ARTIFACTS = [f"7db814ee-c1e3-4d68-a65d-a7e6b437e1e{n}" for n in range(4)]
 
 
-def make_token(*, ends_in_seconds: float = 3600, country: str = "GB", serial: int = 0) -> str:
+def make_token(
+    *, ends_in_seconds: float = 3600, country: str = "GB", serial: int = 0, subject: str = ""
+) -> str:
     """A token in the form of a JWT; the hub of these tests compares it as a string."""
     claims = {
         "iss": "https://hub.test",
@@ -33,6 +36,7 @@ def make_token(*, ends_in_seconds: float = 3600, country: str = "GB", serial: in
         "emails": ["ada@example.com"],
         "ip_country": country,
         "jti": str(serial),
+        **({"sub": subject} if subject else {}),
     }
     parts = [{"alg": "RS256", "kid": "1"}, claims]
     coded = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in parts]
@@ -120,6 +124,7 @@ class Hub:
         self.port = 0
         # Signed metadata (Repository.answer), where anything is signed; and what it is called.
         self.signed: Callable[[str], tuple[int, bytes]] | None = None
+        self.tags_lists = False  # with an ETag, and 304 where it is named
         self.search_lies = False  # the first entitlement, whatever was asked for
         self.code, self.release_name = "DS000B", "2022.2"
 
@@ -306,7 +311,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault.kind == "cut":
             self.close_connection = True
         elif fault.kind == "stall":
-            self.hub.released.wait(20)
+            self.hub.released.wait(STALL_SECONDS)
             self.close_connection = True
         elif fault.kind == "revoke":
             self.hub.tokens.clear()
@@ -364,7 +369,15 @@ class _Handler(BaseHTTPRequestHandler):
         if "offset" in query:
             page, limit = int(query["offset"][0]), int(query["limit"][0])
             items = items[(page - 1) * limit : page * limit]
-        self._json(200, {"totalNumberOfItems": total, "items": items})
+        told = {"totalNumberOfItems": total, "items": items}
+        tag = f'"{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]}"'
+        if not self.hub.tags_lists:
+            self._json(200, told)
+        elif self.headers.get("If-None-Match") == tag:
+            self.send_response(304)
+            self.end_headers()
+        else:
+            self._json(200, told, {"ETag": tag})
 
     def _link(self, path: list[str], artifact: dict[str, Any] | None) -> None:
         hub = self.hub
@@ -441,7 +454,7 @@ class _Handler(BaseHTTPRequestHandler):
             said = {"errorCode": fault.status, "errorDescription": f"status {fault.status}"}
             return self._json(fault.status, said, fault.headers)
         if fault is not None and fault.kind == "silence":
-            self.hub.released.wait(20)
+            self.hub.released.wait(STALL_SECONDS)
             self.close_connection = True
             return None
         body = data[begin:end]
@@ -465,7 +478,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif kind == "stall":
             self.wfile.write(body[:at])
-            self.hub.released.wait(20)
+            self.hub.released.wait(STALL_SECONDS)
             self.close_connection = True
         elif kind == "flip":
             self.wfile.write(body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :])

@@ -38,8 +38,7 @@ from entrepot.client.mirror_state import (
     write_state,
 )
 from entrepot.client.names import name_key
-from entrepot.client.offers import Answers, OfferedFile, OfferedRelease, Withheld, read_answers
-from entrepot.client.offers import write_answers as write_kept
+from entrepot.client.offers import OfferedFile, OfferedRelease, Withheld
 from entrepot.client.sync_plans import REMOVABLE, Fate, Plan, plan_sync
 
 CODES = ("DS000B", "ds000b", "entrepot.lock", "CON", "../up")
@@ -244,9 +243,6 @@ def test_the_state_is_read_as_it_was_written(hub: list[OfferedRelease]) -> None:
     chosen, plan = plan_for(hub, EVERYTHING, {})
     state = MirrorState("https://hub.example.com", held_of(chosen, plan), {"r": "gone"})
     assert parse_state(write_state(state)) == state
-    answers = Answers({"1": ('"5f"', [{"id": "x"}])})
-    assert read_answers(write_kept(answers)) == answers
-    assert read_answers(b"[]") == Answers()
 
 
 GOOD = {

@@ -1,15 +1,20 @@
 """Keeping a folder in step with a hub that fails, lists nonsense, or cannot say why."""
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from entrepot.client import Client, sync_folder
 from entrepot.client.batch import Outcome
 from entrepot.client.choices import Choice
 from entrepot.client.errors import BadAnswer, Corrupt, InvalidUse, LicenceNeeded, Unreachable
+from entrepot.client.kept_answers import Answers, owner_of, read_answers, write_answers
 from entrepot.client.locking import make_lock
 from entrepot.client.mirror_state import MirrorState, load_state
 from entrepot.client.mirroring import Synced
@@ -23,7 +28,7 @@ from entrepot.client.syncing import (
     remove_leftovers,
 )
 from entrepot.client.trust import Trust
-from tests.client.hub import Fault, File, Hub
+from tests.client.hub import ENTITLEMENT, LICENSED, Fault, File, Hub, make_token
 
 BOTH = (Choice("DS000B"), Choice("LIC1"))
 INSTALLER = "DS000B/2022.2/installer.tar.gz"
@@ -160,3 +165,109 @@ def test_a_folder_in_one_call(hub: Hub, client: Client, tmp_path: Path) -> None:
     with pytest.raises(Corrupt, match="does not offer what is pinned"):
         sync(lock=lock)
     assert (folder / INSTALLER).read_bytes() != b"another"
+
+
+KEPT = Answers("me", {"1": ('"5f"', [{"id": "x", "name": "\U0001f600"}]), "2": ('W/""', [])})
+
+
+@given(at=st.integers(0, len(write_answers(KEPT)) - 1), flip=st.integers(0, 255))
+@example(at=0, flip=0)
+def test_kept_lists_are_read_as_they_were_written_or_not_at_all(at: int, flip: int) -> None:
+    raw = bytearray(write_answers(KEPT))
+    assert read_answers(bytes(raw[:at]), "me") == Answers("me"), "it is cut"
+    raw[at] ^= flip
+    assert read_answers(bytes(raw), "me") in ([KEPT] if flip == 0 else [KEPT, Answers("me")])
+    assert read_answers(bytes(raw), "you") == Answers("you")
+
+
+Damage = Callable[[bytes], bytes]
+
+
+def forged(**changed: Any) -> Damage:
+    """What somebody writes who knows the format: each kept list with other contents."""
+
+    def forge(raw: bytes) -> bytes:
+        told = json.loads(raw)
+        lists = {key: one | changed for key, one in told["answers"].items()}
+        kept = {key: (one["etag"], one["items"]) for key, one in lists.items()}
+        return write_answers(Answers(told["owner"], kept))
+
+    return forge
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda _: b"",
+        lambda raw: raw[:-1],
+        lambda _: b"[]",
+        lambda _: b'{"version": 2}',
+        lambda _: b"\xff" * 9,
+        lambda raw: raw.replace(b'"sha256":"', b'"sha256":"0', 1),
+        lambda raw: raw.replace(b"installer", b"Installer"),
+        forged(etag=7),
+        forged(etag='"a"\r\nX-More: 1'),
+        forged(etag='"' + "a" * 9000 + '"'),
+        forged(items={"id": "x"}),
+        forged(items=["x"]),
+        forged(items=[{"id": 7}]),
+        forged(items=[{"id": "x", "artifacts": [{"fileName": "a", "fileSize": "-1"}]}]),
+        forged(items=[{"id": "x", "artifacts": [{"fileName": "a", "sha256": "\ud800"}]}]),
+    ],
+)
+def test_damaged_lists_are_asked_for_anew(
+    damage: Damage, hub: Hub, client: Client, tmp_path: Path
+) -> None:
+    hub.tags_lists = hub.licence_accepted = True
+
+    def unchanged(speaker: Client = client, *, check: bool = False) -> int:
+        done = sync_folder(speaker, tmp_path / "m", choices=BOTH, trust=trust, check=check)
+        assert done.error is None
+        assert done.complete == 2
+        return done.prepared.offers.unchanged
+
+    trust = Trust(tmp_path / "root", hub.url)
+    assert (unchanged(), unchanged()) == (0, 2)
+    kept = tmp_path / "m" / ".entrepot" / "answers.json"
+    good = kept.read_bytes()
+    kept.write_bytes(damage(good))
+    asked = len(hub.requests)
+    assert unchanged() == 0
+    assert not [one for one in hub.requests[asked:] if "if-none-match" in one.headers]
+    assert kept.read_bytes() == good
+    assert unchanged() == 2
+
+
+def test_lists_are_kept_for_one_account_of_one_hub(
+    hub: Hub, client: Client, tmp_path: Path
+) -> None:
+    hub.tags_lists = hub.licence_accepted = True
+    trust = Trust(tmp_path / "root", hub.url)
+
+    def unchanged(token: str, *, check: bool = False) -> int:
+        hub.tokens.add(token)
+        with Client(hub.url, token) as speaker:
+            done = sync_folder(speaker, tmp_path / "m", choices=BOTH, trust=trust, check=check)
+        assert (done.error, done.complete) == (None, 2)
+        return done.prepared.offers.unchanged
+
+    ada, later = (make_token(subject="ada", serial=n) for n in (1, 2))
+    assert [unchanged(ada), unchanged(later)] == [0, 2], "a new token of hers is hers"
+    assert unchanged(make_token(subject="ben")) == 0
+    assert unchanged(make_token(serial=3)) == 0
+    assert unchanged(make_token(serial=4)) == 0, "who says nothing of themselves is nobody else"
+    with Client("https://other.example", ada) as elsewhere, Client(hub.url, ada) as here:
+        assert owner_of(elsewhere) != owner_of(here)
+    assert owner_of(client) not in (hub.token, "")
+
+    # Somebody who writes to the folder hides a release: what is to be checked is not kept there.
+    assert unchanged(ada) == 0
+    kept = tmp_path / "m" / ".entrepot" / "answers.json"
+    kept.write_bytes(forged(items=[])(kept.read_bytes()))
+    assert unchanged(ada, check=True) == 0
+    assert unchanged(ada) == 2
+    # And what cannot be kept is asked for the next time.
+    kept.unlink()
+    kept.mkdir()
+    assert [unchanged(ada), unchanged(ada)] == [0, 0]
+    assert {one.path.split("/")[4] for one in hub.asked("/releases")} == {ENTITLEMENT, LICENSED}

@@ -211,6 +211,7 @@ def test_a_flipped_bit_is_found_without_a_network_and_repaired(mirror: Mirror) -
     assert mirror.events("sync", "mirror")["ended"][0]["fetched"] == 0, "its time says nothing"
     told = mirror.events("sync", "mirror", "--check")
     assert {one["state"] for one in told["difference"]} == {"check"}, "nothing is told as lost"
+    assert told["planned"][0]["lists_unchanged"] == 0, "nor is what was kept of the lists believed"
     assert (told["ended"][0]["fetched"], path.read_text()) == (1, "one")
     path.write_text("changed by a person, which its time shows")
     assert mirror.events("sync", "mirror")["ended"][0]["fetched"] == 1

@@ -55,7 +55,7 @@ _MEANS = {
     help="With --locked.  [default: DIR/entrepot.lock]",
 )
 @click.option("--remove", is_flag=True, help="Remove what is wanted or offered no more.")
-@click.option("--check", is_flag=True, help="Read every file, whatever its size and time say.")
+@click.option("--check", is_flag=True, help="Read every file, whatever is noted of it.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @patience_options
 @hub_option

@@ -16,11 +16,11 @@ from entrepot.client.errors import (
     NotFound,
     Untrusted,
 )
+from entrepot.client.kept_answers import Answers
 from entrepot.client.lock_files import LockedRelease, LockFile, differences, lock_of
 from entrepot.client.manifests import Manifest
 from entrepot.client.mirror_state import MirrorState, look_at
 from entrepot.client.offers import (
-    Answers,
     OfferedFile,
     OfferedRelease,
     ask_for_offers,

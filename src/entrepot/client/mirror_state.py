@@ -14,7 +14,6 @@ from entrepot.client.connections import parse_hub_address
 from entrepot.client.errors import InvalidUse, LocalFileError
 from entrepot.client.inside import INSIDE, Inside
 from entrepot.client.layouts import check_path
-from entrepot.client.offers import Answers, read_answers, write_answers
 
 STATE_NAME = "state.json"
 STATE_BYTES_MAX = 256 << 20
@@ -125,22 +124,6 @@ def write_state(state: MirrorState) -> bytes:
 def save_state(folder: Path, state: MirrorState) -> None:
     """Replace what was saved, in one step. Raises LocalFileError."""
     Inside(folder).write(STATE_NAME, write_state(state))
-
-
-def load_answers(folder: Path) -> Answers:
-    """The answers that were kept by their ETags; none where there are none to be read."""
-    try:
-        raw = Inside(folder).read("answers.json", STATE_BYTES_MAX)
-    except LocalFileError:
-        return Answers()
-    return Answers() if raw is None else read_answers(raw)
-
-
-def save_answers(folder: Path, answers: Answers) -> None:
-    """Keep the answers, unless they are larger than what would be read again."""
-    raw = write_answers(answers)
-    if len(raw) <= STATE_BYTES_MAX:
-        Inside(folder).write("answers.json", raw)
 
 
 @contextmanager

@@ -11,9 +11,10 @@ from entrepot.client.choices import EVERYTHING, Choice
 from entrepot.client.client import Client
 from entrepot.client.conditions import Watcher
 from entrepot.client.errors import ClientError, InvalidUse
+from entrepot.client.kept_answers import Answers, load_answers, owner_of
 from entrepot.client.lock_files import LockFile
 from entrepot.client.locking import PreparedLock, prepare_locked
-from entrepot.client.mirror_state import MirrorState, holding, load_answers, load_state
+from entrepot.client.mirror_state import MirrorState, holding, load_state
 from entrepot.client.partial import make_folder
 from entrepot.client.profiles import files_root
 from entrepot.client.syncing import (
@@ -115,7 +116,9 @@ def _prepare(
     *,
     check: bool,
 ) -> PreparedLock:
-    answers, jobs = load_answers(folder), manner.jobs
+    jobs, owner = manner.jobs, owner_of(client)
+    # Who asks for everything to be read doubts the folder, and what is kept in it with the rest.
+    answers = Answers(owner) if check else load_answers(folder, owner)
     if lock is not None:
         return prepare_locked(
             client, folder, lock, state, proofs, jobs=jobs, check=check, answers=answers

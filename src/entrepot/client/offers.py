@@ -4,7 +4,6 @@ One request lists the entitlements, and one for each of them the releases; where
 ETag, an answer that was kept is asked for conditionally and comes back as 304 without a body.
 """
 
-import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from typing import Any
 from entrepot.client.answers import JsonObject, parse_object
 from entrepot.client.client import Client
 from entrepot.client.errors import BadAnswer, ClientError, Denied, NotSignedIn
+from entrepot.client.kept_answers import Answers
 from entrepot.client.verification import Expected, expected_of
 
 ROOT = ("e-product-entitlement-customer", "v1", "entitlements")
@@ -60,17 +60,6 @@ class Withheld:
     def ended(self) -> bool:
         """Whether the hub said that it gives nothing."""
         return isinstance(self.error, Denied)
-
-
-@dataclass(slots=True)
-class Answers:
-    """Answers of a hub kept by their ETag, for the next time they are asked for."""
-
-    kept: dict[str, tuple[str, list[JsonObject]]] = field(default_factory=dict)
-
-    def find(self, key: str) -> tuple[str, list[JsonObject]] | None:
-        """ETag and items of an answer."""
-        return self.kept.get(key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +122,13 @@ def ask_for_offers(
         except BaseException:
             client.stop.set()
             raise
-    fresh, unchanged = Answers(), 0
+    fresh, unchanged = Answers(known.owner), 0
     releases: list[OfferedRelease] = []
     for one, found in told:
         if isinstance(found, ClientError):
             withheld.append(Withheld(one.entitlement, one.product, found))
             continue
-        if found.etag:
-            fresh.kept[one.entitlement] = (found.etag, found.items)
+        fresh.keep(one.entitlement, found.etag, found.items)
         unchanged += found.unchanged
         releases += found.releases
     return Offers(_merged(releases), tuple(withheld), fresh, unchanged)
@@ -150,24 +138,37 @@ def ask_for_offers(
 class _List:
     releases: list[OfferedRelease]
     items: list[JsonObject]
-    etag: str
+    etag: str | None
     unchanged: bool
 
 
 def _ask(client: Client, one: _Source, known: Answers) -> _List:
-    kept = known.find(one.entitlement)
-    headers = {"If-None-Match": kept[0]} if kept else {}
+    kept = _kept(one, known)
+    headers = {"If-None-Match": kept.etag} if kept is not None and kept.etag else {}
     path = (*ROOT, one.entitlement, "rights", "download", "releases")
     reply = client.api.call("GET", path, headers=headers)
-    unchanged = reply.status == 304 and kept is not None
-    if unchanged and kept is not None:
-        etag, items = kept
-    else:
-        etag, items = reply.headers.get("ETag") or "", parse_object(reply.body).get("items", [])
+    if reply.status == 304 and kept is not None:
+        return kept
+    items = parse_object(reply.body).get("items", [])
+    return _List(_releases(items, one), items, reply.headers.get("ETag"), unchanged=False)
+
+
+def _kept(one: _Source, known: Answers) -> _List | None:
+    """What was kept of the list; it has to be as good as one that comes now."""
+    kept = known.find(one.entitlement)
+    if kept is None:
+        return None
+    etag, items = kept
+    try:
+        return _List(_releases(items, one), items, etag, unchanged=True)
+    except BadAnswer:
+        return None
+
+
+def _releases(items: Any, one: _Source) -> list[OfferedRelease]:
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise BadAnswer("The hub's answer is not a list of objects.")
-    releases = [release_of(item, one.product, (one.entitlement,)) for item in items]
-    return _List(releases, items, etag, unchanged)
+    return [release_of(item, one.product, (one.entitlement,)) for item in items]
 
 
 def _sources(entitlements: Iterable[JsonObject]) -> list[_Source]:
@@ -228,26 +229,3 @@ def _file(artifact: Mapping[str, Any]) -> OfferedFile:
         expected.digest,
         artifact,
     )
-
-
-def write_answers(answers: Answers) -> bytes:
-    """The kept answers as JSON."""
-    kept = {key: {"etag": etag, "items": items} for key, (etag, items) in answers.kept.items()}
-    return json.dumps({"version": 1, "answers": kept}, separators=(",", ":")).encode()
-
-
-def read_answers(raw: bytes) -> Answers:
-    """The kept answers; none where they cannot be read, for they only save requests."""
-    found = Answers()
-    try:
-        told = json.loads(raw)
-        if told["version"] != 1:
-            return found
-        for key, one in told["answers"].items():
-            etag, items = one["etag"], one["items"]
-            good = isinstance(etag, str) and etag.isascii() and isinstance(items, list)
-            if good and all(isinstance(item, dict) for item in items):
-                found.kept[key] = (etag, items)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return Answers()
-    return found

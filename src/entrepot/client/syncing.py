@@ -28,6 +28,7 @@ from entrepot.client.errors import (
     NotFound,
 )
 from entrepot.client.holdings import note_entitlement
+from entrepot.client.kept_answers import Answers, save_answers
 from entrepot.client.kept_partial import mark_of
 from entrepot.client.layouts import check_folders
 from entrepot.client.manifests import Manifest, fetch_manifest, save_manifest
@@ -35,10 +36,9 @@ from entrepot.client.mirror_state import (
     HeldFile,
     MirrorState,
     look_at,
-    save_answers,
     save_state,
 )
-from entrepot.client.offers import Answers, Offers, ask_for_offers
+from entrepot.client.offers import Offers, ask_for_offers
 from entrepot.client.partial import make_folder
 from entrepot.client.permissions import explain_artifact
 from entrepot.client.rates import RateLimit

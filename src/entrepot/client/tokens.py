@@ -29,6 +29,7 @@ class Claims:
     country: str | None
     life_seconds: float | None = None  # from being made to its end
     scopes: tuple[str, ...] = ()
+    subject: str = ""
 
     def expired(self, now: datetime, within_seconds: float = 0.0) -> bool:
         """Whether the token has ended, or will within so many seconds."""
@@ -94,6 +95,7 @@ def _claims(payload: dict[str, Any]) -> Claims:
         expires_at=ends,
         country=_str(payload.get("ip_country")),
         scopes=tuple((_str(payload.get("scope")) or "").split()),
+        subject=_str(payload.get("sub")) or "",
         life_seconds=(ends - made).total_seconds() if ends and made and made < ends else None,
     )
 
