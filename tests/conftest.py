@@ -40,7 +40,13 @@ COMMANDS = {
 }
 
 # Two shared cores: a slow example says nothing about the code; a failing one must come back.
-hypothesis.settings.register_profile("house", deadline=None, max_examples=50, print_blob=True)
+hypothesis.settings.register_profile(
+    "house",
+    deadline=None,
+    max_examples=50,
+    print_blob=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 hypothesis.settings.load_profile("house")
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)

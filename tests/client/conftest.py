@@ -23,7 +23,8 @@ def hub() -> Iterator[Hub]:
 
 @pytest.fixture
 def client(hub: Hub) -> Iterator[Client]:
-    times = Times(connect_seconds=2, stall_seconds=0.5, call_seconds=5)
+    # A busy machine is silent for half a second, too: that must not pass for a stall.
+    times = Times(connect_seconds=10, stall_seconds=2, call_seconds=20)
     with Client(
         hub.url, hub.token, times=times, call_backoff=QUICK, transfer_backoff=QUICK
     ) as client:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-SECONDS_MAX = 40.0
+SECONDS_MAX = 100.0
 Answer: TypeAlias = tuple[str, str | Callable[[], str]]  # what is asked, what is typed
 
 
@@ -61,7 +61,7 @@ def run_on_terminal(
             if interrupt_at and interrupt_at in shown:
                 interrupt_at = ""
                 process.send_signal(signal.SIGINT)
-        code = process.wait(timeout=5)
+        code = process.wait(timeout=60)
     finally:
         process.kill()
         process.wait()

@@ -113,7 +113,7 @@ def test_a_hub_that_accepts_and_says_nothing_times_out() -> None:
             pytest.raises(Unreachable, match="in time"),
         ):
             client.entitlements()
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 60  # not the five minutes that a call may take
 
 
 def test_errors_say_what_the_hub_says(hub: Hub, client: Client) -> None:

@@ -3,9 +3,9 @@
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from datetime import UTC
 from pathlib import Path
@@ -33,18 +33,24 @@ RELEASES = ["releases", "-e", ENTITLEMENT]
 ARTIFACT_LIST = ["artifacts", "-e", ENTITLEMENT, "-r", RELEASE]
 
 
+def _seconds_of_children() -> float:
+    """Of a processor, by the processes that have ended: others share the machine."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_version_starts_fast(run: Run) -> None:
     times = []
     for _ in range(5):
-        started = time.perf_counter()
+        started = _seconds_of_children()
         ran = run("--version")
-        times.append(time.perf_counter() - started)
+        times.append(_seconds_of_children() - started)
         assert (ran.code, ran.out) == (0, f"entrepot, version {__version__}\n")
     loaded = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "entrepot.cli", "--version"],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=True,
     ).stderr
     assert not re.search(r"\| +(click|tuf|ssl|http\.client)\n", loaded)
@@ -381,7 +387,7 @@ def test_a_reader_that_goes_away_is_no_traceback(home: Path, hub: Hub) -> None:
     process.stdout.close()
     err = process.stderr.read().decode()
     process.stderr.close()
-    process.wait(20)
+    process.wait(60)
     assert "Traceback" not in err
     assert "Exception" not in err
 

@@ -344,7 +344,10 @@ def test_ranges_that_begin_at_once_share_one_place(several: Sequence[Database]) 
         max_size=25,
     )
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=25,
+)
 def test_it_agrees_with_a_small_model(tx: Tx, steps: list[tuple[str, int, int]]) -> None:
     """The model: for each of three people what they have of the file, and since when."""
     with tx.begin_nested() as part:

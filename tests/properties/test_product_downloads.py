@@ -81,7 +81,7 @@ def chosen(asked: Sequence[tuple[str, str]], shown: Listed) -> list[int]:
 
 @settings(
     max_examples=150,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data())
 def test_filters_and_pages_give_what_the_model_gives(
@@ -169,7 +169,7 @@ steps = st.lists(
 
 @settings(
     max_examples=60,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(walk=steps)
 def test_any_steps_keep_the_sequence_of_the_model(tx: Tx, walk: list[Step]) -> None:

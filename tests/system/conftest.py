@@ -16,6 +16,7 @@ from filelock import FileLock
 from entrepot.core.accounts import find_user, issue_token, load_user
 from entrepot.daemon.desk import Desk
 from tests.system.hubs import EDMGR, ENTREPOT, Customer, Hub, customer, running_hub
+from tests.system.media_orders import rows
 
 HERE = Path(__file__).parent
 
@@ -86,11 +87,17 @@ SHARED_STATE = """
 
 @pytest.fixture(autouse=True)
 def nothing_shared_changes(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Holds each test on the shared hub to the rule above: the next one may come in any order."""
-    if "hub" not in request.fixturenames:
+    """Holds each test on a shared hub to the rule above: the next one may come in any order."""
+    shared_hubs = [name for name in ("hub", "media_hub") if name in request.fixturenames]
+    with contextlib.ExitStack() as stack:
+        for name in shared_hubs:
+            stack.enter_context(unchanged(request.getfixturevalue(name)))
         yield
-        return
-    hub: Hub = request.getfixturevalue("hub")
+
+
+@contextlib.contextmanager
+def unchanged(hub: Hub) -> Iterator[None]:
+    """Fails where the block leaves changes behind, or orders that are still worked at."""
     names = sorted({given["organisation"] for given in hub.world["entitlements"]})
     query = SHARED_STATE.format(names=", ".join(f"'{name}'" for name in names))
 
@@ -101,6 +108,8 @@ def nothing_shared_changes(request: pytest.FixtureRequest) -> Iterator[None]:
     before = shared()
     yield
     assert shared() == before, "the test leaves changes that others on this hub can see"
+    at_work = "SELECT id, status FROM orders WHERE status IN ('Pending', 'InProgress')"
+    assert rows(hub, at_work) == [], "the test leaves work that others on this hub wait for"
 
 
 @pytest.fixture

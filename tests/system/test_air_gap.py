@@ -73,7 +73,7 @@ def bunker(
         yield made
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ class World:
     def token(self) -> str:
         return str(self.hub.user(ADA)["token"])
 
-    def client(self, tokens: Any = None, attempts: int = 8, stall_seconds: float = 1.0) -> Client:
+    def client(self, tokens: Any = None, attempts: int = 8, stall_seconds: float = 4.0) -> Client:
         quick = Backoff(attempts=attempts, first_seconds=0.02, most_seconds=0.1)
         times = Times(connect_seconds=10, stall_seconds=stall_seconds, call_seconds=20)
         return Client(self.hub.url, tokens or self.token, times=times, transfer_backoff=quick)
@@ -147,7 +147,7 @@ def test_cuts_and_stalls_are_gone_on_with(world: World, tmp_path: Path, connecti
     at = 1_000_000
     world.line.rate = 40e6
     world.line.choose = first_ones(
-        Fault("cut", at), Fault("stall", at, 5), Fault("cut", 0), *[Fault("cut", at)] * 5
+        Fault("cut", at), Fault("stall", at, 12), Fault("cut", 0), *[Fault("cut", at)] * 5
     )
     world.fetch(tmp_path, connections=connections)
     only_right(world, tmp_path)

@@ -51,7 +51,7 @@ class Serving:
 
     def get(self, path: str) -> int:
         """The status of a GET; raises OSError where nobody answers."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request("GET", path)
             return connection.getresponse().status
@@ -192,13 +192,13 @@ def test_the_counters_of_all_processes_are_added_up(data: Path) -> None:
             assert hub.get("/healthz") == 200
 
         def counted() -> bool:
-            connection = http.client.HTTPConnection("127.0.0.1", hub.port, timeout=20)
+            connection = http.client.HTTPConnection("127.0.0.1", hub.port, timeout=60)
             connection.request("GET", "/metrics")
             page = connection.getresponse().read().decode()
             connection.close()
             return count_of_health_checks(page) >= 20
 
-        wait_until(counted, 20)
+        wait_until(counted)
         folder = Path(str(read_served(data)["metrics"]))
         assert len({path.name.rpartition("_")[2] for path in folder.glob("*.db")}) >= 2
         assert hub.stop() == 0
@@ -245,7 +245,7 @@ def test_a_web_process_that_dies_is_replaced(data: Path) -> None:
 
 
 def _readiness(hub: Serving) -> dict[str, str]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{hub.port}/readyz", timeout=20) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{hub.port}/readyz", timeout=60) as answer:
         told: dict[str, str] = json.loads(answer.read())
     return told
 
@@ -323,7 +323,7 @@ def test_tls(data: Path, tmp_path: Path) -> None:
         assert hub.line == f"Entrepot serves https://127.0.0.1:{hub.port}\n"
         context = ssl.create_default_context()
         authority.configure_trust(context)
-        connection = http.client.HTTPSConnection("127.0.0.1", hub.port, timeout=20, context=context)
+        connection = http.client.HTTPSConnection("127.0.0.1", hub.port, timeout=60, context=context)
         connection.request("GET", "/readyz")
         assert connection.getresponse().status == 200
         connection.close()

@@ -72,7 +72,8 @@ def test_a_person_comes_by_the_provider_to_a_programs_request(data: Path, tmp_pa
         )
         path.write_text(path.read_text().replace("domain", "domian"))
         refused = run(
-            [*ENTREPOTD, "serve", "--sandbox", "--data", str(hub.data)], env=hub.environment
+            [*ENTREPOTD, "serve", "--sandbox", "--data", str(hub.data), "--bind", hub.bind],
+            env=hub.environment,
         )
         assert refused.code != 0
         assert "provider[1].members[1].domian: Unknown" in refused.err

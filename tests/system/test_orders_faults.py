@@ -21,6 +21,7 @@ from tests.system.media_orders import (
     ENDED,
     ORDERS,
     Event,
+    Shopper,
     add_assets,
     link_of,
     rows,
@@ -187,31 +188,37 @@ def test_what_was_ordered_is_delivered_though_it_was_deleted(
 
 
 def test_a_revoked_right_ends_the_link(media_hub: Hub, tmp_path: Path) -> None:
-    ada = shopper(media_hub)
+    owner, who = "Passing Guests", "dora@guests.example"
     product = f"R{time.monotonic_ns()}"
-    assert media_hub.operate("product", "add", product).code == 0
-    given = media_hub.operate("grant", "Halden Microsystems", product)
+    for words in (
+        ("product", "add", product),
+        ("organisation", "add", owner, "--country", "DE"),
+        ("user", "add", who, "--organisation", owner),
+    ):
+        assert media_hub.operate(*words).code == 0
+    given = media_hub.operate("grant", owner, product)
+    dora = Shopper(media_hub.bind, media_hub.operate("token", who).out.strip())
     [path] = crops(tmp_path / "piece", 1)
     [number] = add_assets(media_hub, [path], "--product", product).values()
-    placed = ada.place({"individual": {str(number): {"renditions": ["Original"]}}})
+    placed = dora.place({"individual": {str(number): {"renditions": ["Original"]}}})
     link = link_of(placed)
-    assert ada.ask("GET", link).status == 200
-    seen = ada.ask("GET", f"{ORDERS}/{placed['order_id']}")
+    assert dora.ask("GET", link).status == 200
+    seen = dora.ask("GET", f"{ORDERS}/{placed['order_id']}")
     assert media_hub.operate("revoke", given.out.strip()).code == 0
     # Within five seconds, which test_links_http.py holds it to.
-    refused = wait_for(lambda: answer if (answer := ada.ask("GET", link)).status != 200 else None)
+    refused = wait_for(lambda: answer if (answer := dora.ask("GET", link)).status != 200 else None)
     assert refused.status == 403, refused
-    shown = ada.look(placed["order_id"])
+    shown = dora.look(placed["order_id"])
     assert (shown["status"], shown["download_location"]) == ("Completed", None)
     for header, value in (
         ("If-None-Match", seen.headers["etag"]),
         ("If-Modified-Since", seen.headers["last-modified"]),
     ):
-        again = ada.ask("GET", f"{ORDERS}/{placed['order_id']}", headers={header: value})
+        again = dora.ask("GET", f"{ORDERS}/{placed['order_id']}", headers={header: value})
         assert again.status == 200, header
     [listed] = [
         each
-        for each in ada.ask("GET", ORDERS).json()["items"]
+        for each in dora.ask("GET", ORDERS).json()["items"]
         if each["order_id"] == placed["order_id"]
     ]
     assert listed["download_location"] is None

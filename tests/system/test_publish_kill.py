@@ -115,7 +115,7 @@ def survive_kills(tmp_path: Path, environment: dict[str, str], kills: int) -> No
     for kill in range(kills):
         files = write_files(tmp_path / "files")
         # Every third kill comes within the first moments, where most of the storing is.
-        delay = random.uniform(0, span / 4 if kill % 3 == 0 else span)
+        delay = random.uniform(0, span / 4 if kill % 3 == 0 else span) if kill else 0.0
         killed = kill_at(publish(data, files, str(name)), data, environment, delay)
         with Desk({"data": str(data)}).hub() as hub:
             outcome = state_of(hub, str(name))

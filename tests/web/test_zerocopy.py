@@ -315,7 +315,7 @@ def test_the_extension_as_any_application_may_use_it(path: Path, data: bytes) ->
 
     with running(plain_asgi) as live, live.connect() as sock:
         reader = Reader(sock)
-        seconds = []
+        seconds = list[float]()
         # What was held back for more must leave at the end, not when the kernel's 200 ms are up:
         # held back, every one takes longer; on a busy machine some do.
         while len(seconds) < 5 or (min(seconds) >= 0.2 and len(seconds) < 60):
