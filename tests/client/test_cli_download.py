@@ -115,7 +115,7 @@ def test_cuts_and_a_link_that_ends_are_healed(run: Run, hub: Hub, home: Path) ->
 
 def test_time_outs_and_retries_are_the_callers_choice(run: Run, hub: Hub) -> None:
     hub.faults = [Fault("stall", 10) for _ in range(5)]
-    ran = run(*ALL, "--stall-timeout", "0.3", "--retries", "0")
+    ran = run(*ALL, "--stall-timeout", "2", "--retries", "0")
     assert ran.code == 7
     assert len(hub.byte_requests()) == 1
 
