@@ -95,6 +95,7 @@ def test_releases_and_artifacts_of_a_product(run: Run, hub: Hub) -> None:
         (("releases", "DS000B", "-e", ENTITLEMENT), 2, "not both"),
         (("artifacts", "DS000B@2022.2", "-r", RELEASE), 2, "leave one of them out"),
         (("releases", "DS000B@7"), 3, "There are 2022.2"),
+        (("artifacts", "DS000B@7"), 3, f"entrepot why {ENTITLEMENT}@7"),
         (("releases", "NONE"), 3, "entrepot products"),
         (("download", GROUP), 3, "Give the code or the number of one of them"),
         (("artifacts", f"{GROUP}@1.0"), 3, f"{GROUP} is a group"),

@@ -68,6 +68,9 @@ def test_a_refusal_prints_no_line_at_all(run: Run, hub: Hub) -> None:
     refused = run("links", "DS000B", "--country", "FR")
     assert (refused.code, refused.out) == (4, "")
     assert run("links", "DS000B", "--country", "GB").code == 0
+    # The profile's country is declared as `download` does, and not that of the token.
+    assert run("profile", "add", "lab", "--url", hub.url, "--country", "FR").code == 0
+    assert run("-k", "lab", "links", "DS000B").code == 4
     licensed = run("links", "LIC1")
     assert (licensed.code, licensed.out) == (5, "")
     assert hub.licence_url in licensed.err

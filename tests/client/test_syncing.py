@@ -1,6 +1,7 @@
 """Keeping a folder in step with a hub that fails, lists nonsense, or cannot say why."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,14 @@ from hypothesis import strategies as st
 from entrepot.client import Client, sync_folder
 from entrepot.client.batch import Outcome
 from entrepot.client.choices import Choice
-from entrepot.client.errors import BadAnswer, Corrupt, InvalidUse, LicenceNeeded, Unreachable
+from entrepot.client.errors import (
+    BadAnswer,
+    Corrupt,
+    InvalidUse,
+    LicenceNeeded,
+    NotFound,
+    Unreachable,
+)
 from entrepot.client.kept_answers import Answers, owner_of, read_answers, write_answers
 from entrepot.client.locking import make_lock
 from entrepot.client.mirror_state import MirrorState, load_state
@@ -165,6 +173,26 @@ def test_a_folder_in_one_call(hub: Hub, client: Client, tmp_path: Path) -> None:
     with pytest.raises(Corrupt, match="does not offer what is pinned"):
         sync(lock=lock)
     assert (folder / INSTALLER).read_bytes() != b"another"
+
+
+@pytest.mark.parametrize(
+    ("choice", "told", "remedy"),
+    [
+        (Choice("NONE"), "entitled to is NONE", "entrepot products"),
+        (Choice(ENTITLEMENT), f"entitled to is {ENTITLEMENT}", "not by the number"),
+        (Choice("DS000B", ("9",)), "no release DS000B@9", "entrepot why DS000B@VERSION"),
+        (Choice("ds*", (), ("*.exe",)), "file of ds* is like *.exe", "artifacts DS000B@VERSION"),
+        (Choice("EMP1", newest=1), "no release of EMP1", "entrepot releases EMP1"),
+        (Choice("0099"), "no release of 0099", "members"),
+    ],
+)
+def test_a_choice_that_means_nothing_is_told_by_how_far_it_means_something(
+    choice: Choice, told: str, remedy: str, hub: Hub, client: Client, tmp_path: Path
+) -> None:
+    proofs = Proofs(client, Trust(tmp_path / "root", hub.url), None)
+    with pytest.raises(NotFound, match=re.escape(told)) as none:
+        make_lock(client, [choice], proofs)
+    assert remedy in none.value.remedy
 
 
 KEPT = Answers("me", {"1": ('"5f"', [{"id": "x", "name": "\U0001f600"}]), "2": ('W/""', [])})

@@ -53,6 +53,7 @@ def links(
     """
     setup = ctx.obj
     assert isinstance(setup, Setup)
+    country = country or setup.profile().country
     declared = country_code(country) if country else None
     with setup.client() as client:
         asked = parse_wanted(wanted)

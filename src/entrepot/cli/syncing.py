@@ -285,7 +285,7 @@ class _Job:
     "--wanted",
     "wanted_file",
     metavar="FILE",
-    type=click.Path(exists=True),
+    type=click.Path(exists=True, dir_okay=False),
     help="What to pin.  [default: DIR/entrepot.toml, else everything]",
 )
 @click.option(

@@ -92,7 +92,10 @@ def verify(
     assert isinstance(setup, Setup)
     folder = Path(directory).absolute()
     if not folder.is_dir():
-        raise NotFound(f"There is no folder {folder}.")
+        raise NotFound(
+            f"There is no folder {folder}.",
+            remedy="Give the folder that the files were brought into; all of it is verified.",
+        )
     given = read_plain(Path(root), ROOT_BYTES_MAX) if root else None
     notes: Mapping[str, Note] = {}
     if lock_file is None:

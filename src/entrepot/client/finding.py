@@ -149,17 +149,17 @@ def find_version(client: Client, entitlement_id: str, version: str) -> JsonObjec
     found = client.releases(entitlement_id)
     if not found:
         raise _no_release(client, entitlement_id)
-    return match_release(found, version)
+    return match_release(found, version, of=entitlement_id)
 
 
-def match_release(releases: Sequence[JsonObject], version: str) -> JsonObject:
-    """As `find_version`, among releases that are known."""
+def match_release(releases: Sequence[JsonObject], version: str, *, of: str = "CODE") -> JsonObject:
+    """As `find_version`, among releases that are known, `of` a product or an entitlement."""
     found = next((some for some in _by_closeness(releases, version) if some), None)
     if found is None:
         raise NotFound(
             f"There is no release {version[:80]!r}. " + _listed("There are", releases),
             remedy="Give one of these names, or `latest`. Why another is not among them: "
-            f"entrepot why CODE@{version[:80]}",
+            f"entrepot why {of[:80]}@{version[:80]}",
         )
     if len(found) > 1:
         raise InvalidUse(

@@ -139,7 +139,7 @@ class KeptPartial(Partial):
             self._close()
             raise Busy(
                 f"{self.target} is being downloaded by another command.",
-                remedy="Wait for it, or choose another folder with -d.",
+                remedy="Wait for it, or choose another folder.",
             ) from error
         with contextlib.suppress(OSError):
             if is_named(self._descriptor, self.path):

@@ -169,7 +169,9 @@ def _lock(told: Any) -> LockFile:
 def read_lock(path: Path) -> LockFile:
     """The lock in a file. Raises InvalidUse, LocalFileError."""
     if not path.exists():
-        raise InvalidUse(f"There is no {path}.", remedy="Write one: entrepot lock")
+        raise InvalidUse(
+            f"There is no {path}.", remedy=f"Write one: entrepot lock --lock-file {path}"
+        )
     try:
         return parse_lock(read_plain(path, FILE_BYTES_MAX))
     except InvalidUse as error:

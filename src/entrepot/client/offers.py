@@ -70,6 +70,7 @@ class Offers:
     withheld: tuple[Withheld, ...]
     answers: Answers
     unchanged: int = 0  # lists that the hub did not have to send again
+    products: frozenset[str] = frozenset()  # that there are entitlements to, of those taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,8 @@ def ask_for_offers(
         fresh.keep(one.entitlement, found.etag, found.items)
         unchanged += found.unchanged
         releases += found.releases
-    return Offers(_merged(releases), tuple(withheld), fresh, unchanged)
+    products = frozenset(one.product for one in sources)
+    return Offers(_merged(releases), tuple(withheld), fresh, unchanged, products)
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,7 +204,7 @@ def check_room(folder: Path, needed_bytes: int) -> None:
     if needed_bytes and free < needed_bytes + FREE_BYTES_MARGIN:
         raise DiskFull(
             f"No room in {folder}: {needed_bytes} bytes are needed, {free} are free.",
-            remedy="Free some space or choose another folder with -d.",
+            remedy="Free some space or choose another folder.",
         )
 
 
@@ -231,5 +231,5 @@ def local_error(error: OSError, path: Path) -> LocalFileError:
         )
     return LocalFileError(
         f"Cannot write {path}: {error.strerror or error}.",
-        remedy="Check the folder and its permissions, or choose another with -d.",
+        remedy="Check the folder and its permissions, or choose another folder.",
     )

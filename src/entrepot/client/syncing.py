@@ -70,17 +70,41 @@ class Prepared:
                 found += [(str(choice), one.error) for one in held[:1]]
                 told.update(one.entitlement for one in held)
                 continue
-            error = NotFound(
-                f"Nothing that your organisation is entitled to is {choice}.",
-                remedy="See what there is: entrepot products, entrepot releases CODE",
-            )
-            found.append((str(choice), error))
+            found.append((str(choice), _means_nothing(choice, self.offers.products)))
         found += [
             (one.product, one.error)
             for one in self.offers.withheld
             if not one.ended and one.entitlement not in told
         ]
         return found
+
+
+def _means_nothing(choice: Choice, products: Iterable[str]) -> NotFound:
+    """The error for a choice that no file is of, by how far it means something."""
+    code = min(filter(choice.takes_product, products), default=None)
+    if code is None:
+        remedy = "See what there is: entrepot products, entrepot releases CODE"
+        if choice.product.isdigit():
+            remedy = "Here a product is named by its code, not by the number of an entitlement: "
+            remedy += "entrepot products"
+        told = f"Nothing that your organisation is entitled to is {choice.product}."
+        return NotFound(told, remedy=remedy)
+    if choice.artifacts:
+        return NotFound(
+            f"No file of {choice} is like {' or '.join(choice.artifacts)}.",
+            remedy=f"See what there is: entrepot releases {code}, "
+            f"entrepot artifacts {code}@VERSION",
+        )
+    if choice.versions:
+        return NotFound(
+            f"There is no release {choice} for your organisation.",
+            remedy=f"See those that there are: entrepot releases {code}. Why another is not among "
+            f"them: entrepot why {code}@VERSION",
+        )
+    return NotFound(
+        f"There is no release of {choice.product} for your organisation (yet).",
+        remedy=f"See whether it is a group, whose members have them: entrepot releases {code}",
+    )
 
 
 @dataclass(frozen=True, slots=True)
