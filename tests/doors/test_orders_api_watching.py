@@ -340,7 +340,7 @@ def test_a_disabled_account_is_shut_out_of_a_stream(
                 text += piece
         return text
 
-    text = shop.loop.run_until_complete(asyncio.wait_for(watch(), 10))
+    text = shop.loop.run_until_complete(asyncio.wait_for(watch(), 60))
     assert [kind for _, kind, _ in _told(text)] == ["placed"]
 
 
@@ -361,7 +361,7 @@ def test_streams_have_a_limit_and_give_their_place_back(
         async with _stream(shop, path) as again:
             return third.status_code, await anext(again)
 
-    status, piece = shop.loop.run_until_complete(asyncio.wait_for(watch(), 10))
+    status, piece = shop.loop.run_until_complete(asyncio.wait_for(watch(), 60))
     assert (status, piece) == (429, "retry: 2000\n\n")
     shop.loop.run_until_complete(asyncio.sleep(0.05))
 
@@ -544,7 +544,7 @@ async def _stream(shop: Shop, path: str) -> AsyncIterator[AsyncIterator[str]]:
         yield come()
     finally:
         gone.set()
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, 60)
 
 
 def _advance(shop: Shop, number: int, pending: Any, step: int) -> None:

@@ -1,6 +1,7 @@
 """What a request may bring: addresses, forms, faults; and what nothing is kept of."""
 
 import base64
+import contextlib
 import hashlib
 import json
 import socket
@@ -59,12 +60,12 @@ class Host:
     def _serve(self) -> None:
         for each in self._answers:
             taken, _ = self._listener.accept()
-            with taken:
+            with taken, contextlib.suppress(OSError):  # whoever asked may have gone by now
                 taken.recv(65536)
                 taken.sendall(each)
 
     def close(self) -> None:
-        self._thread.join(10)
+        self._thread.join(60)
         self._listener.close()
         assert not self._thread.is_alive()
 
