@@ -273,7 +273,13 @@ def test_ctrl_c_stops_at_once_and_leaves_nothing(home: Path, hub: Hub) -> None:
     code, shown = run_on_terminal(ALL, [], env=env, cwd=home, interrupt_at="installer.tar.gz")
     assert code == 130, shown
     assert "Stopped." in shown
+    assert "failed" not in shown, "who stopped it knows"
     assert names(home / "Artifacts") == []
+    hub.faults = [Fault("stall", 1000)]
+    code, shown = run_on_terminal([*ALL, "--json"], [], env=env, cwd=home, interrupt_at='"started"')
+    told = [json.loads(line) for line in shown.splitlines() if line.startswith("{")]
+    assert (code, told[-1]["event"], told[-1]["exit_code"]) == (130, "ended", 130)
+    assert told[-1]["error"] == "Cancelled"
 
 
 def test_files_are_fetched_side_by_side(run: Run, hub: Hub) -> None:

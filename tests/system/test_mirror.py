@@ -192,6 +192,8 @@ def test_a_folder_is_kept_in_step_through_everything_that_a_hub_does(mirror: Mir
     assert results == dict.fromkeys(left, "removed") | {f"{code}/1.0/a.txt": "kept"}
     assert mirror.files() == {f"{code}/2.0/a.txt": "three", f"{code}/1.0/a.txt": "mine now"}
     assert not (mirror.home / "mirror" / other).exists(), "no empty folder is left"
+    kept = mirror.run("sync", "mirror", "--remove").err
+    assert f"{code}/1.0/a.txt: the publisher has withdrawn it; kept, for somebody has" in kept
 
 
 def test_a_flipped_bit_is_found_without_a_network_and_repaired(mirror: Mirror) -> None:

@@ -11,7 +11,15 @@ from entrepot.cli.console import complain, is_interactive, say
 from entrepot.cli.progress import Report, error_fields, open_display
 from entrepot.cli.setup import Setup
 from entrepot.cli.transferring import Manner
-from entrepot.client import Client, ClientError, Downloaded, LicenceNeeded, NotFound, NotSignedIn
+from entrepot.client import (
+    Cancelled,
+    Client,
+    ClientError,
+    Downloaded,
+    LicenceNeeded,
+    NotFound,
+    NotSignedIn,
+)
 from entrepot.client.answers import JsonObject
 from entrepot.client.attesting import attest
 from entrepot.client.batch import Item, Outcome, check_room_for_all, download_items, plan_names
@@ -31,11 +39,14 @@ from entrepot.client.verification import Expected, expected_of
 
 @contextmanager
 def reporting(report: Report) -> Iterator[None]:
-    """Programs that read events hear of an error that ends the command, too."""
+    """Programs that read events hear of an error that ends the command, and of Ctrl-C, too."""
     try:
         yield
     except ClientError as error:
         report.tell("ended", **error_fields(error))
+        raise
+    except KeyboardInterrupt:
+        report.tell("ended", **error_fields(Cancelled("Stopped.")))
         raise
 
 

@@ -20,7 +20,7 @@ from entrepot.cli.console import remedy_of, say, speaking_for
 from entrepot.cli.rows import size_text
 from entrepot.client.batch import Outcome
 from entrepot.client.downloader import Watcher
-from entrepot.client.errors import ClientError, LicenceNeeded
+from entrepot.client.errors import Cancelled, ClientError, LicenceNeeded
 
 _PROGRESS_SECONDS_MIN = 1.0  # between two events on one file
 _SOON_BYTES_MAX = 256 * 1024  # a file of this size has come before its beginning is read
@@ -112,6 +112,11 @@ def outcome_text(outcome: Outcome) -> str:
     return f"{outcome.name}: {size_text(done.size)} at {speed}/s, {proof}"
 
 
+def _was_stopped(outcome: Outcome) -> bool:
+    """Whether a person stopped it, with all others: who did that knows."""
+    return isinstance(outcome.error, Cancelled)
+
+
 class _Lines(Watcher):
     """For logs: what begins and may take a while, what is tried again, what ended."""
 
@@ -131,6 +136,8 @@ class _Lines(Watcher):
             say(f"{name}: {message} Trying again in {pause_seconds:.1f} s.")
 
     def finished(self, outcome: Outcome) -> None:
+        if _was_stopped(outcome):
+            return
         with self._lock, speaking_for(self._context):
             say(outcome_text(outcome), color="red" if outcome.error else None)
 
@@ -216,6 +223,8 @@ class _Bars(_Lines):
     def finished(self, outcome: Outcome) -> None:
         with self._lock:
             self._drop(outcome.name)
+        if _was_stopped(outcome):
+            return
         with speaking_for(self._context):
             self._bars.print(outcome_text(outcome), "red" if outcome.error else "green")
 

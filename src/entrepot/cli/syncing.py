@@ -25,7 +25,7 @@ from entrepot.client.finding import parse_wanted
 from entrepot.client.lock_files import LockFile, read_lock, save_lock
 from entrepot.client.locking import make_lock
 from entrepot.client.mirroring import Synced, choices_of
-from entrepot.client.sync_plans import Leftover
+from entrepot.client.sync_plans import REMOVABLE, Leftover
 from entrepot.client.syncing import Proofs
 
 _MEANS = {
@@ -236,9 +236,14 @@ class _Job:
             say(f"It is in the way of:\n{names}")
 
     def _tell_leftover(self, one: Leftover, became: str) -> None:
-        would = " (would be removed)" if self._remove and self._dry_run else ""
+        more = ""
+        if self._remove and one.fate in REMOVABLE and became == "kept":
+            # What has been changed since is found when it would go.
+            more = " (would be removed, unless it was changed)"
+            if not self._dry_run:
+                more = ", for somebody has changed it: remove it yourself"
         self._report.say(
-            f"{one.fate:<10}{one.path}: {_MEANS[one.fate]}; {became}{would}", color="yellow"
+            f"{one.fate:<10}{one.path}: {_MEANS[one.fate]}; {became}{more}", color="yellow"
         )
         self._report.tell(
             "leftover",
@@ -260,6 +265,7 @@ class _Job:
     help="Only pin this product anew, as it was asked for. Can be given several times.",
 )
 @click.option(
+    "-a",
     "--artifact",
     "patterns",
     metavar="PATTERN",

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from entrepot.client.choices import PRODUCTS_MAX, Choice, Chosen, newest_of, patterns_of
@@ -170,7 +171,8 @@ def read_lock(path: Path) -> LockFile:
     """The lock in a file. Raises InvalidUse, LocalFileError."""
     if not path.exists():
         raise InvalidUse(
-            f"There is no {path}.", remedy=f"Write one: entrepot lock --lock-file {path}"
+            f"There is no {path}.",
+            remedy=f"Write one: entrepot lock --lock-file {quote(str(path))}",
         )
     try:
         return parse_lock(read_plain(path, FILE_BYTES_MAX))
