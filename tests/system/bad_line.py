@@ -50,6 +50,7 @@ class BadLine:
         self.sent = 0  # bytes of bodies
         self._listener = listener
         self._lock = threading.Lock()
+        self._turn = 0  # one more each time that it is healed
         self._paid_until = 0.0
         self._closing = threading.Event()
 
@@ -65,10 +66,14 @@ class BadLine:
         self.choose = lambda asked: None if asked.number else fault
 
     def heal(self) -> None:
-        """A good and empty line again, with nothing counted."""
+        """A good and empty line again, with nothing counted.
+
+        What it still holds of before, such as a stalled answer, counts no more.
+        """
         self.choose, self.rate, self.instead = (lambda _asked: None), None, ""
         with self._lock:
-            self.asked, self.sent, self.most_open = [], 0, 0
+            self.asked, self.sent, self.open, self.most_open = [], 0, 0, 0
+            self._turn += 1
 
     def close(self) -> None:
         """Let go of every connection that is held."""
@@ -97,29 +102,30 @@ class BadLine:
         """One request and its answer; whether the connection is still good."""
         if not head.startswith(_LINK):
             far.sendall(head)
-            return self._answer(near, far, None, bytes_of_a_file=False)
-        asked = self._note(head)
+            return self._answer(near, far, None, turn=None)
+        asked, turn = self._note(head)
         if self.instead:
             head = re.sub(rb"^GET \S+", b"GET " + self.instead.encode(), head)
         far.sendall(head)
         try:
-            return self._answer(near, far, self.choose(asked), bytes_of_a_file=True)
+            return self._answer(near, far, self.choose(asked), turn=turn)
         finally:
             with self._lock:
-                self.open -= 1
+                self.open -= turn == self._turn
 
-    def _note(self, head: bytes) -> Asked:
+    def _note(self, head: bytes) -> tuple[Asked, int]:
         found = re.search(rb"\r\nrange: bytes=(\d+)-", head.lower())
         with self._lock:
             asked = Asked(len(self.asked), int(found[1]) if found else 0, head)
             self.asked.append(asked)
             self.open += 1
             self.most_open = max(self.most_open, self.open)
-        return asked
+            return asked, self._turn
 
     def _answer(
-        self, near: socket.socket, far: socket.socket, fault: Fault | None, *, bytes_of_a_file: bool
+        self, near: socket.socket, far: socket.socket, fault: Fault | None, *, turn: int | None
     ) -> bool:
+        """`turn`: of whoever asked for bytes of a file, and None for everything else."""
         head, body = _read_answer_head(far)
         if not head:
             return False
@@ -132,7 +138,7 @@ class BadLine:
                 return False
             if fault is not None and sent + len(body) > fault.at:
                 if fault.kind != "flip":
-                    self._pass(near, body[: fault.at - sent])
+                    self._pass(near, body[: fault.at - sent], turn)
                     if fault.meanwhile is not None:
                         fault.meanwhile()
                     self._closing.wait(fault.seconds)
@@ -140,14 +146,14 @@ class BadLine:
                 at = fault.at - sent
                 body = body[:at] + bytes([body[at] ^ 4]) + body[at + 1 :]
                 fault = None
-            if bytes_of_a_file:
-                self._pass(near, body)
+            if turn is not None:
+                self._pass(near, body, turn)
             else:
                 near.sendall(body)
             sent, body = sent + len(body), b""
         return b"connection: close" not in head.lower()
 
-    def _pass(self, near: socket.socket, data: bytes) -> None:
+    def _pass(self, near: socket.socket, data: bytes, turn: int | None) -> None:
         if self.rate is not None:
             with self._lock:
                 now = time.monotonic()
@@ -157,7 +163,7 @@ class BadLine:
                 raise OSError("closed")
         near.sendall(data)
         with self._lock:
-            self.sent += len(data)
+            self.sent += len(data) if turn == self._turn else 0
 
 
 def _read_head(sock: socket.socket) -> bytes:
