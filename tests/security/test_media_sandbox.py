@@ -70,10 +70,10 @@ def test_a_refusal_arrives_as_one_line(converter: SandboxedConverter) -> None:
 
 
 def test_a_converter_that_hangs_is_killed() -> None:
-    converter = trial_converter(Limits(wall_seconds_max=1))
+    converter = trial_converter(Limits(wall_seconds_max=3))
     begun = time.monotonic()
     assert refusal(converter, "hang") == "media-too-slow"
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 50  # it would hang for a minute
     converter.close()
 
 
