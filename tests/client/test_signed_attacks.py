@@ -172,6 +172,8 @@ def test_verify_does_not_believe_the_notes_of_a_folder_over_the_keys(
     mirror = home / "mirror"
     verified = run("verify", "mirror")
     assert (verified.code, "1 as their publisher signed" in verified.err) == (0, True), verified
+    no_root = run("verify", "mirror", "--root", "entrepot.toml")
+    assert (no_root.code, f"not a root of {CODE}" in no_root.err) == (12, True), no_root
     [numbers] = (home / ".entrepot" / "trust").glob("*/entitlements.json")
     assert json.loads(numbers.read_text()) == {ENTITLEMENT: CODE}
 

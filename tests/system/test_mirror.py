@@ -319,6 +319,9 @@ def test_a_lock_file_makes_a_build_repeatable_and_tells_every_change(mirror: Mir
     said = mirror.run("download", code, "--locked", "-d", "other")
     assert (said.code, mirror.files("other")) == (ExitCode.CORRUPT, {}), said
 
+    said = mirror.run("download", code, "--lock-file", "entrepot.lock", "-d", "other")
+    assert (said.code, mirror.files("other")) == (ExitCode.USAGE, {}), "it is not locked by that"
+
     said = mirror.run("download", "NONE7", "--locked", "-d", "other")
     assert (said.code, "Pin one in it: entrepot lock NONE7@VERSION" in said.err) == (2, True), said
 
@@ -428,6 +431,10 @@ def test_what_the_publisher_signed_is_held_against_everything(mirror: Mirror) ->
         assert (said.code, mirror.files("other")) == (ExitCode.CORRUPT, {}), said
         assert f"its signed manifest is {manifest}, pinned is 000" in said.err
         assert f"entrepot lock --update {code}" in said.err
+    lock.write_text(raw.replace('"size": 3', '"size": 4'))
+    said = mirror.run("verify", "build", "--lock-file", "entrepot.lock")
+    assert (said.code, "4 bytes and" in said.err) == (ExitCode.UNTRUSTED, True), said
+    assert "signed are 3 bytes" in said.err
     lock.write_text(raw)
 
     mirror.publish(code, "2.0", a="nobody signed this")

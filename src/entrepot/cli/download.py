@@ -104,9 +104,7 @@ def _artifacts(
     "--lock-file",
     metavar="FILE",
     type=click.Path(dir_okay=False),
-    default="entrepot.lock",
-    show_default=True,
-    help="With --locked.",
+    help="With --locked.  [default: entrepot.lock]",
 )
 @transfer_options
 @hub_option
@@ -117,7 +115,7 @@ def download(
     what: str,
     release_id: str | None,
     patterns: tuple[str, ...],
-    lock_file: str,
+    lock_file: str | None,
     *,
     as_zip: bool,
     locked: bool,
@@ -136,10 +134,13 @@ def download(
         raise InvalidUse("--zip has all files of the release: leave --artifact out.")
     if locked and (as_zip or patterns or release_id):
         raise InvalidUse("--locked brings what is pinned: leave --zip, --artifact and -r out.")
+    if lock_file is not None and not locked:
+        raise InvalidUse("--lock-file is for --locked.")
     setup = _setup(ctx)
     manner = manner_of(setup, **options)
     if locked:
-        run, items = _find_pinned(setup, manner, wanted, Path(lock_file))
+        path = Path("entrepot.lock" if lock_file is None else lock_file)
+        run, items = _find_pinned(setup, manner, wanted, path)
     else:
         run, items = _find(setup, manner, what, release_id, patterns, as_zip=as_zip)
     carry_out(ctx, run, lambda: items)

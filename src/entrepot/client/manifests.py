@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from entrepot.client.errors import Denied, InvalidUse, NotFound, Unreachable, Untrusted
 from entrepot.client.proofs import Proof, check_proof, save_proof, saved_proofs
-from entrepot.client.trust import METADATA_PATH, Trust
+from entrepot.client.trust import METADATA_PATH, Trust, check_root
 from entrepot.client.verification import CHUNK_BYTES, Expected
 
 if TYPE_CHECKING:
@@ -160,6 +160,8 @@ def verify_saved(
     """
     verified = []
     for saved in saved_proofs(folder):
+        if root is not None:
+            check_root(root, saved.product)
         trusted = [root] if root is not None else (trust.roots(saved.product) if trust else [])
         name = target_name(saved.release_id)
         proven = check_proof(trusted, saved.proof, name, saved.document, product=saved.product)

@@ -67,8 +67,8 @@ def check_agreement(pinned: Sequence[Should], signed: Sequence[Should]) -> None:
     for one, other in zip(pinned, signed, strict=True):
         if (one.size, one.sha256) != (other.size, other.sha256):
             raise Untrusted(
-                f"The lock file pins {one.path} with SHA-256 {one.sha256}, signed is "
-                f"{other.sha256}.",
+                f"The lock file pins {one.path} with {one.size} bytes and SHA-256 {one.sha256}, "
+                f"signed are {other.size} bytes and {other.sha256}.",
                 remedy="Ask the publisher why.",
                 reason="manifest-file-differs",
             )
