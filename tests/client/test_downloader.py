@@ -380,8 +380,9 @@ def test_content_range(value: str, parsed: tuple[int, int | None]) -> None:
 
 def test_a_directory_in_the_way_is_a_local_error(hub: Hub, client: Client, tmp_path: Path) -> None:
     (tmp_path / "installer.tar.gz").mkdir()
-    with pytest.raises(LocalFileError, match="in the way"):
+    with pytest.raises(LocalFileError, match="in the way") as refused:
         fetch(client, tmp_path)
+    assert "Move it away" in refused.value.remedy
     assert hub.minted == 0
 
 

@@ -44,7 +44,7 @@ from entrepot.client.permissions import explain_artifact
 from entrepot.client.rates import RateLimit
 from entrepot.client.sync_plans import REMOVABLE, Fate, Leftover, Plan, Step, plan_sync
 from entrepot.client.trust import Trust
-from entrepot.client.verification import Expected, expected_of, hash_file
+from entrepot.client.verification import Expected, expected_of, hash_file, in_the_way
 
 _SAVE_SECONDS_MIN = 1.0
 # What is not asked again for as long as the release is not offered.
@@ -295,7 +295,7 @@ def fetch(
         target = folder / step.path
         seen = look_at(target)
         if seen is not None and not seen.regular:
-            raise LocalFileError(f"{target} is in the way: it is not a file.")
+            raise in_the_way(target)
         make_folder(target.parent)
         named = _Named(watcher, step.path) if watcher else None
         entitlement, got = _fetch_by_any(client, step, target, expected, manner, named)

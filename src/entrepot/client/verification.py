@@ -98,7 +98,7 @@ def is_complete(path: Path, expected: Expected, stop: Stop) -> bool:
         if not path.exists():
             return False
         if not path.is_file():
-            raise LocalFileError(f"{path} is in the way: it is not a file.")
+            raise in_the_way(path)
         if not expected.digest or (
             expected.size is not None and path.stat().st_size != expected.size
         ):
@@ -106,6 +106,14 @@ def is_complete(path: Path, expected: Expected, stop: Stop) -> bool:
         return hash_file(path, expected, stop) == expected.digest
     except OSError as error:
         raise LocalFileError(f"Cannot read {path}: {error.strerror}.") from error
+
+
+def in_the_way(path: Path) -> LocalFileError:
+    """The error for what lies where a file is to be, and is none."""
+    return LocalFileError(
+        f"{path} is in the way: it is not a file.",
+        remedy="Move it away, or choose another folder.",
+    )
 
 
 def hash_file(path: Path, expected: Expected, stop: Stop) -> str:

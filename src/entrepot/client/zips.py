@@ -10,7 +10,7 @@ from typing import Any
 from entrepot.client.errors import BadAnswer, Corrupt, LocalFileError
 from entrepot.client.names import name_key, printable, safe_name
 from entrepot.client.stop import Stop
-from entrepot.client.verification import BUFFER_BYTES, Expected, expected_of
+from entrepot.client.verification import BUFFER_BYTES, Expected, expected_of, in_the_way
 
 # What the standard library raises over bytes that are no ZIP, or a malformed one.
 UNSOUND = (
@@ -90,7 +90,7 @@ def is_right(path: Path, expected: Expected, check: Callable[[Path], None]) -> b
     if not path.exists():
         return False
     if not path.is_file():
-        raise LocalFileError(f"{path} is in the way: it is not a file.")
+        raise in_the_way(path)
     if path.stat().st_size != expected.size:
         return False
     try:
