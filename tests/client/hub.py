@@ -7,6 +7,7 @@ import base64
 import hashlib
 import io
 import json
+import ssl
 import threading
 import time
 import zipfile
@@ -122,6 +123,7 @@ class Hub:
         self.lock = threading.Lock()
         self.released = threading.Event()  # ends every stall
         self.port = 0
+        self.public: str | None = None  # where others find it, if not at its port
         # Signed metadata (Repository.answer), where anything is signed; and what it is called.
         self.signed: Callable[[str], tuple[int, bytes]] | None = None
         self.tags_lists = False  # with an ETag, and 304 where it is named
@@ -130,7 +132,7 @@ class Hub:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}{self.prefix}"
+        return f"{self.public or f'http://127.0.0.1:{self.port}'}{self.prefix}"
 
     def product(self, code: str = "DS000B", name: str = "Development Studio") -> dict[str, Any]:
         return {"id": code, "name": name, "uri": f"https://hub.test/{code}"}
@@ -505,12 +507,14 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def running_hub(prefix: str = "") -> Iterator[Hub]:
-    """A hub that listens until the block ends."""
+def running_hub(prefix: str = "", tls: ssl.SSLContext | None = None) -> Iterator[Hub]:
+    """A hub that listens until the block ends; with `tls` it speaks nothing else."""
     hub = Hub(prefix)
     handler = type("Handler", (_Handler,), {"hub": hub})
     server = _Server(("127.0.0.1", 0), handler)
     hub.port = server.server_address[1]
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
