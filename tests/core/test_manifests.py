@@ -1,5 +1,6 @@
 """Signed manifests in the core: keys, signing, what the hub renews, and what it refuses."""
 
+import hashlib
 import io
 import json
 import threading
@@ -148,8 +149,12 @@ def test_releases_come_and_go(publisher: Publisher) -> None:
             find_manifest(tx, publisher.product_id, second, "0" * 64)
         with pytest.raises(NotFound):
             find_manifest(tx, publisher.product_id + 1, second, digest)
-    assert told["release"]["name"] == "2"
-    assert told["files"][0]["size"] == 4
+    assert (told["publisher"], told["product"]["code"]) == ("Example", "SIGNED")
+    assert (told["release"]["id"], told["release"]["name"]) == (second, "2")
+    assert (told["licence"], told["chunkBytes"]) == (None, CHUNK_BYTES)
+    [file] = told["files"]
+    data = hashlib.sha256(b"data").hexdigest()
+    assert (file["name"], file["size"], file["sha256"], file["chunks"]) == ("a", 4, data, data)
     with pytest.raises(NotFound):
         publisher.sign(first)
 
@@ -168,6 +173,15 @@ def test_a_release_named_by_its_id_is_described_anew(publisher: Publisher) -> No
     publisher.sign(release)
     assert publisher.named().keys() == before.keys()
     assert publisher.named() != before
+    [digest] = publisher.named().values()
+    with publisher.database.read() as tx:
+        told = json.loads(find_manifest(tx, publisher.product_id, release, digest))["licence"]
+    assert told == {
+        "code": "TERMS",
+        "name": "T",
+        "revision": 1,
+        "sha256": hashlib.sha256(b"t").hexdigest(),
+    }
     publisher.now += timedelta(days=2)
     for _ in range(6):  # as many versions as are kept, so that nothing names the old one
         publisher.sign()
