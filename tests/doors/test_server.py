@@ -61,6 +61,22 @@ async def test_security_headers_are_on_every_answer(hub: Hub, path: str) -> None
     expected = "same-origin" if path == "/" else "no-referrer"
     assert answer.headers["referrer-policy"] == expected
     assert "server" not in answer.headers
+    assert "entrepot-sandbox" not in answer.headers
+
+
+async def test_a_sandbox_says_so_in_every_answer(hub: Hub) -> None:
+    policy = replace(hub.policy, sandbox=True)
+    asked = [
+        *("/healthz", "/readyz", "/", "/nowhere", "/dl/x/y", "/openapi.json", "/oauth/token"),
+        *("/api/admin/v1/nowhere", "/api/v2/products/1/downloads.json", "/static/nothing.css"),
+        *("/e-product-entitlement-customer/v1/entitlements", "/api/downloadorders", "/metrics"),
+    ]
+    async with visiting(replace(hub, policy=policy)) as client:
+        answers = [await client.get(path) for path in asked]
+        answers.append(await client.get("/", headers={"host": "evil.example"}))
+        answers.append(await client.request("BREW", "/oauth/token"))
+    assert {answer.headers.get("entrepot-sandbox") for answer in answers} == {"true"}
+    assert {200, 401, 404, 405, 421} <= {answer.status_code for answer in answers}
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "[::1]:8080"])
