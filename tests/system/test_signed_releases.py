@@ -91,7 +91,8 @@ def test_what_is_signed_is_what_arrives(
     publisher.run("keys", "root", CODE, *keys, *publisher.by(root_key))
     told = publisher.run("publish", CODE, "0.9", tool)
     assert f"nothing of {CODE} is: customers cannot verify it yet." in told.err
-    publisher.run("publish", CODE, "1.0", tool, "--sign-key", key, *publisher.password)
+    told = publisher.run("publish", CODE, "1.0", tool, "--sign-key", key, *publisher.password)
+    assert "Signed too, for nobody had signed it yet: 0.9 (" in told.err
     listed = publisher.run("keys", "list", CODE, "--json").objects()
     assert {(one["role"], one["held_by_hub"]) for one in listed} == {
         ("root", False),

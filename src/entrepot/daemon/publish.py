@@ -15,7 +15,7 @@ from entrepot.daemon.key_reading import password_option, read_signers
 from entrepot.daemon.options import INSTANT, LocalPath, hub_command, json_option
 from entrepot.daemon.progress import ProgressFile
 from entrepot.daemon.releases import show_release
-from entrepot.daemon.sign import check_signers, say_unsigned
+from entrepot.daemon.sign import check_signers, say_signed_too, say_unsigned
 
 
 @click.command()
@@ -109,7 +109,7 @@ def publish(
             now=hub.now,
         )
         if signers:
-            hub.sign(product, signers, actor=OPERATOR)
+            say_signed_too(hub, release_id, hub.sign(product, signers, actor=OPERATOR))
         else:
             say_unsigned(hub, product)
         show_release(hub, release_id, as_json=as_json)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
 
     from entrepot.assembly import Hub
+    from entrepot.core.manifests.signing import Signed
+
+_SHOWN_MAX = 10  # releases that are named
 
 
 @click.command()
@@ -132,3 +135,17 @@ def check_signers(hub: "Hub", product: str, signers: "Sequence[CryptoSigner]") -
             code="manifest-key-unknown",
             remedy=f"`entrepotd keys list {found.code}` says which keys count.",
         )
+
+
+def say_signed_too(hub: "Hub", release_id: str, signed: "Signed") -> None:
+    """Which other releases the same signature took in: whoever signs is to know what."""
+    from entrepot.core.catalogue import find_release
+
+    others = [one for one in signed.added if one != release_id]
+    if not others:
+        return
+    with hub.database.read() as tx:
+        shown = [f"{find_release(tx, one).name} ({one})" for one in others[:_SHOWN_MAX]]
+    more = f" and {len(others) - len(shown)} more" if len(others) > len(shown) else ""
+    say(f"Signed too, for nobody had signed it yet: {', '.join(shown)}{more}.")
+    say("What is not yours among them: entrepotd withdraw UUID, then sign once more.")
