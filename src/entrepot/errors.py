@@ -7,6 +7,7 @@
     |-- Invalid             the request itself is wrong; `field` names the part
     |-- Conflict            it clashes with what is already there
     |-- Gone                it was there and is no more (a link that died)
+    |-- Late                what you began to send did not come in time
     `-- Unavailable         not now; trying again may help
         |-- TooMany             slow down; `retry_after_seconds` says how long
         `-- StorageFull         no room for new bytes; what is stored stays readable
@@ -90,6 +91,12 @@ class Gone(EntrepotError):  # noqa: N818
     """What was asked for existed and has ended, such as an expired link."""
 
     default_code = "gone"
+
+
+class Late(EntrepotError):  # noqa: N818
+    """The rest of what was being sent did not come in time, or too slowly; nothing was kept."""
+
+    default_code = "body-late"
 
 
 class Unavailable(EntrepotError):  # noqa: N818

@@ -16,7 +16,7 @@ import pytest
 
 from entrepot.assembly import Hub
 from entrepot.blobs import LocalBlobStore
-from entrepot.errors import Invalid
+from entrepot.errors import Invalid, Late
 from entrepot.web.admin_api._uploads import UPLOADS_MAX
 from entrepot.web.http.incoming import IncomingFile
 from tests.doors.admin_world import (
@@ -221,7 +221,7 @@ def test_a_sender_that_stalls_or_leaves_fails_the_reader() -> None:
 
     whole = [piece(b"a"), piece(b""), piece(b"b" * MIB), piece(b"", more=False)]
     assert asyncio.run(read(*whole)) == b"a" + b"b" * MIB
-    with pytest.raises(Invalid, match="No byte came"):
+    with pytest.raises(Late, match="No byte came"):
         asyncio.run(read(piece(b"a")))
     with pytest.raises(Invalid, match="connection ended"):
         asyncio.run(read(piece(b"a"), {"type": "http.disconnect"}))

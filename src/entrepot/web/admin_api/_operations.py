@@ -40,6 +40,7 @@ _REFUSED = {
     401: "No token, or one that is not valid (any more).",
     403: "The caller lacks the role, or the token the scope.",
     404: "There is no such object.",
+    408: "The body did not come in time, or a file too slowly.",
     409: "It clashes with what is there; `code` says with what.",
     413: "The body is too large.",
     429: "Slow down; see Retry-After.",
@@ -86,7 +87,7 @@ def _refusals(action: AnyAction) -> set[int]:
     if action.conflicts:
         found.add(409)
     if action.body is not None:
-        found.add(413)
+        found |= {408, 413}
     if action.method != "GET":
         found.add(507)
     return found

@@ -48,6 +48,7 @@ from entrepot.web.admin_api._wire import PATH
 from entrepot.web.http.callers import caller_of
 from entrepot.web.http.edge import Edge
 from entrepot.web.http.problems import answer_http_error
+from entrepot.web.http.receiving import receive_body
 from entrepot.web.http.routing import DoorRouter
 
 _CACHE_CONTROL = "private, no-store"
@@ -93,7 +94,7 @@ def _handler(door: _Door, action: AnyAction) -> HTTPRouteHandler:
     async def body_of(request: AnyRequest) -> Any:
         if decoder is None:
             return None
-        sent = await request.body()
+        sent = await receive_body(request)
         body = decode(sent if sent or action.body_required else b"{}", decoder)
         beforehand = action.beforehand
         return body if beforehand is None else await edge.run(lambda: beforehand(body))
@@ -150,7 +151,7 @@ def _upload_handler(
     described, edge = operation_class(action, take_max=1, body=UPLOAD_BODY), door.edge
 
     # The limit on bodies is for those that are held in memory.
-    @_routed(action, 413, operation_class=described, request_max_body_size=None)
+    @_routed(action, 408, 413, operation_class=described, request_max_body_size=None)
     async def handler(request: AnyRequest) -> ASGIResponse:
         who = await door.enter(request, action.allowed)
         query = door.query_of(request, action)

@@ -5,7 +5,6 @@ revision that its owner has read. Another one than is asked for is refused (409)
 is never accepted by who read an earlier one.
 """
 
-import asyncio
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
@@ -24,10 +23,10 @@ from entrepot.web.entitlement_api._door import Door
 from entrepot.web.entitlement_api._errors import CACHE_CONTROL, AnyRequest
 from entrepot.web.entitlement_api._operations import LICENCE, answers
 from entrepot.web.entitlement_api._wire import LicenceItem
+from entrepot.web.http.receiving import in_time
 
 LICENCE_PATH = "/{entitlement_id:str}/licence"
 BODY_BYTES_MAX = 4096
-_SECONDS_MAX = 30.0
 _CODE_CHARS_MAX = 64
 _REVISION_MAX = 2**31 - 1
 
@@ -112,7 +111,7 @@ def take_acceptance(door: Door) -> HTTPRouteHandler:
         operation_id="acceptRequiredLicence",
         summary="Accept the licence that an entitlement asks for, by its revision",
         operation_class=_AcceptOperation,
-        responses=answers(LicenceItem, "Accepted.", 404, 409, example=LICENCE),
+        responses=answers(LicenceItem, "Accepted.", 404, 408, 409, example=LICENCE),
     )
     async def handler(request: AnyRequest, entitlement_id: OfEntitlement) -> ASGIResponse:
         who, _, _ = await door.enter(request)
@@ -139,22 +138,17 @@ def take_acceptance(door: Door) -> HTTPRouteHandler:
 
 
 async def _receive(request: AnyRequest) -> bytes:
-    try:
-        async with asyncio.timeout(_SECONDS_MAX):
-            body = bytearray()
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > BODY_BYTES_MAX:
-                    raise Invalid(
-                        f"The body has more than {BODY_BYTES_MAX} bytes.",
-                        field="request",
-                        remedy="Name the revision, and no more.",
-                    )
-            return bytes(body)
-    except TimeoutError:
-        raise Invalid(
-            f"The body did not come within {_SECONDS_MAX:g} s.", field="request", remedy="Send it."
-        ) from None
+    body = bytearray()
+    async with in_time():
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > BODY_BYTES_MAX:
+                raise Invalid(
+                    f"The body has more than {BODY_BYTES_MAX} bytes.",
+                    field="request",
+                    remedy="Name the revision, and no more.",
+                )
+    return bytes(body)
 
 
 def _parse(data: bytes) -> Acceptance:

@@ -178,6 +178,13 @@ _REFUSED: Mapping[int, ResponseSpec] = {
         "There is no such object, or it is not yours.",
         "Check the id; list what your organisation is entitled to.",
     ),
+    408: _refused(
+        408,
+        "The body did not come in time.",
+        "body-late",
+        "The body did not come within 60 s.",
+        "Send it again.",
+    ),
     409: _refused(
         409,
         "Another revision has to be accepted than the one that was named; `details` says which.",

@@ -244,7 +244,7 @@ CATALOGUE: Mapping[str, Entry] = {
         "Send the file again.",
     ),
     "upload-incomplete": Entry(
-        400, "The upload broke off or stalled; nothing was kept.", "Send the whole file again."
+        400, "The upload broke off; nothing was kept.", "Send the whole file again."
     ),
     "conversion-invalid": Entry(
         400,
@@ -306,6 +306,12 @@ CATALOGUE: Mapping[str, Entry] = {
     ),
     "method-not-allowed": Entry(
         405, "The address does not answer to this method.", "See the `Allow` header."
+    ),
+    "body-late": Entry(
+        408,
+        "The body of the request did not come in time: JSON and forms within a minute in all, a "
+        "file without a pause of a minute and at 2 KiB a second or more.",
+        "Send it again, over a line (or past a proxy) that is faster.",
     ),
     "body-too-large": Entry(
         413, "The body of the request is larger than this hub takes.", "Send less."

@@ -6,6 +6,7 @@ from entrepot.errors import (
     EntrepotError,
     Gone,
     Invalid,
+    Late,
     NotFound,
     StorageFull,
     TooMany,
@@ -21,6 +22,7 @@ STATUS: tuple[tuple[type[EntrepotError], int], ...] = (
     (Invalid, 400),
     (Conflict, 409),
     (Gone, 410),
+    (Late, 408),
     (TooMany, 429),
     (StorageFull, 507),
     (Unavailable, 503),
@@ -39,6 +41,9 @@ def headers_of(error: EntrepotError) -> dict[str, str]:
         # RFC 6750 section 3.1: no error code when no token was sent.
         missing = error.code == "token-missing"
         headers["www-authenticate"] = "Bearer" if missing else 'Bearer error="invalid_token"'
+    if isinstance(error, Late):
+        # RFC 9110 section 15.5.9: the rest of the body is not the next request.
+        headers["connection"] = "close"
     if isinstance(error, Unavailable):
         headers["retry-after"] = str(error.retry_after_seconds)
     return headers

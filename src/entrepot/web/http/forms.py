@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 from litestar import Request
 
 from entrepot.errors import Invalid
+from entrepot.web.http.receiving import receive_body
 
 MEDIA_TYPE = "application/x-www-form-urlencoded"
 FORM_BYTES_MAX = 65_536
@@ -14,14 +15,15 @@ FORM_FIELDS_MAX = 64
 
 
 async def read_form(request: Request[Any, Any, Any]) -> Mapping[str, str]:
-    """The fields of the body by name; Invalid where it is no form or a field comes twice.
+    """The fields of the body by name; Invalid where it is no form or a field comes twice, and
+    Late where it does not come.
 
     At most 64 KiB and 64 fields, UTF-8.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != MEDIA_TYPE:
         raise Invalid("The body is not a form.", remedy=f"Send it as {MEDIA_TYPE}.")
-    body = await request.body()
+    body = await receive_body(request)
     if len(body) > FORM_BYTES_MAX:
         raise Invalid(f"The form has more than {FORM_BYTES_MAX} bytes.")
     try:

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from queue import SimpleQueue
 from typing import Any, TypeAlias
 
-from entrepot.errors import EntrepotError, Invalid
+from entrepot.errors import EntrepotError, Invalid, Late
+from entrepot.web.http.receiving import Pace
 
 # A server hands on pieces of a few 100 KiB at most; so many of them lie in memory.
 PIECES_MAX = 8
@@ -22,8 +23,9 @@ Receive: TypeAlias = Callable[[], Awaitable[Mapping[str, Any]]]
 class IncomingFile(io.RawIOBase):
     """The body as a file to read once, from a thread other than the event loop's.
 
-    `length`: how many bytes were announced, None where nothing was. Reading raises Invalid
-    where the client leaves, stalls or ends early; the end of the file means that all came.
+    `length`: how many bytes were announced, None where nothing was. Reading raises Late
+    where the client stalls or is too slow, and Invalid where it leaves or ends early; the end of
+    the file means that all came.
     """
 
     def __init__(
@@ -32,11 +34,13 @@ class IncomingFile(io.RawIOBase):
         length: int | None,
         *,
         stall_seconds_max: float = STALL_SECONDS_MAX,
+        pace: Pace | None = None,
     ) -> None:
         super().__init__()
         self._receive = receive
         self._length = length
         self._stall_seconds_max = stall_seconds_max
+        self._pace = pace or Pace()
         self._loop = asyncio.get_running_loop()
         self._places = asyncio.Semaphore(PIECES_MAX)
         self._pieces: SimpleQueue[bytes | EntrepotError] = SimpleQueue()
@@ -48,6 +52,8 @@ class IncomingFile(io.RawIOBase):
         failure: EntrepotError = _cut_off("The upload was broken off.")
         try:
             failure = await self._receive_all()
+        except Late as late:
+            failure = late
         finally:
             self._pieces.put(failure)
 
@@ -56,11 +62,7 @@ class IncomingFile(io.RawIOBase):
         received, more = 0, True
         while more:
             await self._places.acquire()
-            try:
-                async with asyncio.timeout(self._stall_seconds_max):
-                    message = await self._receive()
-            except TimeoutError:
-                return _cut_off(f"No byte came for {self._stall_seconds_max:g} s.")
+            message = await self._next()
             if message["type"] != "http.request":
                 return _cut_off("The connection ended before the file did.")
             piece, more = message.get("body", b""), message.get("more_body", False)
@@ -72,6 +74,20 @@ class IncomingFile(io.RawIOBase):
         if self._length is not None and received != self._length:
             return _cut_off(f"{received} bytes came instead of {self._length}.")
         return _ALL
+
+    async def _next(self) -> Mapping[str, Any]:
+        """The next message; Late where the sender stalls or is too slow."""
+        began = self._loop.time()
+        try:
+            async with asyncio.timeout(self._stall_seconds_max):
+                message = await self._receive()
+        except TimeoutError:
+            raise Late(
+                f"No byte came for {self._stall_seconds_max:g} s. Nothing was kept.",
+                remedy="Send the whole file again.",
+            ) from None
+        self._pace.note(message, self._loop.time() - began)
+        return message
 
     def readable(self) -> bool:
         """It is."""

@@ -5,7 +5,7 @@ from typing import Any
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
-from entrepot.errors import EntrepotError, Invalid, TooMany, Unavailable
+from entrepot.errors import EntrepotError, Invalid, Late, TooMany, Unavailable
 from entrepot.web.http.errors import explain, headers_of, status_of
 from entrepot.web.oauth._wire import Fault
 
@@ -21,7 +21,7 @@ def answer_fault(status: int, fault: Fault, headers: dict[str, str] | None = Non
 
 def answer_error(_request: Request[Any, Any, Any], error: EntrepotError) -> Response[Any]:
     """Litestar exception handler for errors of ours."""
-    if isinstance(error, Invalid):
+    if isinstance(error, Invalid | Late):
         name = "invalid_request"
     elif isinstance(error, TooMany | Unavailable):
         name = "temporarily_unavailable"

@@ -30,6 +30,7 @@ CHECKS_AT_ONCE = 1  # of passwords, as on the sign-in page: each costs 64 MiB an
 FAULTS = {
     400: "The request is wrong, or asks for what this client may not have.",
     401: "The client id or the secret is wrong.",
+    408: "The form did not come in time.",
     413: "The body is too large.",
     429: "Too many wrong secrets.",
     503: "Not now.",

@@ -13,12 +13,12 @@ from litestar import Request
 
 from entrepot.errors import Invalid, TooMany
 from entrepot.web.http.edge import Edge
+from entrepot.web.http.receiving import receive_body
 
 BODY_BYTES_MAX = 8 * 2**20  # of an order, and of a change of a selection
 LARGE_BYTES = 2**18
 LARGE_AT_ONCE_MAX = 16  # bodies being received, in one process
 PARSED_AT_ONCE_MAX = 2
-RECEIVING_SECONDS_MAX = 60.0
 # What is kept of an order is encoded again, deeper in calls than here, where Python may give up.
 NESTED_MAX = 64
 
@@ -36,11 +36,11 @@ class Bodies:
     async def read(self, request: Request[Any, Any, Any], parse: Callable[[Any], T]) -> T:
         """What `parse` makes of the decoded body.
 
-        Invalid: it is no JSON, did not come within a minute, or as `parse` says. TooMany: 16
-        large ones are on their way already.
+        Invalid: it is no JSON, or as `parse` says. Late: it did not come within a minute.
+        TooMany: 16 large ones are on their way already.
         """
         if _announced(request) <= LARGE_BYTES:
-            data = await _receive(request)
+            data = await receive_body(request)
             return await self._edge.run(lambda: parse(_decode(data)))
         if self._large >= LARGE_AT_ONCE_MAX:
             raise TooMany(
@@ -49,7 +49,7 @@ class Bodies:
             )
         self._large += 1
         try:
-            data = await _receive(request)
+            data = await receive_body(request)
             async with self._parsing:
                 return await self._edge.run(lambda: parse(_decode(data)))
         finally:
@@ -62,18 +62,6 @@ def _announced(request: Request[Any, Any, Any]) -> int:
     if told.isascii() and told.isdigit() and len(told) <= 19:
         return int(told)
     return BODY_BYTES_MAX if "transfer-encoding" in request.headers else 0
-
-
-async def _receive(request: Request[Any, Any, Any]) -> bytes:
-    try:
-        async with asyncio.timeout(RECEIVING_SECONDS_MAX):
-            return await request.body()
-    except TimeoutError:
-        raise Invalid(
-            f"The body did not come within {RECEIVING_SECONDS_MAX:g} s.",
-            field="request",
-            remedy="Send it again, or less at a time.",
-        ) from None
 
 
 def _decode(data: bytes) -> Any:

@@ -226,6 +226,7 @@ def _refused(description: str, text: str) -> ResponseSpec:
 
 
 _REFUSED = {
+    408: _refused("The body did not come in time.", "The body did not come within 60 s."),
     413: _refused("The body is larger than this address takes.", "The body has more than ..."),
     400: ResponseSpec(
         dict[str, str],

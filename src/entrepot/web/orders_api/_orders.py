@@ -257,6 +257,7 @@ def _place(door: Door, orders: Orders) -> HTTPRouteHandler:
         responses=answers(
             Order,
             "The order, accepted; of stored files alone it is Completed already.",
+            408,
             413,
             507,
             status=201,

@@ -124,7 +124,7 @@ def _change_one(door: Door) -> HTTPRouteHandler:
         summary="Add assets to a selection, or remove them",
         operation_class=described(SUB_POOL, body=CHANGES),
         request_max_body_size=BODY_BYTES_MAX,
-        responses=answers(Selected, "How many are selected now.", 413),
+        responses=answers(Selected, "How many are selected now.", 408, 413),
     )
     async def handler(request: AnyRequest, pool: OfPool, definition: OfDefinition) -> ASGIResponse:
         return answer(encode(await _change(door, request, pool, definition)))
@@ -139,7 +139,7 @@ def _change_pool(door: Door) -> HTTPRouteHandler:
         summary="Add assets to a pool's selection, or remove them",
         operation_class=described(DEFINITION, SUB_POOL, body=CHANGES),
         request_max_body_size=BODY_BYTES_MAX,
-        responses=answers(Selected, "How many are selected now.", 413),
+        responses=answers(Selected, "How many are selected now.", 408, 413),
     )
     async def handler(request: AnyRequest, pool: OfPool) -> ASGIResponse:
         return answer(encode(await _change(door, request, pool, None)))

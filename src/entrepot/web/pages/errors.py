@@ -20,6 +20,7 @@ _TITLES = {
     401: "Please sign in",
     403: "Not allowed",
     404: "Page not found",
+    408: "That took too long",
     409: "That clashes with something",
     410: "No longer there",
     413: "Too large",

@@ -1,6 +1,5 @@
 """The object in a request's body: `{"data": {...}}`, every fault of it found at once."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +11,7 @@ from entrepot.core.catalogue import Place, Placement, check_directory, download_
 from entrepot.errors import Invalid, TooMany
 from entrepot.kit.ids import INT64_MAX
 from entrepot.web.http.edge import Edge
+from entrepot.web.http.receiving import in_time
 from entrepot.web.products_api._errors import FAULTS_MAX, AnyRequest, Faults, file_faults
 from entrepot.web.products_api._sources import (
     DATA_URI_BYTES_MAX,
@@ -24,7 +24,6 @@ from entrepot.web.products_api._sources import (
 BODY_BYTES_MAX = DATA_URI_BYTES_MAX * 4 // 3 + 2**20
 LARGE_BYTES = 2**18
 LARGE_AT_ONCE_MAX = 4
-RECEIVING_SECONDS_MAX = 60.0
 WRITABLE = ("file", "title", "description", "sequence", "visibility")
 READ_ONLY = ("id", "productId", "createdOn", "createdBy", "modifiedOn", "modifiedBy")
 _PLACES = ("first", "last", "before", "after")
@@ -221,16 +220,9 @@ def _announced(request: AnyRequest) -> int:
 async def _receive(request: AnyRequest) -> bytes:
     """The body. Litestar's own limit is off, because files that are uploaded have another."""
     body = bytearray()
-    try:
-        async with asyncio.timeout(RECEIVING_SECONDS_MAX):
-            async for piece in request.stream():
-                body += piece
-                if len(body) > BODY_BYTES_MAX:
-                    raise RequestEntityTooLarge
-    except TimeoutError:
-        message = f"The body did not come within {RECEIVING_SECONDS_MAX:g} s."
-        late = Invalid(
-            message, field="body", code="upload-incomplete", remedy="Send it again, or less."
-        )
-        raise Faults([late], status=400) from None
+    async with in_time():
+        async for piece in request.stream():
+            body += piece
+            if len(body) > BODY_BYTES_MAX:
+                raise RequestEntityTooLarge
     return bytes(body)

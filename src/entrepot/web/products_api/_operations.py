@@ -220,6 +220,7 @@ _REFUSED = {
         401: ("Signing in would help.", "Authorization", "This needs a token.", "token-missing"),
         403: ("A condition fails now.", "scope", "The token lacks the scope.", "scope-required"),
         404: ("It is not there, or it is not yours.", "id", "There is no such ...", "not-found"),
+        408: ("The body did not come in time.", "request", "It did not come ...", "body-late"),
         409: ("The product has as many as one takes.", "request", "...", "downloads-full"),
         413: ("The body is too large.", "body", "The body is larger ...", "body-too-large"),
         422: ("The object does not hold.", "file", "There is ...", "uri-scheme-invalid"),

@@ -154,7 +154,7 @@ def _create(door: Door) -> HTTPRouteHandler:
         operation_class=described(body=CREATE),
         request_max_body_size=None,
         responses=answers(
-            OneDownload, "The new download.", 409, 413, 422, 507, status=201, example=ONE
+            OneDownload, "The new download.", 408, 409, 413, 422, 507, status=201, example=ONE
         ),
     )
     async def handler(request: AnyRequest, product: OfProduct) -> ASGIResponse:
@@ -213,7 +213,9 @@ def _update(door: Door) -> HTTPRouteHandler:
         summary="Change what is given of a download; the rest stays",
         operation_class=described(body=UPDATE),
         request_max_body_size=None,
-        responses=answers(OneDownload, "The download as it is now.", 413, 422, 507, example=ONE),
+        responses=answers(
+            OneDownload, "The download as it is now.", 408, 413, 422, 507, example=ONE
+        ),
     )
     async def handler(request: AnyRequest, product: OfProduct, id_json: OfDownload) -> ASGIResponse:
         who, number = await door.publisher(request), number_of(id_json)

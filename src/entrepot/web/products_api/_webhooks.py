@@ -37,6 +37,7 @@ from entrepot.db import Tx
 from entrepot.errors import Denied, Invalid
 from entrepot.web.http.callers import caller_of
 from entrepot.web.http.edge import Edge
+from entrepot.web.http.receiving import receive_body
 from entrepot.web.products_api._bodies import decode_object
 from entrepot.web.products_api._door import answer, encode, number_of
 from entrepot.web.products_api._errors import FAULTS_MAX, AnyRequest, Faults, data_faults
@@ -145,7 +146,7 @@ def _parse(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Invalid]]:
 
 async def _read(edge: Edge, request: AnyRequest, *required: str) -> dict[str, Any]:
     """What a request says of a webhook; Faults names everything that is wrong."""
-    given = decode_object(await request.body())
+    given = decode_object(await receive_body(request))
     said, faults = _parse(given)
     faults += [Invalid(f"{name} is missing.", field=name) for name in required if name not in given]
     private = edge.hub.policy.outbound_private
@@ -200,6 +201,7 @@ def _add(edge: Edge) -> HTTPRouteHandler:
         responses=answers(
             OneWebhook,
             "The new webhook.",
+            408,
             409,
             413,
             422,
@@ -261,6 +263,7 @@ def _change(edge: Edge) -> HTTPRouteHandler:
         responses=answers(
             OneWebhook,
             "The webhook as it is now.",
+            408,
             413,
             422,
             507,
