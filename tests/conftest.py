@@ -157,14 +157,22 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """With REQUIRE_ALL, a test that did not run has failed."""
-    return _required((yield))
+    """With REQUIRE_ALL, a test that did not run has failed; and every report can be sent."""
+    return _required(sendable((yield)))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     """With REQUIRE_ALL, a file that was not collected has failed."""
     return _required((yield))
+
+
+def sendable(report: pytest.TestReport) -> pytest.TestReport:
+    """Without lone surrogates in what was logged: a worker that cannot send them ends the run."""
+    report.sections = [
+        (name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections
+    ]
+    return report
 
 
 def _required(report: Report) -> Report:

@@ -43,6 +43,12 @@ pytest.importorskip("a_module_that_nobody_has")
 def test_never() -> None:
     pass
 """
+LOGS = """
+import logging
+
+def test_logs_what_utf_8_lacks() -> None:
+    logging.getLogger("x").warning("lone \\udc80")
+"""
 WARNS = """
 import warnings
 
@@ -59,12 +65,14 @@ SUITE = {
     "test_unknown.py": UNKNOWN_NEED,
     "test_skips.py": SKIPS,
     "test_file.py": SKIPS_THE_FILE,
+    "test_logs.py": LOGS,
     "test_warns.py": WARNS,
 }
 
 
-def run_suite(root: Path, **environ: str) -> str:
-    """The output of pytest on SUITE under the house's configuration, with an empty PATH."""
+def run_suite(root: Path, *arguments: str, **environ: str) -> str:
+    """The output of pytest on SUITE under the house's configuration, with an empty PATH; some test
+    of it fails."""
     for path, source in SUITE.items():
         test = root / "tests" / path
         test.parent.mkdir(parents=True, exist_ok=True)
@@ -81,6 +89,7 @@ def run_suite(root: Path, **environ: str) -> str:
             "-p",
             "no:cacheprovider",
             "--continue-on-collection-errors",
+            *arguments,
         ],
         cwd=root,
         env=keep | {"PATH": str(root)} | environ,
@@ -118,3 +127,8 @@ def test_with_require_all_a_check_that_did_not_run_fails(tmp_path: Path) -> None
     assert "could not run on this machine" not in output
     for reason in ("this machine lacks node", "no reason at all", "could not import"):
         assert f"REQUIRE_ALL=1, and this did not run: {reason}" in output
+
+
+def test_what_is_logged_does_not_end_a_run_of_several_workers(tmp_path: Path) -> None:
+    output = run_suite(tmp_path, "-n1", "tests/test_logs.py", "tests/test_warns.py")
+    assert "1 failed, 1 passed" in output, output
