@@ -18,9 +18,9 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 from argon2 import PasswordHasher
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
-from entrepot.assembly import Hub
+from entrepot.assembly import Hub, Keys
 from entrepot.core import accounts, webhooks
 from entrepot.core.accounts import (
     COMMAND_CLIENT_ID,
@@ -40,13 +40,13 @@ from entrepot.core.accounts.grant_tables import (
     personal_tokens,
     token_families,
 )
-from entrepot.core.accounts.tables import sessions, users
+from entrepot.core.accounts.tables import keys, sessions, users
 from entrepot.core.catalogue.tables import assets, product_downloads
 from entrepot.core.events import Wanted, list_events
 from entrepot.core.webhooks.makers import still_hears_everything
 from entrepot.core.webhooks.tables import webhooks as webhook_table
 from entrepot.db import Database, Tx
-from entrepot.errors import Denied, Gone
+from entrepot.errors import Denied, Gone, Unavailable
 from entrepot.web.admin_api._actions import Call
 from entrepot.web.admin_api._events import parse_events, stream_events
 from entrepot.web.admin_api._query import Slice
@@ -290,7 +290,8 @@ def test_a_body_that_takes_its_time_makes_nothing_once_the_token_has_ended(gate:
 def test_a_file_may_take_longer_than_the_token_that_sends_it_lives(hub: Hub, name: str) -> None:
     """A large one takes hours, a token lives for one; but what ends a token ends that as well."""
     moment = [hub.now()]
-    with opened(replace(hub, now=lambda: moment[0])) as gate:
+    ring = Keys(hub.database, hub.keys.box, lambda: moment[0])
+    with opened(replace(hub, now=lambda: moment[0], keys=ring)) as gate:
         who = gate.person(CUSTOMER, PUBLISHER, OPERATOR)
         method, path, body, headers = _requests(gate)[name]
 
@@ -325,6 +326,14 @@ def test_a_file_may_take_longer_than_the_token_that_sends_it_lives(hub: Hub, nam
         assert send(timedelta(days=2), None) == 401, "nothing is known of it any more"
         assert gate.count(assets, product_downloads) == [0, 1]
         assert send(timedelta(hours=3), None) == 201
+
+        def retire_key(tx: Tx, _family: str, _token: str) -> None:
+            tx.execute(update(keys).values(retires_at=moment[0] + timedelta(hours=2)))
+            ring._current = None  # as after a few seconds
+
+        assert send(timedelta(hours=3), retire_key) == 201, "its key was good when it began"
+        with pytest.raises(Unavailable):  # and is good no more
+            ring.refresh().signing_token_key(moment[0])
 
 
 def _end_family(tx: Tx, family: str, token: str) -> None:

@@ -12,9 +12,11 @@ from entrepot.assembly import Hub
 from entrepot.blobs import ReserveState
 from entrepot.core.accounts import (
     TOKENS_KEPT,
+    Keyring,
     Principal,
     find_personal_token,
     is_personal_token,
+    load_keyring,
     note_use,
     principal_of,
     verify_token,
@@ -146,13 +148,15 @@ class Edge:
 
         For files that take their time: before anything is made of one, whoever sent it must still
         be let in. That a token's time was over meanwhile is no fault, for as long as what would
-        have ended it is known: a large file takes longer than a token lives. Unauthenticated
-        otherwise.
+        have ended it is known: a large file takes longer than a token lives. So it is with a key
+        that retired meanwhile. Unauthenticated otherwise.
         """
         as_of = max(began, self.hub.now() - TOKENS_KEPT)
         token, country = caller.bearer_token() or "", caller.country or None
         if not is_personal_token(token):
-            return self._look_up(token, country, as_of)[0]
+            with self.hub.database.glance() as tx:
+                keyring = load_keyring(tx, self.hub.keys.box, now=as_of)
+            return self._look_up(token, country, as_of, keyring)[0]
         with self.hub.database.glance() as tx:
             found = find_personal_token(
                 tx, token, address=caller.address, country=country, now=as_of
@@ -186,10 +190,12 @@ class Edge:
                 _log.warning("use of a token not noted", extra={"reason": error.message})
         return known.who, known.expires_at.timestamp()
 
-    def _look_up(self, token: str, country: str | None, now: datetime) -> tuple[Principal, float]:
+    def _look_up(
+        self, token: str, country: str | None, now: datetime, keyring: Keyring | None = None
+    ) -> tuple[Principal, float]:
         hub = self.hub
         issuer = hub.policy.public_url
-        claims = verify_token(hub.keys.current, token, issuer=issuer, now=now)
+        claims = verify_token(keyring or hub.keys.current, token, issuer=issuer, now=now)
         if claims is None:
             # Signed by a key this process has not seen yet, or by nobody of ours.
             refreshed = hub.keys.refresh_for_unknown()
