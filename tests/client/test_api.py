@@ -75,7 +75,7 @@ def test_a_broken_call_is_made_again(hub: Hub, client: Client, kind: str) -> Non
     assert client.entitlement(ENTITLEMENT)["id"] == ENTITLEMENT
 
 
-@pytest.mark.parametrize("status", [429, 500, 503])
+@pytest.mark.parametrize("status", [408, 429, 500, 503])
 def test_not_now_is_tried_again_and_given_up_after_some_attempts(
     hub: Hub, client: Client, status: int
 ) -> None:

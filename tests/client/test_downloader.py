@@ -208,7 +208,7 @@ def test_a_link_that_is_always_dead_ends_with_what_the_hub_says(
     assert names(tmp_path) == ["installer.tar.gz"]
 
 
-@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 def test_not_now_is_tried_again(hub: Hub, client: Client, tmp_path: Path, status: int) -> None:
     hub.faults = [Fault("status", status=status), Fault("status", status=status)]
     fetch(client, tmp_path)

@@ -80,7 +80,7 @@ def error_for(
             "a token is never sent on.",
             remedy="Check the URL of the hub (http or https, path).",
         )
-    if status == 429 or (status >= 500 and status != 501):
+    if status in (408, 429) or (status >= 500 and status != 501):
         asked = retry_after_seconds(retry_after, datetime.now(UTC))
         return Unreachable(
             message or f"The hub cannot answer now (status {status}).",

@@ -26,7 +26,7 @@ ANSWER_BYTES_MAX = 256 * 1024 * 1024
 ID_CHARS_MAX = 200
 _IDLE_CONNECTIONS_MAX = 8
 _READ_BYTES = 256 * 1024
-_NOTHING_DONE = frozenset({429, 503})  # answers that promise it
+_NOTHING_DONE = frozenset({408, 429, 503})  # answers that promise it
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
