@@ -28,6 +28,8 @@ SMALL = (
 )
 # VP9 takes its time.
 SLOW = ({"type": "fileExtension", "value": "webm"},)
+FROZEN_SECONDS_MAX = 15.0
+CANCEL_SECONDS_MAX = 5.0
 FILES = 5  # of each order that workers are killed over
 
 
@@ -89,6 +91,16 @@ def test_a_small_order_does_not_wait_for_a_large_one_of_somebody_else(world: Wor
 
 @ON_POSTGRESQL
 def test_cancelling_ends_a_conversion_that_runs(world: World) -> None:
+    _cancel_while_it_runs(world)
+
+
+@pytest.mark.soak  # where nothing else has the machine
+def test_cancelling_a_conversion_takes_effect_within_seconds(world: World) -> None:
+    assert _cancel_while_it_runs(world) < CANCEL_SECONDS_MAX
+
+
+def _cancel_while_it_runs(world: World) -> float:
+    """How many seconds its converter went on."""
     who = world.customer()
     order_id = world.place(who, world.add(("long.mp4", slow_video())), SLOW)
     process = world.work()
@@ -97,10 +109,11 @@ def test_cancelling_ends_a_conversion_that_runs(world: World) -> None:
     with world.hub.database.write() as tx:
         cancelled = verbs.cancel_order(tx, who, order_id, now=world.hub.now())
     world.hub.jobs.cancel(cancelled)
-    wait_until(lambda: not converters_of(worker))
+    seconds = wait_until(lambda: not converters_of(worker))
     assert [item.state for item in world.items(order_id)] != ["done"]
     assert world.order(order_id).status == "Cancelled"
     assert world.events(order_id)[-1] == "order.cancelled"
+    return seconds
 
 
 @ON_SQLITE
@@ -120,6 +133,16 @@ def test_a_worker_that_is_told_to_stop_counts_no_attempt_and_ends_its_converters
 
 @ON_SQLITE
 def test_a_frozen_worker_is_replaced_and_its_orders_go_on(world: World) -> None:
+    _replace_the_frozen(world)
+
+
+@pytest.mark.soak  # where nothing else has the machine
+def test_a_frozen_worker_is_replaced_within_seconds(world: World) -> None:
+    assert _replace_the_frozen(world) < FROZEN_SECONDS_MAX
+
+
+def _replace_the_frozen(world: World) -> float:
+    """How many seconds until another worker was there."""
     process = world.work()
     [frozen] = world.workers_of(process)
     orders = [
@@ -127,11 +150,12 @@ def test_a_frozen_worker_is_replaced_and_its_orders_go_on(world: World) -> None:
     ]
     wait_until(lambda: any(world.order(number).status == "InProgress" for number in orders))
     os.kill(frozen, signal.SIGSTOP)
-    wait_until(lambda: [pid for pid in world.workers_of(process) if pid != frozen])
+    seconds = wait_until(lambda: [pid for pid in world.workers_of(process) if pid != frozen])
     world.wait_for(*orders)
     for number in orders:
         assert world.order(number).status == "Completed"
         assert world.events(number).count("order.completed") == 1
+    return seconds
 
 
 def _orders_through_kills(world: World, *, kills: int, workers: int, chance: random.Random) -> None:
