@@ -221,10 +221,19 @@ def permitted_among(
     tx: Tx, request: ArtifactRequest, artifact_ids: Collection[str], *, now: datetime
 ) -> list[PermittedArtifact]:
     """Ask the predicate for several artifacts of a release; those that are granted, in order."""
-    child = request.reference.child_product_id is not None
-    bound = bind_request(request, now) | {"artifact_ids": listed_texts(artifact_ids)}
-    rows = permission("chosen", child=child).all(tx, bound)
+    rows = _ask_of_release(tx, request, bind_request(request, now), artifact_ids)
     return [_permitted(row) for row in rows if row.verdict == GRANTED]
+
+
+def _ask_of_release(
+    tx: Tx, request: ArtifactRequest, bound: Mapping[str, Any], only: Collection[str] | None
+) -> Sequence[Any]:
+    """The predicate's rows for these artifacts of a release; None for all of them."""
+    child = request.reference.child_product_id is not None
+    if only is None:
+        return permission("artifacts", child=child).all(tx, bound)
+    chosen = {**bound, "artifact_ids": listed_texts(only)}
+    return permission("chosen", child=child).all(tx, chosen)
 
 
 def _permitted(row: Any) -> PermittedArtifact:
@@ -252,18 +261,13 @@ def permitted_artifacts(
     not in the release, or Denied with reason and remedy of the first that the caller may not
     have now.
     """
+    named = {parse_uuid(artifact_id) for artifact_id in only}
+    wanted = {artifact_id for artifact_id in named if artifact_id is not None}
+    if len(wanted) != len(named):
+        raise NotFound
     bound = bind_request(request, now)
-    child = request.reference.child_product_id is not None
-    if only:
-        named = {parse_uuid(artifact_id) for artifact_id in only}
-        wanted = {artifact_id for artifact_id in named if artifact_id is not None}
-        if len(wanted) != len(named):
-            raise NotFound
-        chosen = bound | {"artifact_ids": listed_texts(wanted)}
-        rows = permission("chosen", child=child).all(tx, chosen)
-    else:
-        rows = permission("artifacts", child=child).all(tx, bound)
-    if not rows or (only and len(rows) != len(wanted)):
+    rows = _ask_of_release(tx, request, bound, wanted or None)
+    if not rows or (wanted and len(rows) != len(wanted)):
         raise NotFound
     for row in rows:
         if row.verdict != GRANTED:

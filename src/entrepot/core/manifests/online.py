@@ -175,15 +175,18 @@ def _online_signers(
     """The keys of the hub that the root names for a role, read when they are first needed."""
 
     @cache
-    def found(role: str) -> list[CryptoSigner]:
+    def held() -> tuple[Root, list[CryptoSigner]]:
         counting = root
         if counting is None:
             row = newest(tx, product_id, ROOT)
             assert row is not None, "targets are only kept under a root"
             counting = from_text(row.document)
-        wanted = counting.signed.roles[role].keyids
-        held = kept_signers(tx, box, product_id, ONLINE)
-        fitting = [signer for signer in held if signer.public_key.keyid in wanted]
+        return counting.signed, kept_signers(tx, box, product_id, ONLINE)
+
+    def found(role: str) -> list[CryptoSigner]:
+        counting, signers = held()
+        wanted = counting.roles[role].keyids
+        fitting = [signer for signer in signers if signer.public_key.keyid in wanted]
         if not fitting:
             raise Unavailable(
                 "The hub does not hold the key that signs snapshots and timestamps of this "

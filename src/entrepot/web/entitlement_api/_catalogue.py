@@ -23,9 +23,7 @@ from entrepot.web.entitlement_api._door import (
     answer_json,
     encode,
 )
-from entrepot.web.entitlement_api._errors import (
-    AnyRequest,
-)
+from entrepot.web.entitlement_api._errors import AnyRequest
 from entrepot.web.entitlement_api._kept import Kept
 from entrepot.web.entitlement_api._operations import (
     ARTIFACT,

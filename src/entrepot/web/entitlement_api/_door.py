@@ -10,19 +10,9 @@ from litestar.response.base import ASGIResponse
 from entrepot.core.accounts import Principal, require_scope
 from entrepot.db import Tx
 from entrepot.errors import Denied
-from entrepot.web.entitlement_api._errors import (
-    CACHE_CONTROL,
-    AnyRequest,
-    licence_required,
-)
-from entrepot.web.entitlement_api._query import (
-    check_names,
-    parse_parameters,
-)
-from entrepot.web.entitlement_api._wire import (
-    Wire,
-    Writer,
-)
+from entrepot.web.entitlement_api._errors import CACHE_CONTROL, AnyRequest, licence_required
+from entrepot.web.entitlement_api._query import check_names, parse_parameters
+from entrepot.web.entitlement_api._wire import Wire, Writer
 from entrepot.web.http.callers import Caller, caller_of
 from entrepot.web.http.edge import Edge
 

@@ -14,11 +14,7 @@ from entrepot.core.delivery import (
     release_file_name,
     release_package,
 )
-from entrepot.core.entitlements import (
-    ArtifactRequest,
-    permitted_artifact,
-    refer,
-)
+from entrepot.core.entitlements import ArtifactRequest, permitted_artifact, refer
 from entrepot.db import Tx
 from entrepot.web.entitlement_api._door import (
     ARTIFACT_PATH,
@@ -32,10 +28,7 @@ from entrepot.web.entitlement_api._door import (
     answer_json,
     encode,
 )
-from entrepot.web.entitlement_api._errors import (
-    AnyRequest,
-    answer_not_offered,
-)
+from entrepot.web.entitlement_api._errors import AnyRequest, answer_not_offered
 from entrepot.web.entitlement_api._metalink import (
     ENDING,
     MEDIA_TYPE,
@@ -51,16 +44,9 @@ from entrepot.web.entitlement_api._operations import (
     answers,
     with_parameters,
 )
-from entrepot.web.entitlement_api._permissions import (
-    declared_country,
-)
-from entrepot.web.entitlement_api._query import (
-    parse_artifacts,
-)
-from entrepot.web.entitlement_api._wire import (
-    DownloadUrl,
-    ReleaseZip,
-)
+from entrepot.web.entitlement_api._permissions import declared_country
+from entrepot.web.entitlement_api._query import parse_artifacts
+from entrepot.web.entitlement_api._wire import DownloadUrl, ReleaseZip
 from entrepot.web.http.disposition import attachment
 
 

@@ -18,11 +18,7 @@ from entrepot.web.entitlement_api._errors import (
     answer_method_not_allowed,
     answer_no_endpoint,
 )
-from entrepot.web.entitlement_api._licences import (
-    LICENCE_PATH,
-    show_licence,
-    take_acceptance,
-)
+from entrepot.web.entitlement_api._licences import LICENCE_PATH, show_licence, take_acceptance
 from entrepot.web.entitlement_api._links import (
     issue_link_route,
     issue_transfer_spec_route,
@@ -40,9 +36,7 @@ from entrepot.web.entitlement_api._permissions import (
     explain_permission,
     explain_permissions,
 )
-from entrepot.web.entitlement_api._wire import (
-    PATH,
-)
+from entrepot.web.entitlement_api._wire import PATH
 from entrepot.web.http.edge import Edge
 from entrepot.web.http.routing import DoorRouter
 

@@ -48,9 +48,7 @@ from entrepot.web.orders_api._operations import (
     answers,
     described,
 )
-from entrepot.web.orders_api._operations import (
-    ORDER as EXAMPLE,
-)
+from entrepot.web.orders_api._operations import ORDER as EXAMPLE
 from entrepot.web.orders_api._wire import Order, OrderList, Target, TargetList
 
 _LINKS_AT_ONCE = 25  # leases written in one transaction
