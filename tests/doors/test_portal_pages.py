@@ -1,6 +1,7 @@
 """The portal's pages: what is on them, what is not, and what every one of them carries."""
 
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -66,6 +67,31 @@ def test_an_entitlement_shows_its_releases_and_files(world: World) -> None:
     assert factories.digests_of(b"x" * 1536).sha256 in page.text
     assert f"Tools {HOSTILE}" in page.text
     assert page.tags.count("h1") == 1
+
+
+def test_a_release_tells_its_lines_for_a_command_line(world: World) -> None:
+    """Whatever a product is called, a line is one command; the address in it works as it stands."""
+    hub, browser = world.browser.hub, world.browser
+    with hub.database.write() as tx:
+        product = factories.add_product(tx)
+        factories.add_release(tx, product, name="2.0 $(rm)", repository="controlled-east")
+        number = factories.grant(tx, world.organisation, product, allowed_countries=("DE",))
+    page = browser.read(world.page)
+    assert f"entrepot --url http://127.0.0.1:8080 download {world.product}@1.0\n" in page.text
+    assert "$COUNTRY" not in page.text
+    token = Document(browser.submit(browser.form_on("/token", "/token")).text).areas["token"]
+    [line] = re.findall(r"curl -fsS.*", page.text)
+    words = shlex.split(line)
+    assert words[-3:] == ["|", "aria2c", "--metalink-file=-"]
+    assert words[3] == "Authorization: Bearer $ENTREPOT_TOKEN"
+    path = words[4].removeprefix("http://127.0.0.1:8080")
+    answer = browser.http.get(path, headers={"Authorization": f"Bearer {token.strip()}"})
+    assert (answer.status_code, "tools ü.bin" in answer.text) == (200, True)
+
+    controlled = browser.read(f"/entitlements/{number}").text
+    assert f"download '{product}@2.0 $(rm)' --country \"$COUNTRY\"" in controlled
+    assert f"links '{product}@2.0 $(rm)' --country \"$COUNTRY\" | sh" in controlled
+    assert '-H "declared-country-code: $COUNTRY"' in controlled
 
 
 def test_a_download_is_a_fresh_link_each_time(world: World) -> None:

@@ -24,6 +24,7 @@ from entrepot.web.http import metrics
 from entrepot.web.http.edge import Edge
 from entrepot.web.pages.rendering import Pages
 from entrepot.web.pages.visitors import Person, find_person, find_visitor, read_post
+from entrepot.web.portal._commands import release_commands
 from entrepot.web.portal._paging import PageLinks, page_number
 
 PAGE_SIZE = 20
@@ -61,6 +62,11 @@ def entitlement_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
             person.visitor,
             entitlement=entitlement,
             releases=releases,
+            commands={
+                each.id: release_commands(hub.policy.public_url, entitlement, each)
+                for each in releases
+                if each.artifacts
+            },
             denial=denial,
             countries=country_choices() if _asks_for_country(releases) else (),
             quota=quota if quota.limited else None,

@@ -1,0 +1,30 @@
+"""How a release is fetched from a command line: lines to paste into a shell."""
+
+from shlex import quote
+
+from entrepot.core.entitlements import Entitlement, Release
+
+# The entitlement API's address (contract 1); doors do not know each other.
+ENTITLEMENTS_PATH = "/e-product-entitlement-customer/v1/entitlements"
+
+
+def release_commands(
+    public_url: str, entitlement: Entitlement, release: Release
+) -> list[tuple[str, str]]:
+    """By what, and the line: our own command, curl, and aria2c by the release's Metalink.
+
+    Where a file is controlled, the country that it goes to is the shell's variable COUNTRY.
+    """
+    controlled = any("controlled" in artifact.repository for artifact in release.artifacts)
+    ours = f"entrepot --url {quote(public_url)}"
+    named = quote(f"{entitlement.product.code}@{release.name}")
+    country = ' --country "$COUNTRY"' if controlled else ""
+    header = ' -H "declared-country-code: $COUNTRY"' if controlled else ""
+    path = f"{ENTITLEMENTS_PATH}/{entitlement.number}/rights/download/releases/{release.id}"
+    metalink = quote(f"{public_url}{path}/metalink")
+    bearer = '-H "Authorization: Bearer $ENTREPOT_TOKEN"'
+    return [
+        ("entrepot", f"{ours} download {named}{country}"),
+        ("curl", f"{ours} links {named}{country} | sh"),
+        ("aria2c", f"curl -fsS {bearer}{header} {metalink} | aria2c --metalink-file=-"),
+    ]
