@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 from PIL import Image
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 
 from entrepot.assembly import Hub
 from entrepot.core import orders as verbs
@@ -106,6 +106,13 @@ class World:
         with self.hub.database.read() as tx:
             query = select(order_items).where(order_items.c.order_id == order_id)
             return list(tx.execute(query.order_by(order_items.c.asset_id)).all())
+
+    def attempts(self) -> int:
+        """How often the item was begun that was begun most often of those that have not ended."""
+        column = order_items.c
+        query = select(func.max(column.attempts)).where(column.state == "pending")
+        with self.hub.database.read() as tx:
+            return tx.execute(query).scalar_one() or 0
 
     def events(self, order_id: int) -> list[str]:
         """The types of what was told of it, in order."""
