@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -137,11 +138,19 @@ def test_every_order_ends_once_through_many_kills(toys: Toys, workers: int) -> N
     _run_through_kills(toys, kills=SOAK_KILLS // 5, workers=workers, chance=random.Random(workers))
 
 
+def _is_stopped(pid: int) -> bool:
+    """Whether each of its threads is; state is the field after the name (proc(5))."""
+    stats = [path.read_text() for path in Path("/proc", str(pid), "task").glob("*/stat")]
+    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
+
+
 def _freeze(toys: Toys, process: "subprocess.Popen[str]") -> None:
     """Not where it holds SQLite's one write lock: then all wait, until its supervisor ends it."""
     while True:
         os.killpg(process.pid, signal.SIGSTOP)
-        time.sleep(0.3)  # a call to the system that is under way may still take the lock
+        # A thread that has to wait for a processor stops when it gets one, and a call to the
+        # system that is under way may take the lock before.
+        wait_until(lambda: _is_stopped(process.pid))
         if toys.database.dialect != "sqlite":
             return
         path = toys.url.removeprefix("sqlite:///")
