@@ -139,20 +139,20 @@ def download(
     setup = _setup(ctx)
     manner = manner_of(setup, **options)
     if locked:
-        path = Path("entrepot.lock" if lock_file is None else lock_file)
-        run, items = _find_pinned(setup, manner, wanted, path)
+        run, items = _find_pinned(setup, manner, wanted, lock_file)
     else:
         run, items = _find(setup, manner, what, release_id, patterns, as_zip=as_zip)
     carry_out(ctx, run, lambda: items)
 
 
 def _find_pinned(
-    setup: Setup, manner: Manner, wanted: Wanted, lock_path: Path
+    setup: Setup, manner: Manner, wanted: Wanted, lock_file: str | None
 ) -> tuple[Run, list[Item]]:
     """The run that fetches what a lock file pins of a product, and its plan."""
-    from entrepot.client.lock_files import read_lock
+    from entrepot.client.lock_files import FILE_NAME, read_lock
     from entrepot.client.locking import pinned_release, require_pinned
 
+    lock_path = Path(FILE_NAME if lock_file is None else lock_file)
     with reporting(manner.report):
         locked = pinned_release(read_lock(lock_path), wanted.what, wanted.version)
         run = Run(setup, "", locked.id, manner)

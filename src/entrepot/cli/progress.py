@@ -78,17 +78,16 @@ def open_display(report: Report = Report.PEOPLE) -> Iterator[Display]:
 
 def error_fields(error: ClientError) -> Mapping[str, Any]:
     """What an event says of an error."""
-    needed = error if isinstance(error, LicenceNeeded) else None
     told = {
         "error": type(error).__name__,
         "exit_code": int(error.exit_code),
         "message": error.message,
         "remedy": remedy_of(error),
         "reason": error.reason,
-        "agreement_url": needed.agreement_url if needed else "",
-        "licence": needed.licence if needed else "",
-        "revision": (needed.revision if needed else 0) or "",
     }
+    if isinstance(error, LicenceNeeded):
+        told |= {"agreement_url": error.agreement_url, "licence": error.licence}
+        told |= {"revision": error.revision or ""}
     return {key: value for key, value in told.items() if value != ""}
 
 

@@ -46,10 +46,7 @@ class Growth:
         self.wanted = 1
         self._settled = fixed == 1
         self._before = 0.0
-        # Whether that was no beginning: a connection alone brings most in its first moments, before
-        # the line has lost anything of it.
-        self._sure = False
-        self._fewer = 1
+        self._fewer = 1  # how many brought that
         self._begun = self._clock()
         self._bytes = 0
         self._warm = True
@@ -102,10 +99,11 @@ class Growth:
             if not self._doubted:
                 self._begin_window(warm=False, doubted=True)
                 return
-            if self._sure:
+            # One alone brings most in its first moments, before the line has lost anything of it:
+            # to be compared with that says little, and the next step is tried too.
+            if self._fewer > 1:
                 self.wanted, self._settled = self._fewer, True
                 return
-        self._sure = self.wanted > 1
         self._before, self._fewer = rate, self.wanted
         more = next((step for step in _STEPS if step > self.wanted), CONNECTIONS_MAX)
         self._settled = more == self.wanted

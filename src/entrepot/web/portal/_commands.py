@@ -8,6 +8,11 @@ from entrepot.core.entitlements import Entitlement, Release
 ENTITLEMENTS_PATH = "/e-product-entitlement-customer/v1/entitlements"
 
 
+def is_controlled(release: Release) -> bool:
+    """Whether it is asked for some file of the release to which country it goes."""
+    return any("controlled" in artifact.repository for artifact in release.artifacts)
+
+
 def release_commands(
     public_url: str, entitlement: Entitlement, release: Release
 ) -> list[tuple[str, str]]:
@@ -15,7 +20,7 @@ def release_commands(
 
     Where a file is controlled, the country that it goes to is the shell's variable COUNTRY.
     """
-    controlled = any("controlled" in artifact.repository for artifact in release.artifacts)
+    controlled = is_controlled(release)
     ours = f"entrepot --url {quote(public_url)}"
     named = quote(f"{entitlement.product.code}@{release.name}")
     country = ' --country "$COUNTRY"' if controlled else ""

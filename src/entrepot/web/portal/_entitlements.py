@@ -24,7 +24,7 @@ from entrepot.web.http import metrics
 from entrepot.web.http.edge import Edge
 from entrepot.web.pages.rendering import Pages
 from entrepot.web.pages.visitors import Person, find_person, find_visitor, read_post
-from entrepot.web.portal._commands import release_commands
+from entrepot.web.portal._commands import is_controlled, release_commands
 from entrepot.web.portal._paging import PageLinks, page_number
 
 PAGE_SIZE = 20
@@ -68,7 +68,7 @@ def entitlement_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
                 if each.artifacts
             },
             denial=denial,
-            countries=country_choices() if _asks_for_country(releases) else (),
+            countries=country_choices() if any(map(is_controlled, releases)) else (),
             quota=quota if quota.limited else None,
             links=PageLinks(page.number, PAGE_SIZE, total),
         )
@@ -91,12 +91,6 @@ def entitlement_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
         return entitlement, releases, total, None
 
     return [show_start, show_entitlement, _download_page(edge, pages)]
-
-
-def _asks_for_country(releases: list[Release]) -> bool:
-    return any(
-        "controlled" in artifact.repository for each in releases for artifact in each.artifacts
-    )
 
 
 def _download_page(edge: Edge, pages: Pages) -> HTTPRouteHandler:
