@@ -42,6 +42,8 @@ def run_on_terminal(
     deadline = time.monotonic() + SECONDS_MAX
     try:
         while time.monotonic() < deadline:
+            # Asked first: what it writes between a silent wait and its end is still to be read.
+            ended = process.poll() is not None
             ready, _, _ = select.select([master], [], [], 0.1)
             if ready:
                 try:
@@ -51,7 +53,7 @@ def run_on_terminal(
                 if not chunk:
                     break
                 shown += chunk.decode(errors="replace")
-            elif process.poll() is not None:
+            elif ended:
                 break
             if waiting and waiting[0][0] in shown[seen:]:
                 seen = len(shown)

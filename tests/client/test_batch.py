@@ -1,6 +1,7 @@
 """Several files at a time: the order of what is told, and how one unforeseen error ends all."""
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,33 @@ def test_what_nobody_foresaw_ends_all_and_is_told(error: type[BaseException]) ->
         download_items(FILES, one, jobs=2, stop=stop, done=lambda _: None)
     assert stop.is_set
     assert sorted(begun) == ["0.bin", "1.bin"]
+
+
+def test_ctrl_c_while_a_thread_starts_still_waits_for_what_it_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The pool forgets that thread; the caller may not be told of the end before it has ended."""
+    stop, running, told = Stop(), threading.Event(), list[str]()
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        if thread.name.startswith("ThreadPoolExecutor"):
+            assert running.wait(60)
+            raise KeyboardInterrupt
+
+    def one(item: Item) -> Downloaded:
+        running.set()
+        stop._set.wait(60)
+        time.sleep(0.2)
+        return brought(item)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        download_items(
+            FILES, one, jobs=2, stop=stop, done=lambda outcome: told.append(outcome.name)
+        )
+    assert told == ["0.bin"]
 
 
 def test_room_counts_what_is_there_already(tmp_path: Path) -> None:

@@ -278,7 +278,7 @@ def test_ctrl_c_stops_at_once_and_leaves_nothing(home: Path, hub: Hub) -> None:
     hub.faults = [Fault("stall", 1000)]
     code, shown = run_on_terminal([*ALL, "--json"], [], env=env, cwd=home, interrupt_at='"started"')
     told = [json.loads(line) for line in shown.splitlines() if line.startswith("{")]
-    assert (code, told[-1]["event"], told[-1]["exit_code"]) == (130, "ended", 130)
+    assert (code, told[-1]["event"], told[-1]["exit_code"]) == (130, "ended", 130), shown
     assert told[-1]["error"] == "Cancelled"
 
 

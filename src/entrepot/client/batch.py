@@ -2,6 +2,7 @@
 
 import logging
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -132,15 +133,27 @@ def download_items(
 
     left = deque(enumerate(items))
     outcomes: dict[int, Outcome] = {}
+    working, changed = 0, threading.Condition()
 
-    def work() -> None:
-        # One task for each thread: a task for each file would wake the caller as often.
+    def take_files() -> None:
         while True:
             try:
                 place, item = left.popleft()
             except IndexError:
                 return
             outcomes[place] = run(item)
+
+    def work() -> None:
+        # One task for each thread: a task for each file would wake the caller as often.
+        nonlocal working
+        with changed:
+            working += 1
+        try:
+            take_files()
+        finally:
+            with changed:
+                working -= 1
+                changed.notify_all()
 
     threads = max(1, min(jobs, JOBS_MAX, len(items)))
     with ThreadPoolExecutor(max_workers=threads) as pool:
@@ -150,5 +163,9 @@ def download_items(
         except BaseException:
             stop.set()
             left.clear()
+            # The pool does not wait for a thread in whose start Ctrl-C met it: that would still
+            # write, and tell, when the caller has ended. One that begins now finds nothing left.
+            with changed:
+                changed.wait_for(lambda: working == 0)
             raise
     return [outcomes[place] for place in range(len(items))]
