@@ -81,8 +81,8 @@ def add(
     """Remember a hub by a name."""
     from pathlib import Path
 
-    from entrepot.client.client import country_code
     from entrepot.client.connections import parse_hub_address, trusting
+    from entrepot.client.countries import country_code
     from entrepot.client.errors import InvalidUse
     from entrepot.client.profiles import (
         Profile,

@@ -23,7 +23,7 @@ from entrepot.client import (
 from entrepot.client.answers import JsonObject
 from entrepot.client.attesting import attest
 from entrepot.client.batch import Item, Outcome, check_room_for_all, download_items, plan_names
-from entrepot.client.client import is_controlled
+from entrepot.client.countries import is_controlled
 from entrepot.client.download_notes import NAME as NOTES_NAME
 from entrepot.client.download_notes import Notes
 from entrepot.client.downloader import Watcher

@@ -10,7 +10,7 @@ from entrepot.cli.output import print_json
 from entrepot.cli.setup import Setup
 from entrepot.client import Client, NotFound
 from entrepot.client.answers import JsonObject
-from entrepot.client.client import country_code
+from entrepot.client.countries import country_code
 from entrepot.client.finding import (
     find_entitlement,
     find_version,

@@ -13,7 +13,7 @@ from entrepot.cli.progress import Report
 from entrepot.cli.setup import Setup
 from entrepot.client import Backoff, RateLimit, Times
 from entrepot.client.batch import JOBS_MAX
-from entrepot.client.client import country_code
+from entrepot.client.countries import country_code
 from entrepot.client.errors import InvalidUse
 from entrepot.client.licences import Named, parse_named
 from entrepot.client.profiles import downloads_folder

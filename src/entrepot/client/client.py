@@ -12,8 +12,9 @@ from entrepot.client.answers import JsonObject
 from entrepot.client.api import Api, TokenSource
 from entrepot.client.auth import GivenToken
 from entrepot.client.connections import Times, parse_hub_address
+from entrepot.client.countries import country_code, declaring, is_controlled
 from entrepot.client.downloader import Conditions, Downloaded, Watcher, download, parse_link
-from entrepot.client.errors import BadAnswer, InvalidUse
+from entrepot.client.errors import BadAnswer
 from entrepot.client.folders import Folders
 from entrepot.client.licences import Licences
 from entrepot.client.link_stock import LinkStock
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 _ROOT = ("e-product-entitlement-customer", "v1", "entitlements")
 _RELEASES = ("rights", "download", "releases")
-COUNTRY_HEADER = "declared-country-code"
 
 
 class Client:
@@ -144,7 +144,7 @@ class Client:
 
         `country` (two letters) is declared to the hub, as controlled artifacts require.
         """
-        headers = {COUNTRY_HEADER: country_code(country)} if country else {}
+        headers = declaring(country)
         path = (*_artifact_path(entitlement_id, release_id, artifact_id), "http")
         return self._absolute(_one(self.api.get(path, headers=headers)))
 
@@ -161,7 +161,7 @@ class Client:
         self, entitlement_id: str, release_id: str, *, country: str | None = None
     ) -> JsonObject:
         """A fresh link to all files of a release in one ZIP: `downloadUrl`, `fileSize`, ..."""
-        headers = {COUNTRY_HEADER: country_code(country)} if country else {}
+        headers = declaring(country)
         path = (*_ROOT, entitlement_id, *_RELEASES, release_id, "zip")
         answer = _one(self.api.get(path, headers=headers))
         return answer | {"downloadUrl": self._absolute(answer)}
@@ -315,19 +315,6 @@ class Client:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def is_controlled(artifact: Mapping[str, Any]) -> bool:
-    """Whether a download of this artifact must declare a country."""
-    return "controlled" in str(artifact.get("repository", ""))
-
-
-def country_code(country: str) -> str:
-    """A country as two capital letters. Raises InvalidUse."""
-    code = country.strip().upper()
-    if len(code) != 2 or not (code.isascii() and code.isalpha()):
-        raise InvalidUse(f"{country[:20]!r} is not a country code.", remedy="Write it like GB.")
-    return code
 
 
 def _artifact_path(entitlement_id: str, release_id: str, artifact_id: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
+from entrepot.client.countries import is_controlled
 from entrepot.client.errors import BadAnswer, ClientError
 
 # A large file takes its time; its link would not be fresh any more, and one call is little to it.
@@ -126,9 +127,8 @@ class LinkStock:
 def _fits(artifact: Mapping[str, Any]) -> bool:
     """Whether an artifact is small and told apart by its digest; controlled ones go alone."""
     size, digest = artifact.get("fileSize"), artifact.get("sha256")
-    alone = "controlled" in str(artifact.get("repository", ""))
     small = isinstance(size, int) and 0 < size <= SMALL_BYTES_MAX
-    return small and isinstance(digest, str) and bool(digest) and not alone
+    return small and isinstance(digest, str) and bool(digest) and not is_controlled(artifact)
 
 
 def _links_of(document: bytes) -> dict[str, list[str]]:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from entrepot.client.batch import plan_names
-from entrepot.client.client import COUNTRY_HEADER, Client
+from entrepot.client.client import Client
+from entrepot.client.countries import declaring
 from entrepot.client.errors import BadAnswer, InvalidUse
 from entrepot.client.verification import Expected, expected_of
 
@@ -71,7 +72,7 @@ def metalink(
             f"{len(only)} artifacts are chosen; a Metalink document takes {CHOSEN_MAX} or all.",
             remedy="Narrow the pattern, or leave it out.",
         )
-    headers = {"Accept": METALINK_TYPE} | ({COUNTRY_HEADER: country} if country else {})
+    headers = {"Accept": METALINK_TYPE} | declaring(country)
     reply = client.api.call(
         "GET",
         (*_ROOT, entitlement_id, *_RELEASES, release_id, "metalink"),

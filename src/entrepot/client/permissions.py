@@ -9,7 +9,8 @@ import json
 from collections.abc import Mapping
 
 from entrepot.client.answers import JsonObject
-from entrepot.client.client import COUNTRY_HEADER, Client, country_code
+from entrepot.client.client import Client
+from entrepot.client.countries import declaring
 from entrepot.client.errors import BadAnswer
 
 _ROOT = ("e-product-entitlement-customer", "v1", "entitlements")
@@ -31,7 +32,7 @@ def explain_artifact(
         *(*_ROOT, entitlement_id, "rights", "download", "releases", release_id),
         *("artifact", artifact_id, "permission"),
     )
-    return _object(client.api.get(path, headers=_headers(country)))
+    return _object(client.api.get(path, headers=declaring(country)))
 
 
 def explain_search(
@@ -42,15 +43,11 @@ def explain_search(
     At most 100, by every entitlement to them; with them how many there are. Raises NotFound.
     """
     query = {"search": json.dumps(search, separators=(",", ":"))}
-    answer = _object(client.api.get((*_ROOT, "permissions"), query, _headers(country)))
+    answer = _object(client.api.get((*_ROOT, "permissions"), query, declaring(country)))
     items, total = answer.get("items"), answer.get("totalNumberOfItems")
     if not isinstance(items, list) or not isinstance(total, int):
         raise BadAnswer("The hub's answer holds no permissions.")
     return [_object(item) for item in items], total
-
-
-def _headers(country: str | None) -> dict[str, str]:
-    return {COUNTRY_HEADER: country_code(country)} if country else {}
 
 
 def _object(answer: object) -> JsonObject:

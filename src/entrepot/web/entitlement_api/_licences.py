@@ -23,7 +23,7 @@ from entrepot.web.entitlement_api._door import Door
 from entrepot.web.entitlement_api._errors import CACHE_CONTROL, AnyRequest
 from entrepot.web.entitlement_api._operations import LICENCE, answers
 from entrepot.web.entitlement_api._wire import LicenceItem
-from entrepot.web.http.receiving import in_time
+from entrepot.web.http.receiving import receive_at_most
 
 LICENCE_PATH = "/{entitlement_id:str}/licence"
 BODY_BYTES_MAX = 4096
@@ -138,17 +138,14 @@ def take_acceptance(door: Door) -> HTTPRouteHandler:
 
 
 async def _receive(request: AnyRequest) -> bytes:
-    body = bytearray()
-    async with in_time():
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > BODY_BYTES_MAX:
-                raise Invalid(
-                    f"The body has more than {BODY_BYTES_MAX} bytes.",
-                    field="request",
-                    remedy="Name the revision, and no more.",
-                )
-    return bytes(body)
+    body = await receive_at_most(request, BODY_BYTES_MAX)
+    if body is None:
+        raise Invalid(
+            f"The body has more than {BODY_BYTES_MAX} bytes.",
+            field="request",
+            remedy="Name the revision, and no more.",
+        )
+    return body
 
 
 def _parse(data: bytes) -> Acceptance:

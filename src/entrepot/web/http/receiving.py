@@ -39,6 +39,17 @@ async def receive_body(request: Request[Any, Any, Any]) -> bytes:
         return await request.body()
 
 
+async def receive_at_most(request: Request[Any, Any, Any], bytes_max: int) -> bytes | None:
+    """All of the body, or None as soon as it is larger; for routes whose own limit is off."""
+    body = bytearray()
+    async with in_time():
+        async for piece in request.stream():
+            body += piece
+            if len(body) > bytes_max:
+                return None
+    return bytes(body)
+
+
 class Pace:
     """Whether a file comes fast enough; only the time counts in which we waited for its sender."""
 

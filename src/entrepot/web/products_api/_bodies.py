@@ -11,7 +11,7 @@ from entrepot.core.catalogue import Place, Placement, check_directory, download_
 from entrepot.errors import Invalid, TooMany
 from entrepot.kit.ids import INT64_MAX
 from entrepot.web.http.edge import Edge
-from entrepot.web.http.receiving import in_time
+from entrepot.web.http.receiving import receive_at_most
 from entrepot.web.products_api._errors import FAULTS_MAX, AnyRequest, Faults, file_faults
 from entrepot.web.products_api._sources import (
     DATA_URI_BYTES_MAX,
@@ -219,10 +219,7 @@ def _announced(request: AnyRequest) -> int:
 
 async def _receive(request: AnyRequest) -> bytes:
     """The body. Litestar's own limit is off, because files that are uploaded have another."""
-    body = bytearray()
-    async with in_time():
-        async for piece in request.stream():
-            body += piece
-            if len(body) > BODY_BYTES_MAX:
-                raise RequestEntityTooLarge
-    return bytes(body)
+    body = await receive_at_most(request, BODY_BYTES_MAX)
+    if body is None:
+        raise RequestEntityTooLarge
+    return body
