@@ -28,7 +28,8 @@ from tests.doors.admin_world import (
     refused,
     stored,
 )
-from tests.web.live_server import running, wait_until
+from tests.waiting import wait_until
+from tests.web.live_server import running
 
 MIB = 1 << 20
 

@@ -24,7 +24,8 @@ from entrepot.web.server import Server, build_app
 from tests import factories
 from tests.doors.entitlement_world import Door, Offer, add_offer, open_door
 from tests.doors.portal import browsing
-from tests.web.live_server import Live, Reply, running, wait_until
+from tests.waiting import wait_until
+from tests.web.live_server import Live, Reply, running
 
 FILES = [("a.bin", b"a" * 5000), ("b.bin", b"b" * 3000)]
 RACERS, FIT = 24, 3

@@ -17,7 +17,8 @@ from entrepot.db import Database
 from entrepot.jobs import CONVERSIONS, Jobs, JobState
 from entrepot.jobs.runner import TAKEN_FOR_DEAD
 from tests.jobs.toy_worker import ATTEMPTS_MAX, place_in
-from tests.jobs.toys import ON_POSTGRESQL, ON_SQLITE, SOAK_KILLS, Toys, wait_until
+from tests.jobs.toys import ON_POSTGRESQL, ON_SQLITE, SOAK_KILLS, Toys
+from tests.waiting import wait_until
 
 FROZEN_SECONDS_MAX = 15.0
 

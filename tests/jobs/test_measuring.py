@@ -7,8 +7,9 @@ from sqlalchemy import text
 from entrepot.core.catalogue import note_facts
 from tests.conversions import clips
 from tests.doors.admin_world import Desk, open_desk
-from tests.jobs.toys import ON_SQLITE, wait_until
+from tests.jobs.toys import ON_SQLITE
 from tests.jobs.worker_world import World, picture
+from tests.waiting import wait_until
 
 
 def upload(desk: Desk, name: str, data: bytes) -> Any:

@@ -19,8 +19,9 @@ from entrepot.core import orders as verbs
 from entrepot.core.orders import decode_package
 from entrepot.errors import EntrepotError
 from tests.conversions import clips
-from tests.jobs.toys import ON_POSTGRESQL, ON_SQLITE, SOAK_KILLS, wait_until
+from tests.jobs.toys import ON_POSTGRESQL, ON_SQLITE, SOAK_KILLS
 from tests.jobs.worker_world import World, picture
+from tests.waiting import wait_until
 
 SMALL = (
     {"type": "resize", "value": {"width": 64}},

@@ -4,9 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from sqlalchemy import text
 from entrepot.db import Database
 from entrepot.jobs import Jobs
 from tests.jobs import toy_worker
+from tests.waiting import wait_until
 
 SECONDS_MAX = 60.0
 SOAK_KILLS = int(os.environ.get("SOAK_KILLS", "200"))
@@ -27,15 +26,6 @@ ON_POSTGRESQL = pytest.mark.parametrize(
     "dialect", [pytest.param("sqlite", marks=pytest.mark.soak), "postgresql"]
 )
 ROOT = Path(__file__).parent.parent.parent
-
-
-def wait_until(condition: Callable[[], object], seconds: float = SECONDS_MAX) -> float:
-    """How long it took; fails where it does not come about."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds, "it did not come about in time"
-        time.sleep(0.02)
-    return time.monotonic() - began
 
 
 class Toys:

@@ -21,7 +21,8 @@ from entrepot.core import orders as verbs
 from entrepot.core.accounts import Principal
 from entrepot.core.orders.tables import order_items, orders
 from tests import factories
-from tests.jobs.toys import ROOT, SECONDS_MAX, wait_until
+from tests.jobs.toys import ROOT, SECONDS_MAX
+from tests.waiting import wait_until
 
 ENDED = {"Completed", "CompletedWithErrors", "Failed", "Cancelled"}
 

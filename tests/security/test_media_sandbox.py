@@ -27,6 +27,7 @@ from entrepot.core.conversions.port import (
 from entrepot.core.conversions.sandbox import SandboxedConverter, sandbox_available
 from entrepot.errors import Unavailable
 from tests.conversions.trials import SMALL, run, source_file, trial, trial_converter
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -116,7 +117,8 @@ def test_answers_without_end_fail_the_item(converter: SandboxedConverter) -> Non
 def test_an_answer_given_ahead_is_not_taken_for_the_next_item() -> None:
     converter = trial_converter()
     run(converter, "say_more")
-    time.sleep(0.6)
+    [child] = converter._idle
+    wait_until(lambda: not child.is_waiting())
     assert run(converter, "copy").facts["process"]  # a made-up answer would have no facts
     converter.close()
 
@@ -206,10 +208,7 @@ def test_bombs_of_processes_are_ended(does: str) -> None:
     codes = ("media-damaged", "media-too-large", "media-too-slow", "converter-died")
     assert refusal(converter, does) in codes
     converter.close()
-    deadline = time.monotonic() + 60
-    while left := set(_below()) - before:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.1)
+    wait_until(lambda: not set(_below()) - before)
 
 
 def _below() -> list[int]:
@@ -304,10 +303,7 @@ def test_a_child_that_was_killed_while_idle_is_replaced() -> None:
     for process in child:
         with contextlib.suppress(psutil.NoSuchProcess):  # it went with one before it
             process.kill()
-    deadline = time.monotonic() + 60
-    while any(_runs(process) for process in child):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: not any(_runs(process) for process in child))
     assert run(converter, "copy").size
     converter.close()
 
@@ -365,9 +361,9 @@ def test_the_sandbox_dies_with_the_hub() -> None:
     assert hub.stdin is not None
     assert hub.stdout is not None
     assert hub.stdout.readline() == b"hanging\n"
-    time.sleep(0.5)
-    below = psutil.Process(hub.pid).children(recursive=True)
-    assert len(below) >= 3
+    parent = psutil.Process(hub.pid)
+    wait_until(lambda: len(parent.children(recursive=True)) >= 3)
+    below = parent.children(recursive=True)
     hub.kill()
     hub.wait()
     hub.stdin.close()

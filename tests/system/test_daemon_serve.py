@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,16 +27,10 @@ from entrepot.core.delivery import issue_artifact_link
 from entrepot.daemon.app import run as run_here
 from entrepot.daemon.desk import Desk, read_served
 from tests.system.hubs import ENTREPOTD, clean_environment
+from tests.waiting import wait_until
 
 SECONDS_MAX = 60.0
 FILE_BYTES = 24 << 20
-
-
-def wait_until(condition: Callable[[], object], seconds: float = SECONDS_MAX) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.02)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ import contextlib
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from entrepot.kit.extents import Extent, FileExtent
 from entrepot.kit.ranges import Representation, conditions_of, evaluate
 from entrepot.web.http.bodies import answer
 from entrepot.web.zerocopy import ConnectionLimits, Sent, ShortBody, send_extents, uvicorn_options
+from tests.waiting import wait_until
 
 ETAG: Final = '"5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5"'
 LAST_MODIFIED: Final = datetime(2026, 3, 1, 12, 30, 15, 250_000, tzinfo=UTC)
@@ -129,14 +129,6 @@ def running(
             server.should_exit = True
             thread.join(60)
             assert not thread.is_alive()
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Return once `condition` holds; fail after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.01)
 
 
 def request(name: str, *fields: str, method: str = "GET") -> bytes:

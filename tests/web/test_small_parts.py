@@ -12,7 +12,8 @@ import pytest
 from entrepot.kit.extents import Extent, FileExtent, MemoryExtent
 from entrepot.web import _stream
 from entrepot.web.zerocopy import Sent
-from tests.web.live_server import WAYS, Cut, Door, Reader, request, running, wait_until
+from tests.waiting import wait_until
+from tests.web.live_server import WAYS, Cut, Door, Reader, request, running
 
 FILES = 400
 MIB = 1 << 20

@@ -24,6 +24,7 @@ from entrepot.web.zerocopy import (
     uvicorn_options,
 )
 from tests.ports import free_port
+from tests.waiting import wait_until
 from tests.web.live_server import (
     ETAG,
     WAYS,
@@ -33,7 +34,6 @@ from tests.web.live_server import (
     door_for,
     request,
     running,
-    wait_until,
 )
 
 SIZE = 3_000_017

@@ -140,9 +140,16 @@ def say_long(item: Item) -> dict[str, Any]:
 
 def say_more(item: Item) -> dict[str, Any]:
     """Answers well, and something more besides, which waits for the next item."""
-    from threading import Timer
+    from threading import Thread, main_thread
 
-    Timer(0.3, lambda: hub().send(b'{"serial":2,"outcome":"done"}')).start()
+    answering = main_thread().ident or 0
+
+    def wait_and_send() -> None:
+        while sys._current_frames()[answering].f_code.co_name != "recv_fds":
+            time.sleep(0.01)
+        hub().send(b'{"serial":2,"outcome":"done"}')
+
+    Thread(target=wait_and_send).start()
     return copy(item)
 
 
