@@ -246,6 +246,25 @@ def test_only_who_may_hear_everything_touches_a_webhook_that_does(tx: Tx) -> Non
     webhooks.remove_webhook(tx, number, who=publisher, actor=publisher.label, now=NOW)
 
 
+def test_a_narrow_token_neither_redirects_nor_narrows_what_it_may_not_hear(tx: Tx) -> None:
+    """What waits for a webhook goes to its new address."""
+    home = factories.add_organisation(tx)
+    number = subscribe(tx, "entitlement/*", organisation=home).id
+    narrow = machine(tx, "orders", organisation=home)
+    for address in (URL, None):
+        with pytest.raises(Denied):
+            webhooks.change_webhook(
+                tx,
+                number,
+                who=narrow,
+                url=address,
+                patterns=["order/*"],
+                actor=narrow.label,
+                now=NOW,
+            )
+    assert webhooks.find_webhook(tx, number).events == ["entitlement/*"]
+
+
 def test_nothing_is_told_of_the_time_before_while_disabled_or_blocked(database: Database) -> None:
     happen(database, "order.placed", organisation=101)
     with database.write() as tx:

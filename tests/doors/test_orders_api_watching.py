@@ -11,7 +11,7 @@ import pytest
 
 from entrepot.assembly import Hub
 from entrepot.core import accounts, entitlements, orders
-from entrepot.errors import TooMany
+from entrepot.errors import TooMany, Unavailable
 from entrepot.kit.httpdate import format_http_date
 from entrepot.web.orders_api import _bodies, _events
 from tests.doors.orders_world import (
@@ -314,6 +314,39 @@ def test_events_appear_while_an_order_runs(shop: Shop) -> None:
     assert "progress" in kinds
     assert kinds[-1] == "completed"
     assert kinds.count("completed") == 1
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])
+def test_a_look_that_failed_is_made_again_though_nothing_more_is_committed(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = shop.order(shop.add_asset(), each=PNG)["order_id"]
+    faults = 0
+
+    def look(*given: Any, **named: Any) -> Any:
+        nonlocal faults
+        if named["after"] and not faults:
+            faults += 1
+            raise Unavailable("The database is away.")
+        return orders.list_order_events(*given, **named)
+
+    def cancel() -> None:
+        with shop.hub.database.write() as tx:
+            orders.cancel_order(tx, shop.who, number, now=shop.time.now)
+
+    async def watch() -> str:
+        text = ""
+        async with _stream(shop, f"{ORDERS}/{number}/events") as pieces:
+            text += await anext(pieces) + await anext(pieces)
+            monkeypatch.setattr(_events, "list_order_events", look)
+            await asyncio.to_thread(cancel)
+            async for piece in pieces:
+                text += piece
+        return text
+
+    text = shop.loop.run_until_complete(asyncio.wait_for(watch(), 60))
+    assert [kind for _, kind, _ in _told(text)] == ["placed", "cancelled"]
+    assert faults == 1
 
 
 @pytest.mark.parametrize("dialect", ["sqlite"])

@@ -248,6 +248,10 @@ def test_files_come_as_forms(shop: Shop, people: People) -> None:
     by_address = form(("file", None, b"data:text/plain,hello"), ("title", None, b"D"))
     fourth = shop.ask("PUT", one, people.publisher, **by_address)
     assert fourth.json()["data"]["title"] == "D"
+    assert shop.bytes_of(made["file"], **token) == b"hello"
+    named = form(("file", None, b"data:text/plain,again"), ("visibility", None, b"public"))
+    posted = shop.ask("POST", PATH, people.publisher, **named).json()["data"]
+    assert shop.bytes_of(posted["file"]) == b"again"
 
 
 def test_forms_that_are_none_leave_nothing_behind(shop: Shop, people: People) -> None:
@@ -265,6 +269,7 @@ def test_forms_that_are_none_leave_nothing_behind(shop: Shop, people: People) ->
         (form(("file", "a", b"a"), ("data", None, b"[]")), 400, "form-invalid"),
         (form(*[("title", None, b"a")] * 30, ("file", "a", b"a")), 400, "form-invalid"),
         (form(("title", None, b"no file")), 422, "file-required"),
+        (form(("file", None, b"data:,a"), ("title", None, b"x" * 81)), 422, "title-invalid"),
         (form(("file", "a", b"a"), ("title", None, b"x" * 81)), 422, "title-invalid"),
         (form(("file", "a", b"a"), ("sequence", None, b"0")), 422, "placement-invalid"),
         (form(("file", "a", b"x" * 9_000_001)), 422, "object-too-large"),

@@ -222,8 +222,7 @@ def change_webhook(
         values["events"] = check_patterns(patterns)
     if who is not None:
         # Whoever may not subscribe to what it hears may not send that elsewhere either.
-        if patterns is None or row.everything:
-            _require_hearing(who, row)
+        _require_hearing(who, row)
         if patterns is not None:
             values["everything"] = hears_everything(who, values["events"])
     if values.get("everything", row.everything) and (url is not None or patterns is not None):

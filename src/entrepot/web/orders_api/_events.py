@@ -110,12 +110,18 @@ class Streams:
                 spoken = time.monotonic()
                 yield b": still here\n\n"
             found = database.state()
-            unchanged = found is not None and found == state and len(events) < EVENTS_TAKE
-            events = () if unchanged else await self._look(watch, after)
-            state = found
+            if found is not None and found == state and len(events) < EVENTS_TAKE:
+                events = ()
+                continue
+            seen = await self._look(watch, after)
+            # Where the look failed, the next one is due whether or not anything is committed.
+            events, state = ((), object()) if seen is None else (seen, found)
 
-    async def _look(self, watch: Watch, after: int) -> Sequence[OrderEvent]:
-        """What came after `after`. Every 5 s it is asked whether the token is still good."""
+    async def _look(self, watch: Watch, after: int) -> Sequence[OrderEvent] | None:
+        """What came after `after`, None where the database is away for a moment.
+
+        Every 5 s it is asked whether the token is still good.
+        """
         door = self._door
         try:
             await door.edge.authenticate(watch.caller)
@@ -123,7 +129,7 @@ class Streams:
                 lambda tx: list_order_events(tx, watch.who, watch.order_id, after=after)
             )
         except Unavailable:
-            return ()  # the database is away for a moment: the next look finds them
+            return None
 
 
 class _Place:

@@ -14,6 +14,7 @@ from entrepot.web.http.threads import Threads
 from entrepot.web.products_api._bodies import Wanted
 from entrepot.web.products_api._errors import AnyRequest, Faults, data_faults, file_faults
 from entrepot.web.products_api._forms import read_form
+from entrepot.web.products_api._sources import Source
 
 # Each has a thread of its own, so that slow senders never hold up the other requests.
 INTAKES_MAX = 8
@@ -46,6 +47,8 @@ class Intake:
 
         def gather(kept: list[str]) -> tuple[Wanted, DownloadFile | None]:
             form = read_form(self._hub, file, content_type, kept, own)
+            if form.file is None and form.wanted.source is not None:
+                return form.wanted, self._store(form.wanted.source, kept)
             return form.wanted, form.file
 
         async def run() -> T:
@@ -64,12 +67,16 @@ class Intake:
 
         def gather(kept: list[str]) -> tuple[Wanted, DownloadFile | None]:
             assert wanted.source is not None
-            with file_faults():
-                found = wanted.source.store(self._hub)
-            kept.append(found.stored.digests.sha256)
-            return wanted, found
+            return wanted, self._store(wanted.source, kept)
 
         return await self._in_turn(lambda: self._run(gather, keep, still))
+
+    def _store(self, source: Source, kept: list[str]) -> DownloadFile:
+        """The file that a text names: a Data URI or an address."""
+        with file_faults():
+            found = source.store(self._hub)
+        kept.append(found.stored.digests.sha256)
+        return found
 
     async def _in_turn(self, run: Callable[[], Coroutine[Any, Any, T]]) -> T:
         if self._running >= INTAKES_MAX:
