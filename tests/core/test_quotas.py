@@ -189,6 +189,20 @@ def test_coming_back_needs_room(tx: Tx) -> None:
     assert one.take("user:1", at=NOW + 2 * HOUR + MINUTE).fresh
 
 
+def test_coming_back_to_an_address_needs_room_for_it(tx: Tx) -> None:
+    """The address counts again with what was given back, and another one took its place."""
+    one = account(tx, addresses_max=1)
+    one.take("user:1", frm="192.0.2.1")
+    back = NOW + HOUR
+    one.take("user:2", frm="192.0.2.2", at=back)
+    for address in ("192.0.2.1", "192.0.2.2"):  # both would count, wherever the rest goes
+        with pytest.raises(Denied) as caught:
+            one.take("user:1", frm=address, at=back + MINUTE)
+        assert caught.value.details["addresses_left"] == 0
+        assert one.used(back + MINUTE) == (1, SIZE, 1)
+    assert one.take("user:1", frm="192.0.2.1", at=back + HOUR + MINUTE).fresh
+
+
 def test_a_download_of_days_counts_once(tx: Tx) -> None:
     one = account(tx, downloads_max=1)
     at = NOW

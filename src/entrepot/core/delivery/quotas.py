@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Row,
+    Subquery,
     and_,
     exists,
     func,
@@ -241,7 +242,24 @@ def _take_up(tx: Tx, row: Row[Any], taking: Taking, *, now: datetime) -> Reserva
     )
     if changed.rowcount != 1:
         raise _exhausted(tx, taking, now=now)
+    # Its addresses count again, and there may be others now.
+    used, limit = _used_addresses(taking.entitlement_id), entitlements.c.addresses_max
+    how_many = select(func.count()).select_from(used).scalar_subquery()
+    beyond = exists().where(entitlements.c.id == taking.entitlement_id, limit < how_many)
+    if tx.execute(select(beyond)).scalar_one():
+        raise _exhausted(tx, taking, now=now)
     return Reservation(row.id, fresh=True)
+
+
+def _used_addresses(entitlement_id: int) -> Subquery:
+    """Those of all reservations that count."""
+    return (
+        select(reservation_addresses.c.address)
+        .join(reservations, reservations.c.id == reservation_addresses.c.reservation_id)
+        .where(reservations.c.entitlement_id == entitlement_id, _counted)
+        .distinct()
+        .subquery()
+    )
 
 
 def _add_address(tx: Tx, reservation_id: int, taking: Taking, *, now: datetime) -> None:
@@ -250,13 +268,7 @@ def _add_address(tx: Tx, reservation_id: int, taking: Taking, *, now: datetime) 
     mine = and_(column.reservation_id == reservation_id, column.address == taking.address)
     if tx.execute(select(exists().where(mine))).scalar_one():
         return
-    used = (
-        select(reservation_addresses.c.address)
-        .join(reservations, reservations.c.id == reservation_addresses.c.reservation_id)
-        .where(reservations.c.entitlement_id == taking.entitlement_id, _counted)
-        .distinct()
-        .subquery()
-    )
+    used = _used_addresses(taking.entitlement_id)
     known = exists().where(used.c.address == taking.address)
     how_many = select(func.count()).select_from(used).scalar_subquery()
     limit = entitlements.c.addresses_max
