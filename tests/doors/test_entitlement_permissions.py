@@ -86,12 +86,14 @@ def test_it_is_found_by_what_a_person_knows_of_it(hub: Hub) -> None:
         with hub.database.write() as tx:
             offer = add_offer(tx, now=hub.now(), release={"name": "2.0"})
             catalogue.withdraw_release(tx, offer.release.id, actor="operator", now=hub.now())
+            product = catalogue.find_product(tx, offer.product)
         token = door.token(offer.who)
         searches = (
             {"artifact.id": offer.release.artifact_ids[0]},
             {"release.id": offer.release.id},
             {"product.id": offer.product, "release.name": "2.0"},
             {"product.id": offer.product},
+            {"product.id": str(product.id)},
         )
         for search in searches:
             found = door.get("/permissions", token, params={"search": json.dumps(search)}).json()

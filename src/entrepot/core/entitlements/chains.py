@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Text, bindparam, func, select
+from sqlalchemy import ColumnElement, bindparam, func, select
 
 from entrepot.core.catalogue.tables import artifacts, releases
 from entrepot.core.entitlements.predicate import (
@@ -22,7 +22,7 @@ from entrepot.core.entitlements.tables import entitlements
 from entrepot.db import Prepared, Tx
 from entrepot.db.schema import Number
 from entrepot.errors import NotFound
-from entrepot.kit.ids import parse_uuid
+from entrepot.kit.ids import parse_number, parse_uuid
 from entrepot.kit.text import is_storable
 
 CHAINS_MAX = 100
@@ -30,7 +30,10 @@ CHAINS_MAX = 100
 
 @dataclass(frozen=True, slots=True)
 class ChainFilter:
-    """Conditions that all hold. With a product alone its newest release is meant."""
+    """Conditions that all hold. With a product alone its newest release is meant.
+
+    `product_code` may also be the product's number.
+    """
 
     artifact_id: str | None = None
     release_id: str | None = None
@@ -52,7 +55,8 @@ class _By(NamedTuple):
 
     artifact: bool
     release: bool
-    product: bool
+    product_code: bool
+    product_id: bool
     name: bool
 
     def conditions(self) -> list[ColumnElement[bool]]:
@@ -60,11 +64,14 @@ class _By(NamedTuple):
         columns = (
             (self.artifact, "artifact_id", artifacts.c.id),
             (self.release, "release_id", releases.c.id),
-            (self.product, "product_code", entitled.c.code),
+            (self.product_code, "product_code", entitled.c.code),
+            (self.product_id, "product_id", entitled.c.id),
             (self.name, "release_name", releases.c.name),
         )
         return [
-            column == bindparam(name, type_=Text()) for wanted, name, column in columns if wanted
+            column == bindparam(name, type_=column.type)
+            for wanted, name, column in columns
+            if wanted
         ]
 
 
@@ -111,12 +118,14 @@ def find_chains(
 def _find(
     tx: Tx, organisation_id: int, wanted: ChainFilter, take: int, now: datetime
 ) -> tuple[list[Chain], int]:
+    product_id = parse_number(wanted.product_code or "")
     bound: dict[str, Any] = {
         "now": now,
         "organisation_id": organisation_id,
         "artifact_id": parse_uuid(wanted.artifact_id or ""),
         "release_id": parse_uuid(wanted.release_id or ""),
         "product_code": wanted.product_code,
+        "product_id": product_id,
         "release_name": wanted.release_name,
         "take": take,
     }
@@ -125,7 +134,8 @@ def _find(
     by = _By(
         bool(wanted.artifact_id),
         bool(wanted.release_id),
-        bool(wanted.product_code),
+        bool(wanted.product_code) and product_id is None,
+        product_id is not None,
         bool(wanted.release_name),
     )
     stored = _chains(by, child=False).all(tx, bound)
