@@ -2,6 +2,7 @@
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from entrepot.client import (
 from entrepot.client.answers import error_for
 from entrepot.client.api import segment
 from entrepot.client.connections import Address, _parse, parse_address, parse_hub_address
+from entrepot.client.errors import Cancelled
 from entrepot.client.retries import Backoff, retry_after_seconds
 from tests.client.conftest import QUICK
 from tests.client.hub import ARTIFACTS, ENTITLEMENT, GROUP, RELEASE, Fault, Hub, running_hub
@@ -114,6 +116,29 @@ def test_a_hub_that_accepts_and_says_nothing_times_out() -> None:
         ):
             client.entitlements()
         assert time.monotonic() - started < 60  # not the five minutes that a call may take
+
+
+def test_a_call_that_waits_for_a_silent_hub_ends_when_it_is_stopped(hub: Hub) -> None:
+    """The hub of the test says nothing for a minute, and would count as silent much later."""
+    ended: list[Exception] = []
+    patient = Times(stall_seconds=300, call_seconds=300)
+    with Client(hub.url, hub.token, times=patient, call_backoff=QUICK) as client:
+        assert client.entitlement(ENTITLEMENT)  # leaves a connection open: the next call takes it
+        hub.api_faults = [Fault("stall")]
+
+        def ask() -> None:
+            try:
+                client.entitlement(ENTITLEMENT)
+            except ClientError as error:
+                ended.append(error)
+
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        while len(hub.requests) < 2:
+            time.sleep(0.01)
+        client.stop.set()
+        asking.join(20)
+        assert [type(error) for error in ended] == [Cancelled]
 
 
 def test_errors_say_what_the_hub_says(hub: Hub, client: Client) -> None:

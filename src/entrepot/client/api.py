@@ -19,6 +19,7 @@ from urllib.parse import quote, urlencode
 from entrepot.client.answers import error_for, parse_json
 from entrepot.client.connections import Address, Connection, Times, unreachable
 from entrepot.client.errors import BadAnswer, ClientError, InvalidUse, NotSignedIn, Unreachable
+from entrepot.client.pool import send_until
 from entrepot.client.retries import Backoff
 from entrepot.client.stop import Stop
 
@@ -144,7 +145,8 @@ class Api:
 
         def ask(token: str) -> tuple[Connection, HTTPResponse]:
             connection = Connection(address, self.times)
-            response = connection.send("GET", address, {**headers, **_bearer(token)})
+            sent = {**headers, **_bearer(token)}
+            response = send_until(self._stop, connection, "GET", address, sent)
             if not 200 <= response.status < 300:
                 try:
                     body = self._read(connection, response)
@@ -179,7 +181,8 @@ class Api:
         connection = Connection(self.base, self.times)
         address = self._address(path, None)
         try:
-            response = connection.send("POST", address, sent, urlencode(form).encode("ascii"))
+            body = urlencode(form).encode("ascii")
+            response = send_until(self._stop, connection, "POST", address, sent, body)
             return response.status, self._read(connection, response)
         finally:
             connection.close()
@@ -251,29 +254,46 @@ class Api:
             connection = self._idle.pop() if self._idle and call.again else None
         if connection is not None:
             try:
-                return connection, connection.send(call.method, call.address, headers, call.body)
+                return connection, self._send_by(connection, call, headers)
             except Unreachable:
                 # A kept connection may have been closed by the other side: that is no failure.
                 connection.close()
         connection = Connection(call.address, self.times)
-        return connection, connection.send(call.method, call.address, headers, call.body)
+        return connection, self._send_by(connection, call, headers)
+
+    def _send_by(
+        self, connection: Connection, call: _Call, headers: dict[str, str]
+    ) -> HTTPResponse:
+        address, body = call.address, call.body
+        return send_until(self._stop, connection, call.method, address, headers, body)
 
     def _read(self, connection: Connection, response: HTTPResponse) -> bytes:
-        deadline = monotonic() + self.times.call_seconds
-        body = bytearray()
         try:
-            while chunk := response.read1(_READ_BYTES):
-                body += chunk
-                if len(body) > ANSWER_BYTES_MAX:
-                    raise BadAnswer("The hub's answer is too large; ask for it page by page (-o).")
-                if monotonic() > deadline:
-                    raise Unreachable(f"{connection.origin} is too slow to answer.")
-            if response.length:
-                raise Unreachable(f"The connection to {connection.origin} was cut.")
+            with self._stop.watching(connection.sock):
+                body = self._read_whole(connection, response)
         except (OSError, HTTPException) as error:
+            self._stop.check()
             raise unreachable(error, connection.origin) from error
+        except Unreachable:
+            self._stop.check()
+            raise
+        if response.will_close:
+            self._stop.check()  # where closing tells the end, being stopped looks like it
         # http.client takes the next request only after the answer before it was closed.
         response.close()
+        return body
+
+    def _read_whole(self, connection: Connection, response: HTTPResponse) -> bytes:
+        deadline = monotonic() + self.times.call_seconds
+        body = bytearray()
+        while chunk := response.read1(_READ_BYTES):
+            body += chunk
+            if len(body) > ANSWER_BYTES_MAX:
+                raise BadAnswer("The hub's answer is too large; ask for it page by page (-o).")
+            if monotonic() > deadline:
+                raise Unreachable(f"{connection.origin} is too slow to answer.")
+        if response.length:
+            raise Unreachable(f"The connection to {connection.origin} was cut.")
         return bytes(body)
 
     def _keep(self, connection: Connection, response: HTTPResponse) -> None:

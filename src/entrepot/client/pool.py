@@ -53,12 +53,12 @@ class Pool:
         """GET an address on an idle connection or a new one. Raises Unreachable, Cancelled."""
         while (connection := self._pop(address.origin, times)) is not None:
             try:
-                return connection, _get(connection, address, headers, stop)
+                return connection, send_until(stop, connection, "GET", address, headers)
             except Unreachable:
                 # It may have been closed by the other side while idle: that is no failure.
                 connection.close()
         connection = Connection(address, times)
-        return connection, _get(connection, address, headers, stop)
+        return connection, send_until(stop, connection, "GET", address, headers)
 
     def give_back(self, connection: Connection) -> None:
         """Keep a connection whose last answer has been read to its end."""
@@ -95,14 +95,25 @@ class Pool:
         return found
 
 
-def _get(
-    connection: Connection, address: Address, headers: dict[str, str], stop: Stop
+def send_until(
+    stop: Stop,
+    connection: Connection,
+    method: str,
+    address: Address,
+    headers: dict[str, str],
+    body: bytes | None = None,
 ) -> HTTPResponse:
-    """Send it where waiting for the answer ends with the switch."""
+    """Send a request where waiting for its answer ends with the switch.
+
+    Raises Unreachable, and Cancelled where it was the switch that broke the connection.
+    """
     connection.open()
     try:
         with stop.watching(connection.sock):
-            return connection.send("GET", address, headers)
+            return connection.send(method, address, headers, body)
     except Cancelled:
         connection.close()
+        raise
+    except Unreachable:
+        stop.check()
         raise

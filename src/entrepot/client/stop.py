@@ -38,7 +38,9 @@ class Stop:
             sockets, children = list(self._sockets), list(self._children)
         for sock in sockets:
             with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+                # Not that of an SSLSocket, which goes back to plain text first: another thread
+                # that is sending would send what follows for all to read.
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
         for child in children:
             child.set()
 
