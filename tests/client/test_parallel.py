@@ -143,6 +143,22 @@ def test_a_file_comes_by_several_connections(hub: Hub, client: Client, tmp_path:
     assert hub.minted == 1, "one link for all"
 
 
+def test_a_file_comes_where_no_thread_can_be_had_for_another_connection(
+    hub: Hub, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, refused, start = put(hub), list[str](), threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if "_help" in thread.name:
+            refused.append(thread.name)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    done = client.download(ENTITLEMENT, RELEASE, ARTIFACTS[0], tmp_path, connections=4)
+    assert (done.path.read_bytes() == data, bool(refused)) == (True, True)
+
+
 def test_a_hub_that_ignores_ranges_still_works(hub: Hub, client: Client, tmp_path: Path) -> None:
     data, hub.ignores_ranges = put(hub), True
     hub.faults = [Fault("none"), Fault("none"), Fault("cut", 70_000)]

@@ -158,7 +158,7 @@ class Transfer:
 
     def _is_whole(self) -> bool:
         """Wait a little for the others; when there are none left, see what is missing."""
-        others = list(self._others)
+        others = self._helping()
         for other in others:
             other.join(0.02)
         self._halt.check()
@@ -304,11 +304,23 @@ class Transfer:
                 self._pool.leave()
                 return
             further = threading.Thread(target=self._help, args=(claim,), daemon=True)
-            self._others.add(further)
-            further.start()
+            try:
+                self._others.add(further)
+                further.start()
+            except BaseException as error:
+                # No room for another thread: it goes on with fewer. Where it was Ctrl-C it may have
+                # begun all the same, and finds that nobody waits for it.
+                self._others.discard(further)
+                self._division.give_back(claim)
+                self._pool.leave()
+                if not isinstance(error, RuntimeError):
+                    raise
+                self._growth.refuse()
 
     def _help(self, given: Claim) -> None:
         """What a further connection does: fetch parts as long as that goes well."""
+        if threading.current_thread() not in self._helping():
+            return
         claim: Claim | None = given
         try:
             while claim is not None:
@@ -330,8 +342,14 @@ class Transfer:
         except BaseException as error:  # handed to the thread that waits
             self._fail(error)
         finally:
-            self._pool.leave()
-            self._others.discard(threading.current_thread())
+            with self._adding:
+                self._pool.leave()
+                self._others.discard(threading.current_thread())
+
+    def _helping(self) -> list[threading.Thread]:
+        """The others, each of which has started: to wait for one that has not is an error."""
+        with self._adding:
+            return list(self._others)
 
     def _is_one_too_many(self) -> bool:
         """After a step that did not pay. Where several end at once, one is added again."""
@@ -347,10 +365,12 @@ class Transfer:
             raise self._fatal
 
     def _end_others(self) -> None:
-        others = list(self._others)
+        others = self._helping()
         if others or self._fatal is not None:
             self._halt.set()
-            for other in others:
-                other.join()
+            while others:
+                for other in others:
+                    other.join()
+                others = self._helping()  # one of them may have begun another before it ended
             self._fatal = None
             self._halt.clear()
