@@ -309,6 +309,7 @@ def keep(
         asset_id=asset_id or add_asset(tx),
         organisation_id=organisation_id or add_organisation(tx),
         recipe_key=SMALL.key,
+        source_sha256="0" * 64,
         created_by="user:7",
         now=NOW,
     )

@@ -177,6 +177,31 @@ def test_orders_expire_when_their_days_are_over(world: World) -> None:
     assert world.told(ids[0])[-1] == "order.expired"
 
 
+def test_an_order_that_is_being_purged_is_not_tried_again(world: World) -> None:
+    """Half of it is gone: what came of a retry would lack files and be called Completed."""
+    world.select(*(world.add_asset() for _ in range(5)))
+    half, whole = (world.order(HALF).order_id for _ in range(2))
+    cancel(world, half)
+    cancel(world, whole)
+    world.later(days=7, milliseconds=1)
+    retry(world, whole)  # due, but not begun with: it is as it was
+    told = world.told(half)
+    assert purge(world, take=4) == 4
+    # Also by a clock that is behind the purging one's.
+    world.later(days=-1)
+    with pytest.raises(Conflict) as caught:
+        retry(world, half)
+    assert caught.value.code == "order-not-retriable"
+    assert "Expired" in str(caught.value)
+    assert world.told(half) == told
+    world.later(days=1)
+    while purge(world, take=4):
+        pass
+    with pytest.raises(NotFound):
+        world.view(half)
+    assert len(world.items(whole)) == 10
+
+
 def test_ended_orders_are_purged_with_all_that_is_theirs(world: World) -> None:
     world.select(*(world.add_asset() for _ in range(5)))
     gone, kept = world.order().order_id, world.order().order_id

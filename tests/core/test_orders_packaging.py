@@ -6,12 +6,13 @@ import zlib
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from entrepot.core import catalogue, entitlements, orders
 from entrepot.core.catalogue import StoredFile, drop_unused_bytes, sweep_bytes
 from entrepot.core.catalogue.tables import blobs, former_files, user_renditions
 from entrepot.core.conversions.kept import list_permitted_renditions
+from entrepot.core.events.tables import events
 from entrepot.core.orders import packaging
 from entrepot.core.orders import tables as t
 from entrepot.core.orders.former import release_former_files
@@ -142,6 +143,7 @@ def test_where_nothing_could_be_made_the_order_failed(world: World) -> None:
     placed = world.order({"global": {IMAGES: PNG}})
     world.fail(placed.order_id, world.pending(placed.order_id)[0])
     assert world.complete(placed.order_id) == "Failed"
+    assert world.view(placed.order_id).expires_at is None  # purged a week after its end
     assert world.view(placed.order_id).additional_info == (
         "1 of 1 file could not be made: nothing could be delivered. "
         "The first reason: The file ends in its middle."
@@ -198,6 +200,44 @@ def test_results_are_kept_as_renditions_once(world: World) -> None:
     assert (row.label, row.culture, row.description) == ("print", "en-US", "for print")
     assert (row.extension, row.content_type) == ("png", "image/png")
     assert row.created_by == world.who.label
+
+
+def test_a_kept_rendition_follows_the_asset_s_file(world: World) -> None:
+    """Kept again by the same order after the file was replaced: the new picture, and it alone."""
+    asset = world.add_asset(b"old")
+    world.select(asset)
+    keep = {"label": "print", "culture": None, "description": None}
+    config = {"global": {IMAGES: {**PNG, "user_rendition_configuration": keep}}}
+
+    def settled() -> int:
+        order_id = world.order(config).order_id
+        for one in world.pending(order_id):
+            world.settle(order_id, one)
+        return order_id
+
+    def held() -> tuple[int, bytes]:
+        with world.database.read() as tx:
+            (one,) = list_permitted_renditions(tx, world.who, asset, now=world.now)
+        return one.id, world.read(one.sha256)
+
+    first, late = settled(), settled()
+    assert world.complete(first) == "Completed"
+    number, old = held()
+    new = world.store.ingest(io.BytesIO(b"new"))
+    with world.database.write() as tx:
+        stored = StoredFile(new, "image/jpeg")
+        catalogue.replace_asset_file(tx, asset, stored, actor=OPERATOR, now=world.now)
+    second, again = settled(), settled()
+    assert world.complete(second) == world.complete(again) == "Completed"
+    assert held() != (number, old)
+    assert held()[1].startswith(new.sha256.encode())
+    # Placed before, ended after: it delivers the old file, and does not bring it back here.
+    assert world.complete(late) == "Completed"
+    assert held()[0] == number
+    assert held()[1].startswith(new.sha256.encode())
+    with world.database.read() as tx:
+        kept = select(func.count()).where(events.c.type == "rendition.kept")
+        assert tx.execute(kept).scalar_one() == 2
 
 
 def test_a_kept_rendition_with_a_lent_watermark_is_had_as_long_as_the_watermark(

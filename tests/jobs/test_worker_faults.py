@@ -18,6 +18,7 @@ from entrepot.core.orders import list_pending
 from entrepot.core.orders.tables import orders
 from entrepot.errors import StorageFull, Unavailable
 from entrepot.jobs import CONVERSIONS, VIDEOS, Halted, JobState, Task, conversions_on
+from entrepot.worker import schedule as schedule_module
 from entrepot.worker.converters import Converters
 from entrepot.worker.items import Item, convert_item
 from entrepot.worker.orders import build_order
@@ -217,6 +218,29 @@ def test_an_order_that_lost_its_job_gets_another_and_at_last_fails(world: World)
     age(world, order_id)
     schedule.mend_jobless()
     assert world.order(order_id).status == "Failed"
+
+
+@ONCE
+def test_orders_that_wait_do_not_hide_one_that_lost_its_job(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule_module, "ORDERS_TAKE", 1)
+    who = world.customer()
+    waiting, lost = (world.place(who, world.add_pictures(1), SMALL) for _ in range(2))
+    job_id = str(world.order(lost).job_id)
+    world.hub.jobs.cancel([job_id])
+    for order_id in (waiting, lost):
+        age(world, order_id)
+    schedule = scheduled(world)
+    for _ in range(2):
+        schedule.mend_jobless()
+    again = f"{job_id}-again-1"
+    assert world.hub.jobs.states([again]) == {again: JobState.WAITING}
+    schedule.mend_jobless()  # none is behind: from the first again
+    world.hub.jobs.cancel([str(world.order(waiting).job_id)])
+    schedule.mend_jobless()
+    again = f"{world.order(waiting).job_id}-again-1"
+    assert world.hub.jobs.states([again]) == {again: JobState.WAITING}
 
 
 def test_the_schedule_expires_purges_and_tidies(world: World) -> None:

@@ -70,6 +70,7 @@ class Schedule:
             self.purge_audit: HOUR,
         }
         self._digested_to = ""
+        self._mended_to = 0
         now = time.monotonic()
         self._due = {task: now + min(seconds, HOUR) / 6 for task, seconds in self._tasks.items()}
 
@@ -132,10 +133,18 @@ class Schedule:
                 _log.exception("an order cannot be completed", extra={"order_id": order_id})
 
     def mend_jobless(self) -> None:
-        """Give a new job to open orders whose job has ended without ending them."""
+        """Give a new job to open orders whose job has ended without ending them.
+
+        Some in one go, those that only wait for their turn among them; where there are more,
+        soon the next ones.
+        """
         with self._hub.database.read() as tx:
             before = self._hub.now() - JOBLESS_AFTER
-            still = list_jobless(tx, before=before, take=ORDERS_TAKE)
+            still = list_jobless(tx, before=before, after=self._mended_to, take=ORDERS_TAKE)
+        more = len(still) == ORDERS_TAKE
+        self._mended_to = still[-1].order_id if more else 0
+        if more:
+            self._due[self.mend_jobless] = time.monotonic() + MINUTE / 12
         for order in still:
             ids = [order.job_id, *(f"{order.job_id}-again-{n}" for n in range(1, JOBS_MAX))]
             states = self._hub.jobs.states(ids)

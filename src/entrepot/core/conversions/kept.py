@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import exists, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from entrepot.core.accounts import Principal
-from entrepot.core.catalogue.tables import blobs, user_renditions
+from entrepot.core.catalogue.tables import assets, blobs, user_renditions
 from entrepot.core.conversions.results import Result
 from entrepot.core.entitlements import granted_to
 from entrepot.core.events import Event, record
@@ -19,6 +19,7 @@ from entrepot.kit.text import LINE_LENGTH_MAX, check_line
 
 KEPT_MAX = 1_000  # user renditions of one asset for one organisation
 DESCRIPTION_LENGTH_MAX = 1_000
+_KEY = ("asset_id", "organisation_id", "label", "recipe_key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ def keep_rendition(
     asset_id: int,
     organisation_id: int,
     recipe_key: str,
+    source_sha256: str,
     product_ids: Sequence[int] = (),
     created_by: str,
     now: datetime,
@@ -63,8 +65,11 @@ def keep_rendition(
     """Keep a result as a rendition of the asset for the whole organisation; gives its id.
 
     `product_ids`: those whose entitlements lent the watermarks in it; who has them no more does
-    not have the rendition either. None: the organisation has it already under this label (a job
-    may come twice). Conflict (renditions-full) beyond 1,000 of one asset.
+    not have the rendition either. `source_sha256`: the file that it was made from. What is kept
+    under this label by this recipe is replaced where this one is of the file that the asset has
+    now: an order that was placed before the file was replaced may end after one placed since.
+    None: the organisation has it already (a job may come twice), or one of a newer file.
+    Conflict (renditions-full) beyond 1,000 of one asset.
     """
     values = {
         "asset_id": asset_id,
@@ -86,8 +91,18 @@ def keep_rendition(
     }
     _require_room(tx, values)
     make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-    statement = make(user_renditions).on_conflict_do_nothing().returning(user_renditions.c.id)
-    rendition_id: int | None = tx.execute(statement, values).scalar_one_or_none()
+    statement = make(user_renditions)
+    anew = statement.excluded
+    of_present_file = exists().where(
+        assets.c.id == user_renditions.c.asset_id, assets.c.sha256 == source_sha256
+    )
+    statement = statement.on_conflict_do_update(
+        index_elements=_KEY,
+        set_={name: anew[name] for name in values if name not in _KEY},
+        where=(user_renditions.c.sha256 != anew.sha256) & of_present_file,
+    )
+    kept = tx.execute(statement.returning(user_renditions.c.id), values)
+    rendition_id: int | None = kept.scalar_one_or_none()
     if rendition_id is not None:
         event = Event(
             "rendition.kept",

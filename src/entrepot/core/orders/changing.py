@@ -68,7 +68,8 @@ def retry_order(tx: Tx, who: Principal, order_id: int, *, now: datetime) -> Orde
     """Try again what failed, or go on with a cancelled order: its next generation, as a job.
 
     What was made stays made. Conflict (`order-not-retriable`) in any other state: there is
-    nothing to try again, or it is at work. NotFound where the order is not the caller's.
+    nothing to try again, it is at work, or it is being purged. NotFound where the order is not
+    the caller's.
     TooMany: the organisation has 1,000 unfinished orders.
     """
     held = _own(tx, who, order_id)
@@ -95,10 +96,12 @@ def retry_order(tx: Tx, who: Principal, order_id: int, *, now: datetime) -> Orde
         now=now,
     )
     if row is None:
+        status = _own(tx, who, order_id).status  # it may have been changed since
         raise Conflict(
-            f"The order is {held.status}: there is nothing to try again.",
+            f"The order is {status}: there is nothing to try again.",
             code="order-not-retriable",
-            remedy="Retry orders that failed, in part or whole, or were cancelled.",
+            remedy="Retry orders that failed, in part or whole, or were cancelled; place one that"
+            " has expired anew.",
         )
     these = (order_items.c.order_id == order_id, order_items.c.state != "done")
     fresh = {"state": "pending", "attempts": 0, "error_code": None, "error": None}
@@ -152,18 +155,22 @@ def purge_orders(tx: Tx, *, take: int = PURGE_ROWS, now: datetime) -> int:
 
     How many were deleted; fewer than `take`: nothing is left to purge. The bytes that only
     an order held can be swept; its events stay as long as all do.
+
+    An order is Expired from its first portion on: its owner can still ask for a retry between
+    two of them, and what is gone by then would be missing in what comes of it.
     """
+    due = (orders.c.status.in_(_ENDED), orders.c.modified_at < now - PURGE_GRACE)
     deleted = 0
     while deleted < take:
         order_id = tx.execute(
-            select(orders.c.id)
-            .where(orders.c.status.in_(_ENDED), orders.c.modified_at < now - PURGE_GRACE)
-            .order_by(orders.c.id)
-            .limit(1)
+            select(orders.c.id).where(*due).order_by(orders.c.id).limit(1)
         ).scalar_one_or_none()
         if order_id is None:
             break
-        deleted += _purge(tx, order_id, take - deleted)
+        # Not by `change_order`: the time of its end stays, by which the next portion finds it.
+        mine = update(orders).where(orders.c.id == order_id, *due)
+        if tx.execute(mine.values(status=EXPIRED)).rowcount:  # none: a retry came first
+            deleted += _purge(tx, order_id, take - deleted)
     return deleted
 
 
@@ -206,13 +213,18 @@ def list_stranded(tx: Tx, *, before: datetime, take: int = STRANDED_TAKE) -> lis
     return list(tx.execute(query).scalars())
 
 
-def list_jobless(tx: Tx, *, before: datetime, take: int = STRANDED_TAKE) -> list[OrderJob]:
-    """The jobs of open orders that have not moved since `before`: theirs may have been lost."""
+def list_jobless(
+    tx: Tx, *, before: datetime, after: int = 0, take: int = STRANDED_TAKE
+) -> list[OrderJob]:
+    """The jobs of open orders that have not moved since `before`: theirs may have been lost.
+
+    By the number of the order, from the one behind `after` on.
+    """
     query = (
         select(*orders.c["id", "generation", "job_id", "organisation_id", "priority"])
         .where(orders.c.status.in_(OPEN), orders.c.job_id.is_not(None))
-        .where(orders.c.modified_at < before)
-        .order_by(orders.c.modified_at)
+        .where(orders.c.modified_at < before, orders.c.id > after)
+        .order_by(orders.c.id)
         .limit(take)
     )
     return [

@@ -46,7 +46,8 @@ def _portion(tx: Tx, order_id: int, after: tuple[int, int]) -> Any:
     key = tuple_(order_items.c.asset_id, order_items.c.position)
     return tx.execute(
         select(
-            *order_items.c["asset_id", "position", "recipe_key", "keep_as", "result_sha256"],
+            *order_items.c["asset_id", "position", "recipe_key", "keep_as"],
+            *order_items.c["source_sha256", "result_sha256"],
             *order_recipes.c["recipe", "product_ids"],
             *blobs.c["size", "crc32"],
         )
@@ -85,6 +86,7 @@ def _keep(tx: Tx, order: Any, row: Any, now: datetime) -> bool:
             asset_id=row.asset_id,
             organisation_id=order.organisation_id,
             recipe_key=row.recipe_key,
+            source_sha256=row.source_sha256,
             product_ids=row.product_ids,
             created_by=order.principal,
             now=now,

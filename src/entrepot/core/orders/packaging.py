@@ -260,7 +260,8 @@ def _publish(
         "additional_info": contents.notes,
         "started_at": order.started_at or now,
         "completed_at": now,
-        "expires_at": now + timedelta(days=order.lives_days),
+        # Of what can be downloaded; where that is nothing, the order is purged by its end.
+        "expires_at": None if status == FAILED else now + timedelta(days=order.lives_days),
     }
     row = change_order(
         tx,

@@ -4,6 +4,7 @@
     Pending | InProgress -> Cancelled | Failed
     Completed | CompletedWithErrors -> Expired
     CompletedWithErrors | Failed | Cancelled -> Pending, by a retry (the next generation)
+    Failed | Cancelled -> Expired, untold, while an order is being purged (changing.py)
 
 Every change is an UPDATE that names the states it starts from and counts only where it changed
 the row; its event is written in the same transaction, after it. So a change happens once,
