@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from entrepot.core import catalogue, orders
 from entrepot.core.catalogue import StoredFile
-from entrepot.core.orders import SeveralFaults, placing
+from entrepot.core.orders import SeveralFaults, outputs, placing
 from entrepot.core.orders import tables as t
 from entrepot.core.orders.freezing import Kind
 from entrepot.errors import Denied, Invalid, TooMany, Unavailable
@@ -108,6 +108,76 @@ def test_individual_replaces_global(world: World) -> None:
         (two, 1, "preview", "pending"),
     ]
     assert world.view(placed.order_id).files_total == 3
+
+
+def test_global_is_not_held_against_assets_that_it_is_not_for(world: World) -> None:
+    """Not its faults, nor the owner of its watermark, nor that it would have to be converted."""
+    drawing = world.add_asset(identifier="drawing", content_type="image/svg+xml")
+    picture = world.add_asset(identifier="picture")
+    paper = world.add_asset(content_type="application/pdf")
+    with world.database.write() as tx:
+        lender = factories.add_product(tx)
+        factories.grant(tx, world.who.organisation_id, lender)
+        mark = factories.add_asset(tx, lender, content_type="image/png")
+    original = {"renditions": ["downloadOriginal"]}
+    marked = [{"type": "watermark", "value": {"asset": str(mark)}}, *PNG["conversions"][0]]
+    config: dict[str, Any] = {
+        "global": {
+            IMAGES: {"conversions": [marked]},
+            "M.AssetMedia.Vectors": {"renditions": ["mp4"]},
+        },
+        "individual": {"drawing": original, "picture": original},
+    }
+
+    def placed(**how: Any) -> tuple[Any, list[tuple[int, str]]]:
+        order_id = world.place(body(config), **how).order_id
+        with world.database.read() as tx:
+            row = tx.execute(select(t.orders).where(t.orders.c.id == order_id)).one()
+        return row, [(item.asset_id, item.rendition) for item in world.items(order_id)]
+
+    stored = [(each, "downloadOriginal") for each in (drawing, picture)]
+    world.select(drawing, picture)  # no kind is left to `global`
+    row, items = placed(on=False)
+    assert (row.plan["kinds"], row.files_total, items) == ([], 2, stored)
+    assert len(row.product_ids) == 1
+    world.select(paper)  # one kind is left
+    row, items = placed(on=False)
+    assert row.plan["kinds"][0]["types"] is None
+    assert (row.files_total, items) == (3, [*stored, (paper, "downloadOriginal")])
+    other = world.add_asset()
+    world.select(other)  # two, and `global` is for one of them
+    row, items = placed()
+    assert (row.files_total, items[3:]) == (4, [(other, "conversion")])
+    assert len(row.product_ids) == 2
+    world.select(world.add_asset(content_type="image/svg+xml"))
+    with pytest.raises(Invalid) as caught:
+        placed()
+    assert caught.value.field == "order.global.M.AssetMedia.Vectors.renditions[0]"
+
+
+def test_equal_configurations_that_cannot_work_are_all_named(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two", "three", "four"):
+        world.add_asset(identifier=name)
+    bad = {
+        "renditions": ["downloadOriginal", "mp4"],
+        "conversions": [[{"type": "fileExtension", "value": "mp4"}]],
+    }
+    fine = {"renditions": ["downloadOriginal"]}
+    told = {"order": {"individual": {"one": bad, "two": fine, "three": bad, "four": bad}}}
+    ends = ("renditions[1]", "conversions[0][0].value")
+    paths = [f"order.individual.{name}.{end}" for name in ("one", "three", "four") for end in ends]
+    with pytest.raises(SeveralFaults) as several:
+        world.place(told)
+    assert list(several.value.details) == paths
+    said = list(several.value.details.values())
+    assert said[0:2] == said[2:4] == said[4:6]
+    assert "mp4" in str(said[1])
+    monkeypatch.setattr(outputs, "FAULTS_MAX", 3)  # repeated faults, beside the first ones
+    with pytest.raises(SeveralFaults) as several:
+        world.place(told)
+    assert list(several.value.details) == paths[:5]
 
 
 def test_without_a_selection_the_individual_ones_are_the_targets(world: World) -> None:

@@ -6,6 +6,7 @@ kind; what cannot work is Invalid at the path of its key, and all of that is tol
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
@@ -18,7 +19,7 @@ from entrepot.core.conversions.recipes import (
     with_watermarks,
 )
 from entrepot.core.conversions.rules import METADATA_RECIPE, MediaRules
-from entrepot.core.orders.faults import refuse_all
+from entrepot.core.orders.faults import FAULTS_MAX, refuse_all
 from entrepot.core.orders.freezing import Kind
 from entrepot.core.orders.planning import CONVERSION, Output, Outputs
 from entrepot.core.orders.requests import STANDARD, Configuration, Json, OrderRequest
@@ -67,6 +68,15 @@ def _compile(steps: Sequence[Json], kind: Kind, field: str) -> Recipe:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What came of a configuration for a kind; its faults are told by paths under `field`."""
+
+    field: str
+    outputs: Outputs
+    faults: Sequence[Invalid]
+
+
 class Choice:
     """The outputs for kinds of assets under one request."""
 
@@ -84,9 +94,10 @@ class Choice:
         self._request = request
         self._watermarks = watermarks
         self._conversions_on = conversions_on
-        self._known: dict[bytes, Outputs] = {}
+        self._known: dict[bytes, _Looked] = {}
         self._pipelines = 0
         self._faults: list[Invalid] = []
+        self._repeated = 0
 
     def for_kind(self, kind: Kind) -> Outputs:
         """By `global`; else the defaults in a Standard order, and nothing in a Custom one."""
@@ -101,10 +112,34 @@ class Choice:
             return self._defaults(kind) if self._request.type == STANDARD else ()
         told = (configuration.renditions, configuration.presets, configuration.conversions)
         key = _encode((kind, told, configuration.keep_as))
-        if key not in self._known:
+        known = self._known.get(key)
+        if known is None:
             self._count(len(configuration.conversions))
-            self._known[key] = _distinct(self._configured(configuration, kind))
-        return self._known[key]
+            before = len(self._faults)
+            outputs = _distinct(self._configured(configuration, kind))
+            known = _Looked(configuration.field, outputs, self._faults[before:])
+            self._known[key] = known
+        else:
+            self._repeat(known, configuration.field)
+        return known.outputs
+
+    def _repeat(self, known: _Looked, field: str) -> None:
+        """Tell the faults by the paths of an equal configuration, too.
+
+        Each is a path of its own, so that no more of them than FAULTS_MAX are ever told.
+        """
+        faults = known.faults[: FAULTS_MAX - self._repeated]
+        self._repeated += len(faults)
+        self._faults += [
+            Invalid(
+                error.message,
+                field=field + error.field.removeprefix(known.field),
+                code=error.code,
+                remedy=error.remedy,
+                details=error.details,
+            )
+            for error in faults
+        ]
 
     def _count(self, pipelines: int) -> None:
         """Each takes a fifth of a millisecond, while no other writer of SQLite gets on."""

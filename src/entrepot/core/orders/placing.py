@@ -4,6 +4,7 @@ All of it is one transaction, so an accepted order is whole, and its job (which 
 enqueues in the same one) is never missing.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -252,13 +253,13 @@ class _Plan:
 
 
 def _plan(choice: Choice, frozen: Frozen) -> _Plan:
-    kinds = {kind: choice.for_kind(kind) for kind in frozen.kinds}
+    by_kind = Counter(frozen.kinds)
+    by_kind.subtract(one.kind for one in frozen.singles)
+    # Only for the assets that have no configuration of their own: it replaces the group's.
+    kinds = {kind: choice.for_kind(kind) for kind, count in by_kind.items() if count}
     singles = [(one, choice.for_asset(one.configuration, one.kind)) for one in frozen.singles]
     choice.check()
-    by_kind = dict(frozen.kinds)
-    for one, _ in singles:
-        by_kind[one.kind] -= 1
-    files = sum(count * len(kinds[kind]) for kind, count in by_kind.items())
+    files = sum(by_kind[kind] * len(outputs) for kind, outputs in kinds.items())
     files += sum(len(outputs) for _, outputs in singles)
     if not files:
         raise Invalid(
