@@ -1,6 +1,7 @@
 """Sign-ins: kept private, bound to their hub, renewed where that is possible."""
 
 import json
+import signal
 import stat
 import threading
 from datetime import UTC, datetime, timedelta
@@ -106,6 +107,21 @@ def test_a_sign_in_about_to_end_is_renewed_before_it_is_used(
     hub.grants["refresh_token"] = (200, {"access_token": hub.token})
     assert SavedToken(store, address, TIMES).token() == hub.token
     assert store.load() == Grant(hub.token, "refresh-1")
+
+
+def test_ctrl_c_in_a_renewal_works_when_the_new_sign_in_is_kept(store: TokenStore) -> None:
+    """The hub takes a refresh token once: what it gave for it may not be lost."""
+    store.save(Grant("old", "refresh-1"))
+    handler = signal.getsignal(signal.SIGINT)
+
+    def renew(held: Grant) -> Grant:
+        signal.raise_signal(signal.SIGINT)
+        return Grant("new", "refresh-2")
+
+    with pytest.raises(KeyboardInterrupt):
+        store.exchange("old", renew)
+    assert store.load() == Grant("new", "refresh-2")
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_many_threads_renew_once(hub: Hub, store: TokenStore, address: Address) -> None:

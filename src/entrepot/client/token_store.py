@@ -9,9 +9,13 @@ tokens are good once, and a hub ends the whole sign-in when one comes twice.
 import json
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from entrepot.client.connections import Address
@@ -96,18 +100,20 @@ class TokenStore:
                 return held
             if held.refresh_token is None:
                 return None
-            try:
-                fresh = renew(held)
-            except NotSignedIn:
-                self._write(Grant(held.access_token, None, held.client_id))
-                raise
-            kept = Grant(
-                fresh.access_token, fresh.refresh_token or held.refresh_token, held.client_id
-            )
-            trouble = self._write(kept).trouble
-            if trouble:
-                _log.warning("The keyring failed (%s); the sign-in is in %s", trouble, self.path)
-            return kept
+            with _holding_back_ctrl_c():
+                return self._renew(held, renew)
+
+    def _renew(self, held: Grant, renew: Callable[[Grant], Grant]) -> Grant:
+        try:
+            fresh = renew(held)
+        except NotSignedIn:
+            self._write(Grant(held.access_token, None, held.client_id))
+            raise
+        kept = Grant(fresh.access_token, fresh.refresh_token or held.refresh_token, held.client_id)
+        trouble = self._write(kept).trouble
+        if trouble:
+            _log.warning("The keyring failed (%s); the sign-in is in %s", trouble, self.path)
+        return kept
 
     def _entry(self) -> dict[str, Any] | None:
         entry = read_private(self.path).get(self._profile)
@@ -169,6 +175,25 @@ def delete_sign_in(root: Path, profile: str, keyring: SystemKeyring | None = Non
             write_private(path, every)
         else:
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _holding_back_ctrl_c() -> Iterator[None]:
+    """Let Ctrl-C work only at the end: between a refresh token's use and the writing of the next
+    it would end the sign-in. What is done inside has its time-outs.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler) or threading.current_thread() is not threading.main_thread():
+        yield  # it does not come here
+        return
+    came: list[FrameType | None] = []
+    signal.signal(signal.SIGINT, lambda _, frame: came.append(frame))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if came:
+            handler(signal.SIGINT, came[0])
 
 
 def _account_of(entry: object) -> str | None:
