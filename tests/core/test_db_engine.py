@@ -137,7 +137,7 @@ def test_take_turns_holds_others_off_until_the_end(database: Database) -> None:
     holding = threading.Event()
 
     def second() -> None:
-        holding.wait(5)
+        assert holding.wait(60)
         with database.write() as tx:
             take_turns(tx, "a task")
             order.append("second")
@@ -308,7 +308,7 @@ def test_postgresql_that_is_not_there_is_unavailable_soon(tmp_path: Path) -> Non
     database = connect(f"postgresql:///hub?host={tmp_path}&user=nobody&password=hidden")
     started = time.monotonic()
     error = raised(lambda: names(database))
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 30
     assert isinstance(error, Unavailable)
     assert error.code == "database-down"
     assert str(tmp_path) not in error.message + error.remedy

@@ -190,7 +190,7 @@ async def test_lifespan_starts_and_stops_what_runs_beside_the_requests(hub: Hub)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(app, {"type": "lifespan"}, receive, send)
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             await answered.wait()
         stop.set()
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]

@@ -198,10 +198,15 @@ def _nothing_lies_about(world: World) -> None:
     data = Path(world.environment["ENTREPOT_DATA"])
     assert not list((data / "blobs" / "incoming").iterdir())
     assert {each.name for each in data.iterdir()} <= {"blobs", "disk.reserve"}
-    assert not [
+    wait_until(lambda: not _orphans())  # what another test killed just now ends in a moment
+
+
+def _orphans() -> list[psutil.Process]:
+    """Converters of which nobody is the parent."""
+    return [
         each
-        for each in psutil.process_iter(["cmdline"])
-        if "bwrap" in " ".join(each.info["cmdline"] or []) and each.ppid() == 1
+        for each in psutil.process_iter(["cmdline", "ppid"])
+        if "bwrap" in " ".join(each.info["cmdline"] or []) and each.info["ppid"] == 1
     ]
 
 

@@ -152,6 +152,7 @@ def test_an_order_outlives_its_worker(media_hub: Hub, tmp_path: Path) -> None:
     """Killed while it converts: the next one goes on, and the order is completed once."""
     ada = shopper(media_hub)
     numbers = ids_of(media_hub, tmp_path / "pieces", 24)
+    wait_for(lambda: workers(media_hub))  # it starts after the web processes
     [worker] = workers(media_hub)
     placed = ada.convert(numbers, steps("png", blur=20), steps("webp", blur=20))
     order_id = placed["order_id"]

@@ -128,9 +128,12 @@ class Supervisor:
         ready_end, ready = os.pipe()
         sys.stdout.flush()
         sys.stderr.flush()
+        # A child that took the parent's handler along would note a stop and go on starting.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         pid = os.fork()
         if pid == 0:
             self._become_child(slot.role, ready)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         os.close(ready)
         slot.pid, slot.ready_end, slot.ready, slot.heard = pid, ready_end, False, False
         slot.started_at = slot.heard_at = time.monotonic()
@@ -140,8 +143,9 @@ class Supervisor:
         code = 1
         try:
             signal.set_wakeup_fd(-1)
-            for number in (signal.SIGHUP, signal.SIGCHLD):
+            for number in (signal.SIGHUP, signal.SIGCHLD, signal.SIGTERM):
                 signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             for end in (self._lifeline[1], *self._wakeup):
                 os.close(end)
             for slot in self._slots:
