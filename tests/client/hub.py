@@ -356,7 +356,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self._metalink(release, query)
         artifacts = [item for item in release["artifacts"] if item["id"] == path[6]]
         if not artifacts:
-            return self._json(404, {"errorCode": 404, "errorDescription": "Not there."})
+            return self._json(
+                404, {"errorCode": 404, "errorDescription": "Not there.", "reason": "not-found"}
+            )
         if len(path) == 7:
             return self._json(200, artifacts[0])
         return self._link(path, artifacts[0])

@@ -166,10 +166,15 @@ def test_what_is_missing_is_looked_at_and_what_is_unsure_stays(
     withheld = [Withheld("1", release.product, error) for release in hub]
     _, cut_off = plan_for([], EVERYTHING, files, withheld=withheld)
     assert {one.fate for one in cut_off.leftovers} == {"unsure"}
-    ended = [Withheld("1", release.product, Denied("ended")) for release in hub]
+    over_now = Denied("ended", reason="entitlement-expired")
+    ended = [Withheld("1", release.product, over_now) for release in hub]
     _, known = plan_for([], EVERYTHING, files, withheld=ended)
     assert {one.fate for one in known.leftovers} == {"ended"}
-    ended = [Withheld("another", release.product, Denied("ended")) for release in hub]
+    for reason in ("", "entitlement-suspended", "entitlement-blocked", "licence-required"):
+        for_now = [Withheld("1", release.product, Denied("no", reason=reason)) for release in hub]
+        _, unsure = plan_for([], EVERYTHING, files, withheld=for_now)
+        assert {one.fate for one in unsure.leftovers} == {"unsure"}
+    ended = [Withheld("another", release.product, over_now) for release in hub]
     _, over = plan_for([], EVERYTHING, files, withheld=ended)
     assert {one.fate for one in over.leftovers} == {"missing"}
     first = next(iter(over.missing_releases()))

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from entrepot.client.syncing import (
     Manner,
     Prepared,
     Proofs,
+    ask_for_fates,
     fetch,
     first_failure,
     prepare,
@@ -105,6 +106,24 @@ def test_a_hub_that_cannot_say_why_something_is_gone_is_no_failure(
     removed = remove_leftovers(mirror.folder, [left], state, mirror.client)
     assert removed == {left.path: "removed"}
     assert set(mirror.state.files) == {INSTALLER}
+
+
+def test_a_404_that_is_not_the_hubs_and_another_organisation_prove_nothing(
+    hub: Hub, mirror: Mirror
+) -> None:
+    hub.files.append(File("extra.bin", b"extra"))
+    mirror.sync(Choice("DS000B"))
+    hub.files.pop()
+    mirror.sync(Choice("DS000B"))
+    assert mirror.last is not None
+    told = mirror.last.plan
+    [left] = told.leftovers
+    plan = replace(told, leftovers=(replace(left, fate="missing"),))
+    ours = {left.held.entitlement}
+    assert ask_for_fates(mirror.client, plan, {}, held=ours) == {left.held.release_id: "gone"}
+    assert ask_for_fates(mirror.client, plan, {}, held=()) == {left.held.release_id: "unsure"}
+    hub.api_faults = [Fault("status", status=404)]
+    assert ask_for_fates(mirror.client, plan, {}, held=ours) == {left.held.release_id: "unsure"}
 
 
 def test_a_changed_file_is_fetched_and_a_corrupt_one_stops_no_other(

@@ -75,8 +75,11 @@ def find_entitlement(client: Client, what: str) -> JsonObject:
     # Another product's would be held against that one's keys, or against none.
     every = [one for one in client.entitlements(product=what) if _code_of(one) == what]
     found = [one for one in every if one.get("rightTo", "download") == "download"]
-    active = [one for one in found if str(one.get("status", "")).lower() == "active"]
-    candidates = active or found
+    by_status = {
+        wanted: [one for one in found if str(one.get("status", "")).lower() == wanted]
+        for wanted in ("active", "lapsed")
+    }
+    candidates = by_status["active"] or by_status["lapsed"] or found
     if not candidates:
         raise NotFound(
             f"Your organisation has no entitlement to download {what[:80]!r}.",

@@ -19,6 +19,11 @@ from entrepot.client.verification import Expected, expected_of
 ROOT = ("e-product-entitlement-customer", "v1", "entitlements")
 # Of the others the hub gives no list, and says so in the entitlement.
 _GIVING = frozenset({"active", "lapsed"})
+NOT_STARTED = "entitlement-pending"
+# The hub's words for a right that has come to its end.
+ENDINGS = frozenset(
+    {"entitlement-expired", "entitlement-revoked", "maintenance-ended", "before-maintenance"}
+)
 _log = logging.getLogger(__name__)
 
 
@@ -47,10 +52,7 @@ class OfferedRelease:
 
 @dataclass(frozen=True, slots=True)
 class Withheld:
-    """An entitlement whose releases could not be listed, and why.
-
-    `ended`: it gives nothing now, which is known; else nobody knows what it gives.
-    """
+    """An entitlement whose releases could not be listed, and why."""
 
     entitlement: str
     product: str
@@ -58,8 +60,13 @@ class Withheld:
 
     @property
     def ended(self) -> bool:
-        """Whether the hub said that it gives nothing."""
-        return isinstance(self.error, Denied)
+        """Whether the hub itself, and nobody on the way, said that it gives nothing now."""
+        return isinstance(self.error, Denied) and bool(self.error.reason)
+
+    @property
+    def for_good(self) -> bool:
+        """Whether what it gave is given no more; what is blocked or suspended may come back."""
+        return isinstance(self.error, Denied) and self.error.reason in ENDINGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,7 @@ class Offers:
     answers: Answers
     unchanged: int = 0  # lists that the hub did not have to send again
     products: frozenset[str] = frozenset()  # that there are entitlements to, of those taken
+    held: frozenset[str] = frozenset()  # the numbers of all entitlements of the caller's
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +99,8 @@ def ask_for_offers(
 
     Raises a ClientError where the entitlements themselves cannot be listed, and NotSignedIn.
     """
-    sources = [one for one in _sources(client.entitlements()) if takes_product(one.product)]
+    every = _sources(client.entitlements())
+    sources = [one for one in every if takes_product(one.product)]
     giving = [one for one in sources if one.status.lower() in _GIVING]
     withheld = [
         Withheld(
@@ -133,7 +142,8 @@ def ask_for_offers(
         unchanged += found.unchanged
         releases += found.releases
     products = frozenset(one.product for one in sources)
-    return Offers(_merged(releases), tuple(withheld), fresh, unchanged, products)
+    held = frozenset(one.entitlement for one in every)
+    return Offers(_merged(releases), tuple(withheld), fresh, unchanged, products, held)
 
 
 @dataclass(frozen=True, slots=True)

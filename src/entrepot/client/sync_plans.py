@@ -12,7 +12,7 @@ from entrepot.client.choices import Chosen, TakesProduct
 from entrepot.client.errors import ClientError
 from entrepot.client.layouts import Layout
 from entrepot.client.mirror_state import HeldFile, Seen
-from entrepot.client.offers import OfferedFile, OfferedRelease, Withheld
+from entrepot.client.offers import NOT_STARTED, OfferedFile, OfferedRelease, Withheld
 
 Why: TypeAlias = Literal["new", "changed", "lost", "check", "complete"]
 Fate: TypeAlias = Literal["withdrawn", "ended", "gone", "unwanted", "unsure", "missing"]
@@ -118,8 +118,11 @@ def plan_sync(
         for file in release.files
     }
     held_back = tuple(withheld)
-    unknown = {one.product for one in held_back if not one.ended}
-    ended = {one.entitlement for one in held_back if one.ended}
+    ended = {one.entitlement for one in held_back if one.for_good}
+    # One that has not begun gave nothing; what another gave may be given again.
+    unknown = {
+        one.product for one in held_back if not one.for_good and one.error.reason != NOT_STARTED
+    }
     leftovers = [
         Leftover(path, held, _fate(held, there, unknown, ended, takes_product))
         for path, held in sorted(files.items())

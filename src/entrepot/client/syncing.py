@@ -7,7 +7,7 @@ whoever is stopped goes on where they were; what was not saved is found by its d
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -38,7 +38,7 @@ from entrepot.client.mirror_state import (
     look_at,
     save_state,
 )
-from entrepot.client.offers import Offers, ask_for_offers
+from entrepot.client.offers import ENDINGS, Offers, ask_for_offers
 from entrepot.client.partial import make_folder
 from entrepot.client.permissions import explain_artifact
 from entrepot.client.rates import RateLimit
@@ -142,23 +142,29 @@ def prepare(
         lambda path: look_at(folder / path),
         check=check,
     )
-    fates = ask_for_fates(client, plan, state.fates, jobs=jobs)
+    fates = ask_for_fates(client, plan, state.fates, held=offers.held, jobs=jobs)
     state.fates = {release_id: fate for release_id, fate in fates.items() if fate in _LASTING}
     plan = plan.with_fates(fates)
     return Prepared(plan, offers, () if tuple(choices) == EVERYTHING else tuple(empty))
 
 
 def ask_for_fates(
-    client: Client, plan: Plan, known: Mapping[str, str], *, jobs: int = 3
+    client: Client, plan: Plan, known: Mapping[str, str], *, held: Container[str], jobs: int = 3
 ) -> dict[str, Fate]:
-    """Why releases are no longer offered, by id: one question each, but for what is known."""
+    """Why releases are no longer offered, by id: one question each, but for what is known.
+
+    `held`: the entitlements of the caller's. What came by another is not there for this caller,
+    who may be of another organisation: that tells nothing.
+    """
 
     def ask(one: tuple[str, HeldFile]) -> tuple[str, Fate]:
-        release_id, held = one
+        release_id, file = one
+        if file.entitlement not in held:
+            return release_id, "unsure"
         lasting: Fate | None = next(
             (fate for fate in _LASTING if fate == known.get(release_id)), None
         )
-        return release_id, lasting or _ask_for_fate(client, release_id, held)
+        return release_id, lasting or _ask_for_fate(client, release_id, file)
 
     with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
         return dict(pool.map(ask, plan.missing_releases().items()))
@@ -167,12 +173,15 @@ def ask_for_fates(
 def _ask_for_fate(client: Client, release_id: str, held: HeldFile) -> Fate:
     try:
         told = explain_artifact(client, held.entitlement, release_id, held.artifact_id)
-    except NotFound:
-        return "gone"
     except ClientError as error:
+        if isinstance(error, NotFound) and error.reason == "not-found":
+            return "gone"  # by the hub's own word: a proxy's 404 has none
         _log.warning("why %s is no longer offered: %s", held.release, error.message)
         return "unsure"
-    return "withdrawn" if told.get("reason") == "release-withdrawn" else "ended"
+    reason = told.get("reason")
+    if reason == "release-withdrawn":
+        return "withdrawn"
+    return "ended" if reason in ENDINGS else "unsure"
 
 
 @dataclass(slots=True)
