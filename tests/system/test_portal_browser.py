@@ -162,6 +162,7 @@ def browser(chromium_path: str) -> Iterator[Browser]:
 
 def look(page: Page, folder: Path, name: str) -> None:
     """Check the page as it is shown at each width and in each scheme, and keep a picture."""
+    page.wait_for_load_state()  # what was clicked is there before its style sheet is
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         for width in WIDTHS:
