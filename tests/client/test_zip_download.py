@@ -127,6 +127,8 @@ def test_what_cannot_be_meant_is_said(run: Run, hub: Hub) -> None:
             find_entitlement(client, PRODUCT)
         several[0]["status"] = "lapsed"
         assert find_entitlement(client, PRODUCT)["id"] == "7"
+        several[-1]["status"] = "expired"  # a lapsed one still gives older releases
+        assert find_entitlement(client, PRODUCT)["id"] == ENTITLEMENT
         with pytest.raises(NotFound):
             find_entitlement(client, "123")
 

@@ -33,7 +33,7 @@ _MEANS = {
     "ended": "your entitlement gives it no more",
     "gone": "the hub knows it no more",
     "unwanted": "it is not asked for any more",
-    "unsure": "the hub could not be asked why it is not listed",
+    "unsure": "it is not known whether your right to it has ended",
     "missing": "it is no longer listed",
 }
 
