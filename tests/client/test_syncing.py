@@ -26,6 +26,7 @@ from entrepot.client.kept_answers import Answers, owner_of, read_answers, write_
 from entrepot.client.locking import make_lock
 from entrepot.client.mirror_state import MirrorState, load_state
 from entrepot.client.mirroring import Synced
+from entrepot.client.sync_plans import Leftover, Plan
 from entrepot.client.syncing import (
     Manner,
     Prepared,
@@ -92,15 +93,21 @@ def test_what_could_not_be_listed_is_never_removed(hub: Hub, mirror: Mirror) -> 
     assert (mirror.folder / "LIC1/2022.2/installer.tar.gz").exists()
 
 
-def test_a_hub_that_cannot_say_why_something_is_gone_is_no_failure(
-    hub: Hub, mirror: Mirror
-) -> None:
+def lose_a_file(hub: Hub, mirror: Mirror) -> tuple[Plan, Leftover]:
+    """The hub forgets a file that was fetched: the plan and what it says of that."""
     hub.files.append(File("extra.bin", b"extra"))
     mirror.sync(Choice("DS000B"))
     hub.files.pop()
     assert mirror.failure(mirror.sync(Choice("DS000B"))) is None
     assert mirror.last is not None
     [left] = mirror.last.plan.leftovers
+    return mirror.last.plan, left
+
+
+def test_a_hub_that_cannot_say_why_something_is_gone_is_no_failure(
+    hub: Hub, mirror: Mirror
+) -> None:
+    _, left = lose_a_file(hub, mirror)
     assert (left.path, left.fate) == ("DS000B/2022.2/extra.bin", "gone")
     state = mirror.state
     removed = remove_leftovers(mirror.folder, [left], state, mirror.client)
@@ -111,13 +118,7 @@ def test_a_hub_that_cannot_say_why_something_is_gone_is_no_failure(
 def test_a_404_that_is_not_the_hubs_and_another_organisation_prove_nothing(
     hub: Hub, mirror: Mirror
 ) -> None:
-    hub.files.append(File("extra.bin", b"extra"))
-    mirror.sync(Choice("DS000B"))
-    hub.files.pop()
-    mirror.sync(Choice("DS000B"))
-    assert mirror.last is not None
-    told = mirror.last.plan
-    [left] = told.leftovers
+    told, left = lose_a_file(hub, mirror)
     plan = replace(told, leftovers=(replace(left, fate="missing"),))
     ours = {left.held.entitlement}
     assert ask_for_fates(mirror.client, plan, {}, held=ours) == {left.held.release_id: "gone"}

@@ -227,14 +227,18 @@ def add_assets(hub: Hub, paths: Sequence[Path], *options: str) -> dict[str, int]
 
 def rows(hub: Hub, query: str, *values: Any) -> list[tuple[Any, ...]]:
     """What is in the embedded database of a running hub."""
-    uri = f"file:{hub.data / 'entrepot.sqlite3'}?mode=ro"
+    return _rows(hub.data, query, *values)
+
+
+def _rows(data: Path, query: str, *values: Any) -> list[tuple[Any, ...]]:
+    uri = f"file:{data / 'entrepot.sqlite3'}?mode=ro"
     with closing(sqlite3.connect(uri, uri=True, timeout=20)) as connection:
         return connection.execute(query, values).fetchall()
 
 
-def workers(hub: Hub) -> list[int]:
+def workers(data: Path) -> list[int]:
     """The worker processes that are alive."""
-    found = rows(hub, "SELECT pid FROM workers WHERE ended_at IS NULL")
+    found = _rows(data, "SELECT pid FROM workers WHERE ended_at IS NULL")
     return [pid for (pid,) in found if Path(f"/proc/{pid}").exists()]
 
 

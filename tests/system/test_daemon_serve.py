@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import socket
-import sqlite3
 import ssl
 import subprocess
 import time
@@ -27,6 +26,7 @@ from entrepot.core.delivery import issue_artifact_link
 from entrepot.daemon.app import run as run_here
 from entrepot.daemon.desk import Desk, read_served
 from tests.system.hubs import ENTREPOTD, clean_environment
+from tests.system.media_orders import workers
 from tests.waiting import wait_until
 
 SECONDS_MAX = 60.0
@@ -247,27 +247,20 @@ def _readiness(hub: Serving) -> dict[str, str]:
     return told
 
 
-def _workers(data: Path) -> set[int]:
-    """The processes of the workers that have said that they are there, and are."""
-    with contextlib.closing(sqlite3.connect(data / "entrepot.sqlite3", timeout=60)) as database:
-        found = {pid for (pid,) in database.execute("SELECT pid FROM workers")}
-    return {pid for pid in found if psutil.pid_exists(pid)}
-
-
 def test_a_worker_runs_beside_the_web_processes_and_is_replaced(data: Path) -> None:
     with serving(data, "--processes", "1", workers="1") as hub:
         whole = {"status": "ready", "workers": "1", "conversions": "on"}
         wait_until(lambda: _readiness(hub) == whole)
-        [worker] = _workers(data)
+        [worker] = workers(data)
         [web] = hub.web_processes() - {worker}
         os.kill(worker, signal.SIGKILL)
-        wait_until(lambda: _workers(data) - {worker})
+        wait_until(lambda: set(workers(data)) - {worker})
         wait_until(lambda: _readiness(hub) == whole)
         # One that is frozen is found by its silence.
         [again] = hub.web_processes() - {web}
         os.kill(again, signal.SIGSTOP)
         wait_until(lambda: again not in hub.web_processes())
-        wait_until(lambda: _workers(data) - {again})
+        wait_until(lambda: set(workers(data)) - {again})
         wait_until(lambda: _readiness(hub) == whole)
         assert web in hub.web_processes()
         assert hub.stop() == 0

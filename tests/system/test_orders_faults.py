@@ -62,7 +62,7 @@ def ids_of(hub: Hub, folder: Path, count: int) -> list[int]:
 def converters(hub: Hub) -> list[psutil.Process]:
     """Every process below the workers."""
     found = []
-    for pid in workers(hub):
+    for pid in workers(hub.data):
         with suppress(psutil.NoSuchProcess):
             found += psutil.Process(pid).children(recursive=True)
     return found
@@ -152,8 +152,8 @@ def test_an_order_outlives_its_worker(media_hub: Hub, tmp_path: Path) -> None:
     """Killed while it converts: the next one goes on, and the order is completed once."""
     ada = shopper(media_hub)
     numbers = ids_of(media_hub, tmp_path / "pieces", 24)
-    wait_for(lambda: workers(media_hub))  # it starts after the web processes
-    [worker] = workers(media_hub)
+    wait_for(lambda: workers(media_hub.data))  # it starts after the web processes
+    [worker] = workers(media_hub.data)
     placed = ada.convert(numbers, steps("png", blur=20), steps("webp", blur=20))
     order_id = placed["order_id"]
     events, left = list[Event](), list[psutil.Process]()
@@ -168,7 +168,7 @@ def test_an_order_outlives_its_worker(media_hub: Hub, tmp_path: Path) -> None:
     assert shown["progress"]["files_completed"] == 48
     assert len(ada.package(shown).manifest["files"]) == 48
     assert ends_of(media_hub, order_id) == ["order.completed"]
-    assert workers(media_hub) != [worker]
+    assert workers(media_hub.data) != [worker]
     wait_for(lambda: not any(each.is_running() for each in left))
     wait_for(lambda: not temporary_files(media_hub.data))
 

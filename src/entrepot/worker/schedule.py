@@ -86,6 +86,10 @@ class Schedule:
         except Halted:
             return
 
+    def _go_on_soon(self, task: Callable[[], None]) -> None:
+        """There is more of it than is done in one go: at the next look, after other tasks."""
+        self._due[task] = time.monotonic() + MINUTE / 12
+
     def _try(self, task: Callable[[], None]) -> None:
         try:
             if self._eldest():
@@ -144,7 +148,7 @@ class Schedule:
         more = len(still) == ORDERS_TAKE
         self._mended_to = still[-1].order_id if more else 0
         if more:
-            self._due[self.mend_jobless] = time.monotonic() + MINUTE / 12
+            self._go_on_soon(self.mend_jobless)
         for order in still:
             ids = [order.job_id, *(f"{order.job_id}-again-{n}" for n in range(1, JOBS_MAX))]
             states = self._hub.jobs.states(ids)
@@ -203,7 +207,7 @@ class Schedule:
             lacking = list_unchunked(tx, after=self._digested_to)
         self._digested_to = lacking[-1] if lacking else ""
         if lacking:
-            self._due[self.fill_in_chunks] = time.monotonic() + MINUTE / 12
+            self._go_on_soon(self.fill_in_chunks)
         for sha256 in lacking:
             try:
                 fill_in_chunks(hub.database, hub.blobs, [sha256])

@@ -18,7 +18,6 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Row,
-    Subquery,
     and_,
     exists,
     func,
@@ -243,23 +242,10 @@ def _take_up(tx: Tx, row: Row[Any], taking: Taking, *, now: datetime) -> Reserva
     if changed.rowcount != 1:
         raise _exhausted(tx, taking, now=now)
     # Its addresses count again, and there may be others now.
-    used, limit = _used_addresses(taking.entitlement_id), entitlements.c.addresses_max
-    how_many = select(func.count()).select_from(used).scalar_subquery()
-    beyond = exists().where(entitlements.c.id == taking.entitlement_id, limit < how_many)
-    if tx.execute(select(beyond)).scalar_one():
-        raise _exhausted(tx, taking, now=now)
+    quota = find_quota(tx, taking.entitlement_id, now=now)
+    if quota.addresses_max is not None and quota.addresses_used > quota.addresses_max:
+        raise exhausted(quota)
     return Reservation(row.id, fresh=True)
-
-
-def _used_addresses(entitlement_id: int) -> Subquery:
-    """Those of all reservations that count."""
-    return (
-        select(reservation_addresses.c.address)
-        .join(reservations, reservations.c.id == reservation_addresses.c.reservation_id)
-        .where(reservations.c.entitlement_id == entitlement_id, _counted)
-        .distinct()
-        .subquery()
-    )
 
 
 def _add_address(tx: Tx, reservation_id: int, taking: Taking, *, now: datetime) -> None:
@@ -268,7 +254,13 @@ def _add_address(tx: Tx, reservation_id: int, taking: Taking, *, now: datetime) 
     mine = and_(column.reservation_id == reservation_id, column.address == taking.address)
     if tx.execute(select(exists().where(mine))).scalar_one():
         return
-    used = _used_addresses(taking.entitlement_id)
+    used = (
+        select(reservation_addresses.c.address)
+        .join(reservations, reservations.c.id == reservation_addresses.c.reservation_id)
+        .where(reservations.c.entitlement_id == taking.entitlement_id, _counted)
+        .distinct()
+        .subquery()
+    )
     known = exists().where(used.c.address == taking.address)
     how_many = select(func.count()).select_from(used).scalar_subquery()
     limit = entitlements.c.addresses_max

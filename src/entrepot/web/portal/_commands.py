@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from shlex import quote
 
-from entrepot.core.catalogue.repositories import is_controlled as is_controlled_repository
+from entrepot.core.catalogue.repositories import is_controlled
 from entrepot.core.entitlements import Entitlement, Release
 
 # The entitlement API's address (contract 1); doors do not know each other.
@@ -21,14 +21,14 @@ class Commands:
     declare_country: bool
 
 
-def is_controlled(release: Release) -> bool:
+def asks_for_country(release: Release) -> bool:
     """Whether it is asked for some file of the release to which country it goes."""
-    return any(is_controlled_repository(artifact.repository) for artifact in release.artifacts)
+    return any(is_controlled(artifact.repository) for artifact in release.artifacts)
 
 
 def release_commands(public_url: str, entitlement: Entitlement, release: Release) -> Commands:
     """The lines that fetch all files of the release."""
-    controlled = is_controlled(release)
+    controlled = asks_for_country(release)
     ours = f"entrepot --url {quote(public_url)}"
     named = quote(f"{entitlement.product.code}@{release.name}")
     country = ' --country "$COUNTRY"' if controlled else ""

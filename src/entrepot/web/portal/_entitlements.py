@@ -6,6 +6,7 @@ from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
+from entrepot.core.catalogue.repositories import is_controlled
 from entrepot.core.delivery import IssuedLink, Quota, find_quota, issue_artifact_link
 from entrepot.core.entitlements import (
     Entitlement,
@@ -24,7 +25,7 @@ from entrepot.web.http import metrics
 from entrepot.web.http.edge import Edge
 from entrepot.web.pages.rendering import Pages
 from entrepot.web.pages.visitors import Person, find_person, find_visitor, read_post
-from entrepot.web.portal._commands import is_controlled, release_commands
+from entrepot.web.portal._commands import asks_for_country, release_commands
 from entrepot.web.portal._paging import PageLinks, page_number
 
 PAGE_SIZE = 20
@@ -68,7 +69,8 @@ def entitlement_pages(edge: Edge, pages: Pages) -> list[HTTPRouteHandler]:
                 if each.artifacts
             },
             denial=denial,
-            countries=country_choices() if any(map(is_controlled, releases)) else (),
+            is_controlled=is_controlled,
+            countries=country_choices() if any(map(asks_for_country, releases)) else (),
             quota=quota if quota.limited else None,
             links=PageLinks(page.number, PAGE_SIZE, total),
         )
